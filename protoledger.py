@@ -4,49 +4,27 @@ An agent on a Pi has the `edge` extra alone, so the command must not import what
 """
 
 import importlib
+import importlib.util
 import sys
 from importlib.metadata import version
 
-import click
 import typer
-from typer.core import TyperGroup
 
-# name → (module that holds a Typer `app`, the line that --help shows)
+# word → (module with a Typer `app`, the line that --help shows)
 PARTS = {
-    "emulate": ("emulator.cli", "A whole deployment on this machine: broker, agents, gateways, chain."),
-    "edge": ("edge.cli", "The agent on a Pi: run, check, read."),
-    "gateway": ("gateway.cli", "A site's gateway: run, check, predict."),
-    "contracts": ("contracts.cli", "The contracts on the chain: deploy, grant, revoke, show."),
+    "emulate": (
+        "emulator.cli",
+        "A whole deployment on this machine: broker, agents, gateways, chain.",
+    ),
+    "edge": ("edge.cli", "The agent on a Pi."),
+    "gateway": ("gateway.cli", "A site's gateway."),
+    "contracts": ("contracts.cli", "The contracts on the chain."),
     "keys": ("protocol.cli", "Identities and the signed roster."),
 }
 
-
-class _LazyGroup(TyperGroup):
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*super().list_commands(ctx), *PARTS]
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in PARTS:
-            return super().get_command(ctx, cmd_name)
-        module, summary = PARTS[cmd_name]
-        if {"--help", "-h"} & set(sys.argv[1:2]):
-            return click.Command(cmd_name, help=summary)  # listing the parts must not load them
-        try:
-            part = importlib.import_module(module)
-        except ModuleNotFoundError as error:
-            extra = module.partition(".")[0]
-            raise click.ClickException(
-                f"`{cmd_name}` needs the Python package {error.name!r}, which is not installed; "
-                f"install protoledger[{extra}]",
-            ) from error
-        return typer.main.get_command(part.app)
-
-
 app = typer.Typer(
-    cls=_LazyGroup,
     no_args_is_help=True,
     add_completion=False,
-    pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -66,6 +44,30 @@ def _root(
     """Raspberry Pis learn together: readings stay private, the model belongs to nobody."""
 
 
+def _load(word: str) -> typer.Typer:
+    module = PARTS[word][0]
+    try:
+        part = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        missing = (error.name or "?").partition(".")[0]
+        if importlib.util.find_spec(missing) is not None:
+            raise  # ours and broken, not a library that an extra would bring
+        sys.exit(
+            f"protoledger: `{word}` needs the Python package {missing!r}, which is not installed; "
+            f"install protoledger[{module.partition('.')[0]}]"
+        )
+    loaded = part.app
+    if not isinstance(loaded, typer.Typer):
+        raise TypeError(f"{module}.app is no Typer application")
+    return loaded
+
+
 def main() -> None:
     """Run the command line."""
+    word, *rest = sys.argv[1:] or [""]
+    if word in PARTS:
+        _load(word)(args=rest, prog_name=f"protoledger {word}")
+        return
+    for part, (_, summary) in PARTS.items():
+        app.command(part, help=summary)(lambda: None)
     app()

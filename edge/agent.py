@@ -1,0 +1,156 @@
+"""One agent: its windows, its rounds and its link, without a thread of its own.
+
+`AgentHost` in `host` feeds it events; whatever comes from the network is refused or taken by
+`protocol.agent_rounds`, and the agent's own part is to publish what that returns.
+"""
+
+import collections
+import logging
+from collections.abc import Callable
+
+from edge.config import AgentConfig
+from edge.windows import Kit, LiveWindows, RoundWindows, Windows
+from protocol import topics
+from protocol.agent_rounds import AgentRounds, Send
+from protocol.config import SiteConfig, load
+from protocol.errors import ConfigurationError, ProtocolError
+from protocol.identity import Identity, Roster
+from protocol.link import Arrived, Link, LinkDown, LinkEvent, LinkUp, Refused
+from protocol.messages import Kind
+from protocol.schema import Schema
+from protocol.sealing import Session
+from sensors import Sensor, SensorError, open_sensor
+
+log = logging.getLogger(__name__)
+
+Outgoing = Callable[[list[Send]], list[Send]]
+
+
+class Agent:
+    """An agent, from its configuration to its messages.
+
+    Args:
+        config: the agent's file.
+        notify: takes the link's events; must only enqueue.
+        outgoing: looks at what is about to be sent and returns what is; the emulator loses
+            messages here.
+
+    Raises:
+        ConfigurationError: if anything in its files does not fit.
+        SensorError: if a sensor cannot be opened.
+    """
+
+    def __init__(
+        self,
+        config: AgentConfig,
+        notify: Callable[[LinkEvent], None],
+        outgoing: Outgoing = lambda messages: messages,
+    ) -> None:
+        site = load(config.site_file, SiteConfig)
+        roster = Roster.load(config.roster_file, bytes.fromhex(site.fleet_key))
+        config.check_against(site, roster)
+        plan = site.plan(roster)
+        schema = site.as_schema()
+        self.id = config.id
+        self.answered = 0
+        self.refused: collections.Counter[str] = collections.Counter()
+        self._site = site
+        self._outgoing = outgoing
+        self._session = Session(config.id, Identity.load(config.identity_file), roster)
+        self._presence = topics.topic(site.site, None, config.id)
+        self.link = Link(
+            client_id=config.id,
+            broker=site.broker,
+            credentials=config.credentials,
+            subscriptions=topics.agent_subscriptions(site.site, config.id, roster.gateway.id),
+            will=(self._presence, topics.OFFLINE),
+            notify=notify,
+        )
+        self._windows = open_windows(config, schema, site.round.windows)
+        self._rounds = AgentRounds(
+            session=self._session,
+            schema=schema,
+            plan=plan,
+            minimum_contributors=site.aggregation.minimum_contributors,
+            contribute=self._windows.take,
+        )
+
+    @property
+    def deadline(self) -> float | None:
+        """When `expire` is due, monotonic."""
+        return self._rounds.deadline
+
+    def handle(self, event: LinkEvent, now: float) -> None:
+        """Take one event of the link."""
+        match event:
+            case LinkUp():
+                log.info("%s: connected", self.id)
+                key_topic = topics.topic(self._site.site, Kind.KEY, self.id)
+                self.link.publish(key_topic, self._session.hello(), expiry_s=None)
+                self.link.publish(self._presence, topics.ONLINE, expiry_s=None)
+            case LinkDown(reason=reason):
+                log.info("%s: not connected: %s", self.id, reason)
+            case Refused(what=what, reason=reason):
+                log.error("%s: the broker refuses the %s: %s", self.id, what, reason)
+            case Arrived(topic=topic, payload=payload):
+                self._take(topic, payload, now)
+
+    def expire(self, now: float) -> None:
+        """Act on a deadline that has passed."""
+        self._publish(self._rounds.expire(now))
+
+    def close(self) -> None:
+        """Say goodbye to the broker and release the sensors."""
+        self.link.close(farewell=topics.OFFLINE)
+        self._windows.close()
+
+    def _take(self, topic: str, payload: bytes, now: float) -> None:
+        try:
+            address = topics.parse(topic)
+            if address.kind is None:
+                online = payload == topics.ONLINE
+                self._publish(self._rounds.presence(address.sender, online=online))
+            elif payload:  # an empty retained message is a cleared one
+                self._publish(self._rounds.handle(address.kind, address.sender, payload, now))
+        except (ProtocolError, SensorError) as error:
+            name = type(error).__name__
+            self.refused[name] += 1
+            if self.refused[name] in {1, 10, 100} or self.refused[name] % 1000 == 0:
+                log.warning("%s: %s (%d so far)", self.id, error, self.refused[name])
+
+    def _publish(self, messages: list[Send]) -> None:
+        for message in self._outgoing(messages):
+            self.answered += message.kind is Kind.SUM
+            expiry = self._site.round.share_s + self._site.round.sum_s
+            target = topics.topic(self._site.site, message.kind, self.id, message.receiver)
+            self.link.publish(target, message.payload, expiry_s=expiry)
+
+
+def open_windows(config: AgentConfig, schema: Schema, windows: int) -> Windows:
+    """Open an agent's sensors.
+
+    Raises:
+        ConfigurationError: if recordings are asked for and a sensor is none.
+        SensorError: if a sensor cannot be opened; those already open are closed.
+    """
+    opened: list[Sensor] = []
+    try:
+        by_channel = {}
+        for sensor in config.sensors:
+            opened.append(open_sensor(sensor.driver, sensor.options))
+            by_channel[sensor.channel] = opened[-1]
+        label = None
+        if config.label is not None:
+            label = open_sensor(config.label.driver, config.label.options)
+            opened.append(label)
+        kit = Kit(schema, by_channel, label)
+        if config.sampling.by_round:
+            return RoundWindows(kit)
+        sampling = config.sampling
+        return LiveWindows(kit, sampling.window_s, sampling.read_every_s, keep=windows)
+    except (SensorError, TypeError) as error:
+        for one in opened:
+            one.close()
+        if isinstance(error, TypeError):
+            raise ConfigurationError(f"{config.id}: {error}") from error
+        raise

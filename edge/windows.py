@@ -1,0 +1,193 @@
+"""From readings to windows, in two ways behind one interface.
+
+`LiveWindows` reads in a thread of its own, so that no reading waits for the network and no round
+waits for a sensor; windows are counted back from the announce on the monotonic clock, which aligns
+the agents of a site without any of them knowing the time. A reading is contributed once: two sums
+over different sets of agents but the same readings would differ by single readings.
+
+`RoundWindows` is for recordings: the window's number is the row's.
+"""
+
+import collections
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+
+from protocol.messages import Announce
+from protocol.schema import NO_LABEL, Schema, Window
+from sensors import SeekableSensor, Sensor, TransientSensorError
+
+log = logging.getLogger(__name__)
+
+
+class Windows(Protocol):
+    """Where an agent's contribution comes from."""
+
+    def take(self, announce: Announce) -> Window:
+        """Return the windows of a round; does not block."""
+
+    def close(self) -> None:
+        """Release the sensors; idempotent."""
+
+
+class Kit:
+    """An agent's sensors by channel, and its label source.
+
+    Args:
+        schema: of the site.
+        sensors: by channel name.
+        label: a sensor that reads a label's number, or None.
+    """
+
+    def __init__(self, schema: Schema, sensors: dict[str, Sensor], label: Sensor | None) -> None:
+        self.labels = len(schema.labels)
+        self.width = len(schema.channels)
+        self.label = label
+        names = [channel.name for channel in schema.channels]
+        self.columns = [(names.index(name), sensor) for name, sensor in sensors.items()]
+        self._failing: set[int] = set()
+
+    def read(self) -> tuple[list[float], int]:
+        """Read everything once: values by channel, NaN where it failed, and the label."""
+        values = [math.nan] * self.width
+        for column, sensor in self.columns:
+            values[column] = self._read(column, sensor)
+        return values, self._read_label()
+
+    def _read(self, key: int, sensor: Sensor) -> float:
+        try:
+            value = sensor.read().value
+        except TransientSensorError as error:
+            if key not in self._failing:  # a state that changed, not every attempt
+                self._failing.add(key)
+                log.info("a sensor stopped answering: %s", error)
+            return math.nan
+        self._failing.discard(key)
+        return value
+
+    def _read_label(self) -> int:
+        value = math.nan if self.label is None else self._read(-1, self.label)
+        return int(value) if value in range(self.labels) else NO_LABEL
+
+    def close(self) -> None:
+        """Release all sensors, also if one of them fails to."""
+        for sensor in [sensor for _, sensor in self.columns] + ([self.label] if self.label else []):
+            try:
+                sensor.close()
+            except Exception:
+                log.warning("a sensor did not close", exc_info=True)
+
+
+class RoundWindows:
+    """Windows of recordings, in step with the round's number.
+
+    Raises:
+        TypeError: if a sensor has no rows.
+    """
+
+    def __init__(self, kit: Kit) -> None:
+        self._kit = kit
+        self._seekable: list[SeekableSensor] = []
+        for sensor in [s for _, s in kit.columns] + ([kit.label] if kit.label else []):
+            if not isinstance(sensor, SeekableSensor):
+                raise TypeError(
+                    f"{type(sensor).__name__} has no rows: sampling.by_round needs them"
+                )
+            self._seekable.append(sensor)
+
+    def take(self, announce: Announce) -> Window:
+        """Read the rows (round − 1)·B … round·B − 1."""
+        count = announce.windows
+        values = np.empty((count, self._kit.width))
+        labels = np.empty(count, dtype=np.int64)
+        for window in range(count):
+            for sensor in self._seekable:
+                sensor.seek((announce.round_id - 1) * count + window)
+            values[window], labels[window] = self._kit.read()
+        return Window(values, labels)
+
+    def close(self) -> None:
+        """Release the sensors."""
+        self._kit.close()
+
+
+class LiveWindows:
+    """Windows of live sensors; a thread reads them from construction to `close`.
+
+    Args:
+        kit: the sensors.
+        window_s: length of a window.
+        read_every_s: time between readings.
+        keep: windows kept; older readings are forgotten.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        kit: Kit,
+        window_s: float,
+        read_every_s: float,
+        keep: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._kit = kit
+        self._window_s = window_s
+        self._read_every_s = read_every_s
+        self._clock = clock
+        most = math.ceil(keep * window_s / read_every_s) + 1
+        self._readings: collections.deque[tuple[float, list[float], int]]
+        self._readings = collections.deque(maxlen=most)
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._sample, name="sampler", daemon=True)
+        self._thread.start()
+
+    def take(self, announce: Announce) -> Window:
+        """Cut what was read since the last round into B windows that end now."""
+        now = self._clock()
+        with self._lock:
+            readings = list(self._readings)
+            self._readings.clear()  # contributed once, or never
+        count = announce.windows
+        values = np.full((count, self._kit.width), np.nan)
+        labels = np.full(count, NO_LABEL, dtype=np.int64)
+        for window in range(count):
+            begin = now - (count - window) * self._window_s
+            inside = [r for r in readings if begin <= r[0] < begin + self._window_s]
+            if inside:
+                values[window] = _means(np.array([r[1] for r in inside]))
+                labels[window] = _most_frequent([r[2] for r in inside])
+        return Window(values, labels)
+
+    def close(self) -> None:
+        """Stop reading and release the sensors."""
+        self._stop.set()
+        self._thread.join(timeout=1.0)
+        self._kit.close()
+
+    def _sample(self) -> None:
+        due = self._clock()
+        while not self._stop.wait(max(0.0, due - self._clock())):
+            values, label = self._kit.read()
+            with self._lock:
+                self._readings.append((self._clock(), values, label))
+            # a slow sensor delays the next reading, it does not queue them
+            due = max(due + self._read_every_s, self._clock())
+
+
+def _means(readings: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> list[float]:
+    good = np.isfinite(readings)
+    counts = good.sum(axis=0)
+    sums = np.where(good, readings, 0.0).sum(axis=0)
+    return [float(s / c) if c else math.nan for s, c in zip(sums, counts, strict=True)]
+
+
+def _most_frequent(labels: list[int]) -> int:
+    given = collections.Counter(label for label in labels if label != NO_LABEL).most_common(2)
+    tied = len(given) == 2 and given[0][1] == given[1][1]
+    return given[0][0] if given and not tied else NO_LABEL

@@ -1,0 +1,209 @@
+"""The site file, shared word for word by a site's gateway and agents, and how files are read.
+
+Every model is frozen, refuses unknown keys and describes each field: the reference page and the
+JSON Schema are made from them. All that is wrong with a file is told at once.
+"""
+
+from pathlib import Path
+from typing import Annotated, Self, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from protocol.errors import ConfigurationError
+from protocol.identity import Roster
+from protocol.schema import Channel, Schema
+from protocol.swiftagg import Plan
+from protocol.topics import NAME_PATTERN
+
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+
+
+class Model(BaseModel):
+    """The base of all configuration: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class ChannelConfig(Model):
+    """One quantity that the site measures."""
+
+    name: str = Field(min_length=1, max_length=64, description="Unique name of the channel.")
+    unit: str = Field(default="", max_length=16, description="Unit as a person reads it.")
+    low: float = Field(description="Smallest value kept; what is below is clipped.")
+    high: float = Field(description="Largest value kept; what is above is clipped.")
+    step: float = Field(gt=0, description="Resolution; readings are rounded to it.")
+    private: bool = Field(
+        default=True, description="Whether minimum_contributors agents must carry the channel."
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.high - self.low < self.step:
+            raise ValueError(f"high {self.high} must exceed low {self.low} by a step {self.step}")
+        return self
+
+
+class AggregationConfig(Model):
+    """Whom the sums protect, and what they survive."""
+
+    collusion: int = Field(default=1, ge=1, description="T: agents that may pool what they see.")
+    dropouts: int = Field(default=1, ge=0, description="D: agents that may vanish in a round.")
+    minimum_contributors: int = Field(
+        default=3, ge=2, description="The smallest number of agents whose sum may be decoded."
+    )
+
+
+class RoundConfig(Model):
+    """What a round carries, and how long it may take."""
+
+    windows: int = Field(default=1, ge=1, le=4096, description="B: windows in a round.")
+    every_s: float = Field(
+        default=10.0, ge=0, le=86_400, description="Seconds between rounds; 0: without a pause."
+    )
+    share_s: float = Field(default=2.0, gt=0, le=600, description="Time for shares to arrive.")
+    sum_s: float = Field(default=2.0, gt=0, le=600, description="Time for sums to arrive.")
+
+
+class BrokerConfig(Model):
+    """Where the MQTT broker is, and how it is spoken to."""
+
+    host: str = Field(description="Name or address; the certificate must bear it.")
+    port: int = Field(default=8883, ge=1, le=65_535, description="TCP port.")
+    ca_file: Path | None = Field(
+        default=None, description="The authority that signed the broker's certificate."
+    )
+    plaintext: bool = Field(
+        default=False, description="Speak without TLS; only towards a broker on this machine."
+    )
+    version: int = Field(
+        default=5, ge=4, le=5, description="MQTT 5, or 4 for a broker that knows only 3.1.1."
+    )
+
+    @model_validator(mode="after")
+    def _secured(self) -> Self:
+        if not self.plaintext and self.ca_file is None:
+            raise ValueError("ca_file is needed for TLS; or say plaintext: true")
+        if self.plaintext and self.host not in {"localhost", "127.0.0.1", "::1"}:
+            raise ValueError(f"plaintext towards {self.host} would show who reads what; use TLS")
+        return self
+
+
+class CredentialsConfig(Model):
+    """What a client shows the broker."""
+
+    certificate_file: Path | None = Field(default=None, description="Client certificate, PEM.")
+    key_file: Path | None = Field(default=None, description="Its private key, mode 0600.")
+    password_file: Path | None = Field(
+        default=None, description="Password for the client's id, mode 0600."
+    )
+
+
+class SiteConfig(Model):
+    """A site: what it measures, how it aggregates, where its broker is."""
+
+    site: Name = Field(description="Name of the site, a level of the MQTT topics.")
+    fleet_key: str = Field(
+        pattern=r"^[0-9a-f]{64}$", description="Public key that signs the roster, hexadecimal."
+    )
+    channels: tuple[ChannelConfig, ...] = Field(min_length=1, max_length=1024)
+    labels: tuple[Annotated[str, Field(min_length=1, max_length=64)], ...] = Field(
+        max_length=255, description="Names of the classes; none for a site that only averages."
+    )
+    aggregation: AggregationConfig = AggregationConfig()
+    round: RoundConfig = RoundConfig()
+    broker: BrokerConfig
+
+    @model_validator(mode="after")
+    def _unique(self) -> Self:
+        for what, names in (
+            ("channel", [channel.name for channel in self.channels]),
+            ("label", list(self.labels)),
+        ):
+            if twice := sorted({name for name in names if names.count(name) > 1}):
+                raise ValueError(f"{what} named twice: {', '.join(twice)}")
+        return self
+
+    def as_schema(self) -> Schema:
+        """Return the channels and labels as the protocol sees them."""
+        return Schema(
+            tuple(Channel(**channel.model_dump()) for channel in self.channels), self.labels
+        )
+
+    def plan(self, roster: Roster) -> Plan:
+        """Fit the aggregation to a roster.
+
+        Raises:
+            ConfigurationError: naming every knob that does not fit.
+        """
+        problems = []
+        plan: Plan | None = None
+        agents = len(roster.agents)
+        minimum = self.aggregation.minimum_contributors
+        if roster.site != self.site:
+            problems.append(f"the roster is of site {roster.site!r}, this file of {self.site!r}")
+        if minimum > agents:
+            problems.append(f"minimum_contributors {minimum} exceeds the roster's {agents} agents")
+        for channel in self.channels:
+            carriers = sum(channel.name in agent.channels for agent in roster.agents)
+            if channel.private and carriers < minimum:
+                problems.append(
+                    f"channel {channel.name!r} is carried by {carriers} agents, "
+                    f"minimum_contributors is {minimum}: its mean would show single readings; "
+                    f"add kits, lower the minimum, or say `private: false` for the channel"
+                )
+        try:
+            plan = Plan(agents, self.aggregation.collusion, self.aggregation.dropouts)
+        except ConfigurationError as error:
+            problems.append(str(error))
+        try:
+            self.as_schema().check_sums(agents)
+        except ConfigurationError as error:
+            problems.append(str(error))
+        if problems or plan is None:
+            raise ConfigurationError("; ".join(problems))
+        return plan
+
+
+_Config = TypeVar("_Config", bound=Model)
+
+
+def load(path: Path, shape: type[_Config]) -> _Config:
+    """Read a YAML file into a model; paths in it are relative to the file.
+
+    Raises:
+        ConfigurationError: with one line for everything that is wrong.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} is no YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ConfigurationError(
+            f"{path}: expected keys and values, found {type(content).__name__}"
+        )
+    try:
+        return shape.model_validate(_anchored(content, path.parent))
+    except ValidationError as error:
+        lines = [f"{path}: {error.error_count()} problem(s)"]
+        for problem in error.errors(include_url=False):
+            where = ".".join(str(level) for level in problem["loc"]) or "file"
+            found = "" if isinstance(problem["input"], dict) else f", found {problem['input']!r}"
+            lines.append(f"  {where}: {problem['msg']}{found}")
+        raise ConfigurationError("\n".join(lines)) from error
+
+
+def _anchored(value: object, base: Path) -> object:
+    """Make every `…_file` and `path` relative to the configuration's own folder."""
+    if isinstance(value, list):
+        return [_anchored(item, base) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: str(base / item)
+        if isinstance(item, str) and (str(key).endswith("_file") or key == "path")
+        else _anchored(item, base)
+        for key, item in value.items()
+    }

@@ -1,0 +1,43 @@
+"""The protocol's errors: one base, and every class is also a builtin.
+
+None of them is fatal to a process that listens: a message that raises one is dropped and named.
+`ConfigurationError` is raised before anything is started.
+"""
+
+
+class ProtocolError(Exception):
+    """The base of all errors of this package."""
+
+
+class ConfigurationError(ProtocolError, ValueError):
+    """Parameters that cannot work together; the message names the knobs."""
+
+
+class DecodeError(ProtocolError, ValueError):
+    """Bytes from outside that are not what they should be; drop them."""
+
+
+class AuthenticationError(ProtocolError, ValueError):
+    """A signature or a seal that does not hold; drop the message and name its sender."""
+
+
+class RefusedError(ProtocolError, RuntimeError):
+    """A well-formed message that the protocol does not allow now; drop it.
+
+    Args:
+        expected: what would have been accepted.
+        found: what came.
+    """
+
+    def __init__(self, expected: str, found: str) -> None:
+        super().__init__(f"expected {expected}, found {found}")
+        self.expected = expected
+        self.found = found
+
+
+class QuorumError(ProtocolError, RuntimeError):
+    """Too few agents answered: the round is lost, the next one may work."""
+
+
+class LinkError(ProtocolError, ConnectionError):
+    """The broker refuses this client for good; the message says why and what to change."""

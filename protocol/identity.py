@@ -1,0 +1,178 @@
+"""Ed25519 identities of devices, and the roster that the fleet's key signs.
+
+A device makes its identity itself and hands out the public half. The roster names a site's gateway
+and agents with those halves and the channels each agent carries; its hash goes into every key
+derivation, so that parties with different rosters cannot talk to each other by accident.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from msgspec import Meta, Struct
+
+from protocol.errors import AuthenticationError, ConfigurationError
+from protocol.files import read_secret, write_secret
+from protocol.topics import NAME_PATTERN
+
+_KEY_DOMAIN = b"protoledger roster v1\0"
+
+Key = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+Name = Annotated[str, Meta(pattern=NAME_PATTERN)]
+
+
+class Identity:
+    """A device's signing key; its private half never prints.
+
+    >>> me = Identity(Ed25519PrivateKey.generate())
+    >>> verify(me.public_key, b"text", me.sign(b"text"))
+    """
+
+    def __init__(self, key: Ed25519PrivateKey) -> None:
+        self._key = key
+        self.public_key = key.public_key().public_bytes_raw()
+
+    def __repr__(self) -> str:
+        return f"Identity({self.public_key.hex()[:8]}…)"
+
+    def sign(self, data: bytes) -> bytes:
+        """Return the 64-byte signature over `data`; the caller separates domains."""
+        return self._key.sign(data)
+
+    @classmethod
+    def create(cls, path: Path) -> "Identity":
+        """Make a key and store it in a new file of mode 0600.
+
+        Raises:
+            FileExistsError: an identity is never overwritten.
+        """
+        key = Ed25519PrivateKey.generate()
+        write_secret(path, key.private_bytes_raw().hex().encode() + b"\n")
+        return cls(key)
+
+    @classmethod
+    def load(cls, path: Path) -> "Identity":
+        """Read a key file.
+
+        Raises:
+            ConfigurationError: if it is missing, readable by others or no key.
+        """
+        text = read_secret(path).strip()
+        if not re.fullmatch(rb"[0-9a-f]{64}", text):
+            raise ConfigurationError(f"{path} is no key: expected 64 hexadecimal digits")
+        return cls(Ed25519PrivateKey.from_private_bytes(bytes.fromhex(text.decode())))
+
+
+def verify(public_key: bytes, data: bytes, signature: bytes) -> None:
+    """Check an Ed25519 signature.
+
+    Raises:
+        AuthenticationError: if it does not hold.
+    """
+    try:
+        Ed25519PublicKey.from_public_bytes(public_key).verify(signature, data)
+    except (InvalidSignature, ValueError) as error:
+        raise AuthenticationError("the signature does not hold") from error
+
+
+class Member(Struct, frozen=True, forbid_unknown_fields=True):
+    """One device of a roster; `channels` are the ones that its kit measures."""
+
+    id: Name
+    public_key: Key
+    channels: tuple[str, ...] = ()
+
+
+class _RosterBody(Struct, frozen=True, forbid_unknown_fields=True):
+    version: Annotated[int, Meta(ge=1, le=1)]
+    site: Name
+    gateway: Member
+    agents: Annotated[tuple[Member, ...], Meta(min_length=2, max_length=1000)]
+
+
+class _RosterFile(_RosterBody, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    signature: Annotated[str, Meta(pattern=r"^[0-9a-f]{128}$")]
+
+
+def _body_bytes(body: _RosterBody) -> bytes:
+    members = [[m.id, m.public_key, sorted(m.channels)] for m in (body.gateway, *body.agents)]
+    return _KEY_DOMAIN + msgspec.msgpack.encode([body.version, body.site, members])
+
+
+@dataclass(frozen=True)
+class Roster:
+    """A verified roster: the position of an agent in `agents` is its position in the protocol."""
+
+    site: str
+    gateway: Member
+    agents: tuple[Member, ...]
+    digest: bytes
+
+    @cached_property
+    def positions(self) -> dict[str, int]:
+        """Position by agent id."""
+        return {member.id: position for position, member in enumerate(self.agents)}
+
+    @cached_property
+    def public_keys(self) -> dict[str, bytes]:
+        """Identity key by id, the gateway's among them."""
+        return {m.id: bytes.fromhex(m.public_key) for m in (self.gateway, *self.agents)}
+
+    @classmethod
+    def load(cls, path: Path, fleet_key: bytes) -> "Roster":
+        """Read a roster file and check the fleet's signature.
+
+        Raises:
+            ConfigurationError: if the file is missing, malformed or not signed by `fleet_key`.
+        """
+        try:
+            content = msgspec.json.decode(path.read_bytes(), type=_RosterFile)
+        except OSError as error:
+            raise ConfigurationError(f"{path}: {error.strerror}") from error
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise ConfigurationError(f"{path} is no roster: {error}") from error
+        signed = _body_bytes(content)
+        try:
+            verify(fleet_key, signed, bytes.fromhex(content.signature))
+        except AuthenticationError as error:
+            raise ConfigurationError(
+                f"{path} is not signed by the fleet's key {fleet_key.hex()[:8]}…; "
+                f"sign it again with `protoledger keys roster`"
+            ) from error
+        ids = [content.gateway.id, *(a.id for a in content.agents)]
+        if twice := sorted({i for i in ids if ids.count(i) > 1}):
+            raise ConfigurationError(f"{path} names a device twice: {', '.join(twice)}")
+        digest = hashlib.sha256(signed).digest()
+        return cls(content.site, content.gateway, content.agents, digest)
+
+
+def sign_roster(
+    path: Path, site: str, gateway: Member, agents: tuple[Member, ...], fleet: Identity
+) -> None:
+    """Write a roster file signed by the fleet's key, replacing an older one in one step.
+
+    Agents are put in the order of their ids.
+
+    Raises:
+        ConfigurationError: if a name or key is malformed.
+    """
+    ordered = tuple(sorted(agents, key=lambda member: member.id))
+    body = _RosterBody(version=1, site=site, gateway=gateway, agents=ordered)
+    signature = fleet.sign(_body_bytes(body)).hex()
+    content = _RosterFile(
+        version=1, site=site, gateway=gateway, agents=ordered, signature=signature
+    )
+    data = msgspec.json.format(msgspec.json.encode(content), indent=2)
+    try:
+        msgspec.json.decode(data, type=_RosterFile)
+    except msgspec.ValidationError as error:
+        raise ConfigurationError(f"roster of {site!r}: {error}") from error
+    fresh = path.with_name(path.name + ".new")
+    fresh.write_bytes(data + b"\n")
+    fresh.replace(path)

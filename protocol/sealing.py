@@ -1,0 +1,178 @@
+"""Sessions and the seal between two parties (DESIGN: X25519 → HKDF → ChaCha20-Poly1305).
+
+A process makes an ephemeral X25519 key and a nonce when it starts and publishes both, signed by its
+identity. Each direction of each pair has its own key, derived from the exchange, the roster's hash,
+both session nonces and both names, so that neither a restart nor an identity key that leaks later
+opens or repeats anything. The cipher's nonce is (round, kind): a key seals each of them once, and
+the sender refuses to do it twice.
+"""
+
+import secrets
+from dataclasses import dataclass, field
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from protocol import messages
+from protocol.errors import AuthenticationError, RefusedError
+from protocol.identity import Identity, Roster, verify
+from protocol.messages import (
+    VERSION,
+    Kind,
+    Sealed,
+    SessionKey,
+    Signed,
+)
+
+_KEY_DOMAIN = b"protoledger seal v1\0"
+_SIGN_DOMAIN = b"protoledger message v1\0"
+
+
+@dataclass
+class _Peer:
+    session: bytes
+    outward: ChaCha20Poly1305 = field(repr=False)
+    inward: ChaCha20Poly1305 = field(repr=False)
+
+
+def _signed_bytes(site: str, kind: Kind, sender: str, body: bytes) -> bytes:
+    return _SIGN_DOMAIN + messages.encode([int(kind), site, sender, body])
+
+
+class Session:
+    """One party's keys towards everyone in the roster, for as long as its process runs."""
+
+    def __init__(self, me: str, identity: Identity, roster: Roster) -> None:
+        self.me = me
+        self.roster = roster
+        self.nonce = secrets.token_bytes(16)
+        self._identity = identity
+        self._key = X25519PrivateKey.generate()
+        self._peers: dict[str, _Peer] = {}
+        # Outlives a peer's session: a broker that repeats old hellos must not reset it.
+        self._last_sealed: dict[tuple[str, Kind], int] = {}
+
+    def __repr__(self) -> str:
+        return f"Session({self.me!r}, {len(self._peers)} peers)"
+
+    def hello(self) -> bytes:
+        """Return the signed session key to publish retained."""
+        public = self._key.public_key().public_bytes_raw()
+        return self.sign(Kind.KEY, SessionKey(self.roster.digest, self.nonce, public))
+
+    def sign(
+        self, kind: Kind, body: SessionKey | messages.Announce | messages.Include | messages.Result
+    ) -> bytes:
+        """Wrap a body in a `Signed` envelope."""
+        data = messages.encode(body)
+        signature = self._identity.sign(_signed_bytes(self.roster.site, kind, self.me, data))
+        return messages.encode(Signed(VERSION, kind, self.me, data, signature))
+
+    def check(self, data: bytes, kind: Kind, sender: str) -> bytes:
+        """Open a `Signed` envelope and return its body.
+
+        Raises:
+            DecodeError: if it is malformed.
+            AuthenticationError: if it is of another kind or sender than the topic says, the sender
+                is not in the roster, or the signature does not hold.
+        """
+        signed = messages.decode(data, Signed)
+        if (signed.kind, signed.sender) != (kind, sender):
+            raise AuthenticationError(
+                f"the topic says {kind.name} by {sender}, "
+                f"the message {signed.kind.name} by {signed.sender}"
+            )
+        public_key = self.roster.public_keys.get(sender)
+        if public_key is None:
+            raise AuthenticationError(f"{sender} is not in the roster of {self.roster.site}")
+        signature_over = _signed_bytes(self.roster.site, kind, sender, signed.body)
+        verify(public_key, signature_over, signed.signature)
+        return signed.body
+
+    def meet(self, sender: str, data: bytes) -> bool:
+        """Take a peer's hello; derive the pair's keys. True if it is a session not yet known.
+
+        Raises:
+            DecodeError, AuthenticationError: if the hello does not hold, or is of another roster.
+        """
+        body = messages.decode(self.check(data, Kind.KEY, sender), SessionKey)
+        if body.roster != self.roster.digest:
+            raise AuthenticationError(f"{sender} has another roster than {self.me}")
+        known = self._peers.get(sender)
+        if sender == self.me or (known and known.session == body.nonce):
+            return False
+        try:
+            shared = self._key.exchange(X25519PublicKey.from_public_bytes(body.public_key))
+        except ValueError as error:  # a point of low order
+            raise AuthenticationError(f"{sender} published a bad session key") from error
+        pair = sorted([(self.me, self.nonce), (sender, body.nonce)])
+        context = messages.encode([[name, nonce] for name, nonce in pair])
+        self._peers[sender] = _Peer(
+            session=body.nonce,
+            outward=self._derive(shared, context, self.me, sender),
+            inward=self._derive(shared, context, sender, self.me),
+        )
+        return True
+
+    def _derive(self, shared: bytes, context: bytes, source: str, target: str) -> ChaCha20Poly1305:
+        info = _KEY_DOMAIN + messages.encode([context, source, target])
+        return ChaCha20Poly1305(HKDF(SHA256(), 32, self.roster.digest, info).derive(shared))
+
+    def knows(self, peer: str) -> bool:
+        """Whether a peer's session key is here."""
+        return peer in self._peers
+
+    def session_of(self, peer: str) -> bytes | None:
+        """Return the nonce of a peer's session, or None."""
+        known = self._peers.get(peer)
+        return known.session if known else None
+
+    def seal(self, receiver: str, kind: Kind, round_id: int, bound: bytes, plain: bytes) -> bytes:
+        """Seal a body for one peer, bound to the hash of the announce or include it answers.
+
+        Raises:
+            RefusedError: if the peer is unknown, or the round is not newer than the last that was
+                sealed for it (the cipher's nonce would repeat).
+        """
+        peer = self._peers.get(receiver)
+        if peer is None:
+            raise RefusedError(f"a session key of {receiver}", "none yet")
+        last = self._last_sealed.get((receiver, kind), 0)
+        if round_id <= last:
+            raise RefusedError(f"a {kind.name} of a round after {last}", f"round {round_id}")
+        self._last_sealed[receiver, kind] = round_id
+        header = self._header(kind, round_id, self.me, receiver, bound)
+        box = peer.outward.encrypt(_nonce(kind, round_id), plain, header)
+        return messages.encode(Sealed(VERSION, kind, round_id, self.me, receiver, box))
+
+    def open(self, sealed: Sealed, bound: bytes) -> bytes:
+        """Open what a peer sealed for us.
+
+        Raises:
+            AuthenticationError: if it is not for us, of an unknown or former session, or changed.
+        """
+        peer = self._peers.get(sealed.sender)
+        if peer is None or sealed.receiver != self.me:
+            raise AuthenticationError(
+                f"{sealed.kind.name} from {sealed.sender} to {sealed.receiver} "
+                f"is not for this session"
+            )
+        header = self._header(sealed.kind, sealed.round_id, sealed.sender, self.me, bound)
+        try:
+            return peer.inward.decrypt(_nonce(sealed.kind, sealed.round_id), sealed.box, header)
+        except InvalidTag as error:
+            raise AuthenticationError(
+                f"{sealed.kind.name} of round {sealed.round_id} from {sealed.sender}: "
+                f"the seal does not hold (changed, or of another session, round or set)"
+            ) from error
+
+    def _header(self, kind: Kind, round_id: int, source: str, target: str, bound: bytes) -> bytes:
+        fields = [VERSION, int(kind), self.roster.site, round_id, source, target, bound]
+        return messages.encode(fields)
+
+
+def _nonce(kind: Kind, round_id: int) -> bytes:
+    return round_id.to_bytes(8, "big") + bytes([kind, 0, 0, 0])

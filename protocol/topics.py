@@ -1,0 +1,81 @@
+"""MQTT topics: `protoledger/v1/<site>/<kind>/<sender>[/<receiver>]`.
+
+The sender is always a level of its own, so that a broker's access list can bind each client to its
+own name. Presence is a hint from the broker (a last will cannot be signed afresh); all else is
+authenticated inside.
+"""
+
+import re
+from dataclasses import dataclass
+
+from protocol.errors import DecodeError
+from protocol.messages import Kind
+
+ROOT = "protoledger/v1"
+PRESENCE = "presence"
+ONLINE = b"1"
+OFFLINE = b"0"
+
+NAME_PATTERN = r"^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?$"
+"""What sites and devices may be called: no wildcard, slash or upper case."""
+
+_NAMES = {kind.name.lower(): kind for kind in Kind}
+_PAIRED = {Kind.SHARE}
+
+
+@dataclass(frozen=True)
+class Address:
+    """A topic taken apart; `kind` is None for presence, `receiver` None unless it is a share."""
+
+    site: str
+    kind: Kind | None
+    sender: str
+    receiver: str | None = None
+
+
+def topic(site: str, kind: Kind | None, sender: str, receiver: str | None = None) -> str:
+    """Name the topic that `sender` writes.
+
+    >>> topic("attic", Kind.SHARE, "pi-1", "pi-2")
+    'protoledger/v1/attic/share/pi-1/pi-2'
+    """
+    name = PRESENCE if kind is None else kind.name.lower()
+    levels = [ROOT, site, name, sender]
+    if receiver is not None:
+        levels.append(receiver)
+    return "/".join(levels)
+
+
+def parse(text: str) -> Address:
+    """Take a topic apart.
+
+    Raises:
+        DecodeError: if it is none of ours.
+    """
+    levels = text.split("/")
+    if levels[:2] != ROOT.split("/") or len(levels) not in {5, 6}:
+        raise DecodeError(f"topic {text!r} is none of {ROOT}/<site>/<kind>/<sender>[/<receiver>]")
+    _, _, site, name, sender, *receiver = levels
+    kind = _NAMES.get(name)
+    if (kind is None and name != PRESENCE) or bool(receiver) != (kind in _PAIRED):
+        raise DecodeError(f"topic {text!r} has no known kind")
+    if not all(re.match(NAME_PATTERN, level) for level in (site, sender, *receiver)):
+        raise DecodeError(f"topic {text!r} has a level that is no name")
+    return Address(site, kind, sender, receiver[0] if receiver else None)
+
+
+def agent_subscriptions(site: str, me: str, gateway: str) -> list[str]:
+    """Name what an agent reads."""
+    by_gateway = [topic(site, k, gateway) for k in (Kind.ANNOUNCE, Kind.INCLUDE, Kind.RESULT)]
+    return [
+        topic(site, Kind.KEY, "+"),
+        topic(site, None, "+"),
+        topic(site, Kind.SHARE, "+", me),
+        *by_gateway,
+    ]
+
+
+def gateway_subscriptions(site: str) -> list[str]:
+    """Name what a gateway reads."""
+    kinds = (Kind.KEY, None, Kind.RECEIVED, Kind.SUM)
+    return [topic(site, kind, "+") for kind in kinds]
