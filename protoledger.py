@@ -71,3 +71,7 @@ def main() -> None:
     for part, (_, summary) in PARTS.items():
         app.command(part, help=summary)(lambda: None)
     app()
+
+
+if __name__ == "__main__":
+    main()

@@ -35,6 +35,10 @@ class RefusedError(ProtocolError, RuntimeError):
         self.found = found
 
 
+class LateError(ProtocolError, TimeoutError):
+    """A message of a round that is over: normal, as a quorum does not wait for the slowest."""
+
+
 class QuorumError(ProtocolError, RuntimeError):
     """Too few agents answered: the round is lost, the next one may work."""
 

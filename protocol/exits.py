@@ -13,3 +13,4 @@ class Exit(IntEnum):
     UNAVAILABLE = 69
     IO = 74
     CONFIGURATION = 78
+    INTERRUPTED = 130

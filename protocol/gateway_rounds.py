@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from protocol import field as prime_field
 from protocol import messages
 from protocol.agent_rounds import Send
-from protocol.errors import RefusedError
+from protocol.errors import LateError, RefusedError
 from protocol.field import Symbols
 from protocol.messages import Announce, Include, Kind, Result, Sealed
 from protocol.schema import Schema
@@ -134,6 +134,7 @@ class GatewayRounds:
     ) -> None:
         self.state: State = Idle()
         self.online: set[int] = set()
+        self._ended = 0
         self._session = session
         self._schema = schema
         self._plan = plan
@@ -181,6 +182,7 @@ class GatewayRounds:
         """Take one message.
 
         Raises:
+            LateError: if it is of a round that is over.
             ProtocolError: if it is malformed, forged, or not allowed now; nothing has changed.
         """
         if kind is Kind.KEY:
@@ -190,6 +192,8 @@ class GatewayRounds:
         position = self._session.roster.positions.get(sender)
         if position is None or sealed.sender != sender or sealed.kind is not kind:
             raise RefusedError(f"{kind.name} by {sender}", f"{sealed.kind.name} by {sealed.sender}")
+        if sealed.round_id <= self._ended:
+            raise LateError(f"{kind.name} of round {sealed.round_id}, which is over")
         match self.state, kind:
             case Collecting() as state, Kind.RECEIVED:
                 self._check_round(state, sealed)
@@ -278,5 +282,6 @@ class GatewayRounds:
         self, state: Collecting | Summing, included: int, reason: str, outcome: Outcome
     ) -> Step:
         self.state = Idle()
+        self._ended = state.announce.round_id
         result = Result(state.announce.round_id, state.digest, included, reason)
         return Step([Send(Kind.RESULT, self._session.sign(Kind.RESULT, result))], outcome)

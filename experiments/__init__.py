@@ -1,0 +1,1 @@
+"""The papers' tables and beyond, run over the real learner, records and contracts."""

@@ -1,0 +1,72 @@
+"""`protoledger gateway`: the gateway's commands."""
+
+import csv
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from protocol.config import SiteConfig, load
+from protocol.errors import ConfigurationError
+from protocol.exits import Exit
+
+app = typer.Typer(no_args_is_help=True, help="A site's gateway.")
+
+Config = Annotated[Path, typer.Option("--config", "-c", help="The gateway's file.")]
+
+
+@app.callback()
+def _gateway() -> None:
+    """Keep the commands words of their own."""
+
+
+@app.command()
+def run(
+    config: Config,
+    *,
+    events: Annotated[
+        bool, typer.Option("--events", help="Tell what happens as JSON lines on standard output.")
+    ] = False,
+) -> None:
+    """Run rounds, learn, and share what is significant, until SIGTERM."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    from gateway.config import GatewayConfig  # noqa: PLC0415 - `--help` need not wait for these
+    from gateway.events import EventStream  # noqa: PLC0415
+    from gateway.service import Service  # noqa: PLC0415
+
+    try:
+        loaded = load(config, GatewayConfig)
+        service = Service(loaded, EventStream.to_stdout() if events else EventStream(None))
+    except ConfigurationError as error:
+        typer.echo(f"protoledger gateway: {error}", err=True)
+        sys.exit(Exit.CONFIGURATION)
+    sys.exit(service.run())
+
+
+@app.command()
+def predict(
+    config: Config,
+    rows: Annotated[Path, typer.Argument(help="CSV with the site's channels as columns.")],
+) -> None:
+    """Classify rows with the stored model; prints one label a row, empty where it cannot tell."""
+    from gateway.config import GatewayConfig  # noqa: PLC0415
+    from gateway.predictor import Predictor  # noqa: PLC0415
+
+    try:
+        loaded = load(config, GatewayConfig)
+        site = load(loaded.site_file, SiteConfig)
+        predictor = Predictor(loaded, site)
+        with rows.open(newline="", encoding="utf-8") as file:
+            for label in predictor.label_rows(csv.DictReader(file)):
+                typer.echo(label)
+    except ConfigurationError as error:
+        typer.echo(f"protoledger gateway: {error}", err=True)
+        sys.exit(Exit.CONFIGURATION)
+    except OSError as error:
+        typer.echo(f"protoledger gateway: {rows}: {error.strerror}", err=True)
+        sys.exit(Exit.IO)
+    except ValueError as error:
+        typer.echo(f"protoledger gateway: {rows}: {error}", err=True)
+        sys.exit(Exit.DATA)

@@ -1,0 +1,73 @@
+"""A gateway's file: who it is, how it learns, and which ledger it shares what it learnt on."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from gateway.ledger import LedgerConfig
+from protocol.config import CredentialsConfig, Model, Name, SiteConfig
+from protocol.errors import ConfigurationError
+from protocol.identity import Roster
+
+
+class LearnerConfig(Model):
+    """Which learner, and how large it may grow."""
+
+    mode: Literal["improved", "reference"] = Field(
+        default="improved", description="Ours, or XuILVQ as it was published."
+    )
+    capacity: int = Field(
+        default=128, ge=2, le=4096, description="Most prototypes of the improved learner."
+    )
+
+
+class CommitConfig(Model):
+    """What is significant enough to be written on the chain."""
+
+    test: Literal["e-process", "mcnemar", "interval", "always"] = Field(
+        default="e-process",
+        description="How a candidate is compared with what was committed last; `always` commits "
+        "the changes of every round.",
+    )
+    alpha: float = Field(default=0.05, gt=0, lt=1, description="Level of the test.")
+
+
+class GatewayConfig(Model):
+    """A gateway."""
+
+    id: Name = Field(description="The gateway's name in the roster, and towards the broker.")
+    site_file: Path = Field(description="The site file.")
+    roster_file: Path = Field(description="The roster, signed by the fleet's key.")
+    identity_file: Path = Field(description="The gateway's own signing key, mode 0600.")
+    credentials: CredentialsConfig = CredentialsConfig()
+    store_file: Path = Field(description="SQLite file with the model; made if missing.")
+    learner: LearnerConfig = LearnerConfig()
+    commit: CommitConfig = CommitConfig()
+    ledger: LedgerConfig | None = Field(
+        default=None, description="The chain; without it the site learns alone."
+    )
+    rounds: int | None = Field(
+        default=None,
+        ge=1,
+        description="Open no round after this many; the gateway then only follows the chain.",
+    )
+    wait_for_agents_s: float = Field(
+        default=10.0,
+        ge=0,
+        description="How long to wait at the start for the whole roster; then a quorum is enough.",
+    )
+
+    def check_against(self, roster: Roster, site: SiteConfig) -> None:
+        """Compare with the site and the roster.
+
+        Raises:
+            ConfigurationError: naming everything that does not fit.
+        """
+        problems = []
+        if self.id != roster.gateway.id:
+            problems.append(f"the roster's gateway is {roster.gateway.id!r}, this is {self.id!r}")
+        if self.ledger is not None and not site.labels:
+            problems.append("a site without labels has nothing for a ledger; remove `ledger`")
+        if problems:
+            raise ConfigurationError("; ".join(problems))

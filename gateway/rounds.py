@@ -1,0 +1,180 @@
+"""A gateway's rounds over MQTT: when to open one, and what comes out of it.
+
+It owns the link, the session and the round machine of `protocol.gateway_rounds`; the service feeds
+it events and gets outcomes. Rounds follow each other every `every_s` seconds, or at once; with
+fewer agents than a quorum none is opened, for it could only fail.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+
+from gateway.config import GatewayConfig
+from gateway.store import Store
+from protocol import topics
+from protocol.config import SiteConfig
+from protocol.errors import LateError, ProtocolError
+from protocol.gateway_rounds import GatewayRounds, Idle, Outcome, Step
+from protocol.identity import Identity, Roster
+from protocol.link import Arrived, Link, LinkDown, LinkEvent, LinkUp, Refused
+from protocol.messages import Kind
+from protocol.sealing import Session
+
+log = logging.getLogger(__name__)
+
+
+class Rounds:
+    """Opens rounds and turns the link's events into their outcomes.
+
+    Args:
+        config: the gateway's file.
+        site: the site's file.
+        roster: who is here.
+        store: keeps the last round's number.
+        notify: takes the link's events; must only enqueue.
+
+    Raises:
+        ConfigurationError: if the files do not fit together.
+    """
+
+    def __init__(
+        self,
+        config: GatewayConfig,
+        site: SiteConfig,
+        roster: Roster,
+        store: Store,
+        notify: Callable[[LinkEvent], None],
+    ) -> None:
+        self.plan = site.plan(roster)
+        self.refused: Counter[str] = Counter()
+        self._most = config.rounds
+        self._patience_s = config.wait_for_agents_s
+        self._id = config.id
+        self._site = site
+        self._store = store
+        self._session = Session(config.id, Identity.load(config.identity_file), roster)
+        self._machine = GatewayRounds(
+            self._session, site.as_schema(), self.plan, site.aggregation.minimum_contributors
+        )
+        self._presence = topics.topic(site.site, None, config.id)
+        self.link = Link(
+            client_id=config.id,
+            broker=site.broker,
+            credentials=config.credentials,
+            subscriptions=topics.gateway_subscriptions(site.site),
+            will=(self._presence, topics.OFFLINE),
+            notify=notify,
+        )
+        self._connected = False
+        self._started = False
+        self._patience_over = 0.0
+        self._told_waiting = False
+        self._due = 0.0
+
+    @property
+    def idle(self) -> bool:
+        """Whether no round is under way."""
+        return isinstance(self._machine.state, Idle)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last round that was asked for has ended."""
+        return self._most is not None and self._store.last_round >= self._most and self.idle
+
+    def deadline(self) -> float | None:
+        """When `advance` is due, monotonic; None if only an event can change anything."""
+        if not self.idle:
+            return self._machine.deadline
+        if not self._connected or self.finished or not self._enough(all_of_them=False):
+            return None
+        if self._started or self._enough(all_of_them=True):
+            return self._due
+        return self._patience_over
+
+    def handle(self, event: LinkEvent, now: float) -> Outcome | None:
+        """Take one event of the link."""
+        match event:
+            case LinkUp():
+                self._connected = True
+                if not self._started:
+                    self._patience_over = now + self._patience_s
+                key_topic = topics.topic(self._site.site, Kind.KEY, self._id)
+                self.link.publish(key_topic, self._session.hello(), expiry_s=None)
+                self.link.publish(self._presence, topics.ONLINE, expiry_s=None)
+                log.info("connected to the broker")
+            case LinkDown(reason=reason):
+                self._connected = False
+                log.warning("not connected to the broker: %s", reason)
+            case Refused(what=what, reason=reason):
+                log.error("the broker refuses the %s: %s; check its access list", what, reason)
+            case Arrived(topic=topic, payload=payload):
+                return self._take(topic, payload, now)
+        return None
+
+    def advance(self, now: float) -> Outcome | None:
+        """End a round whose time is over, or open the next if it is due."""
+        if not self.idle:
+            return self._act(self._machine.expire(now))
+        if not self._connected or self.finished or now < self._due:
+            return None
+        all_of_them = not self._started and now < self._patience_over
+        if not self._enough(all_of_them=all_of_them):
+            if not self._told_waiting:
+                here, agents = len(self._machine.reachable), self.plan.agents
+                log.info("waiting: %d of %d agents here, %d needed", here, agents, self.plan.quorum)
+            self._told_waiting = True
+            return None
+        self._told_waiting = False
+        self._open(now)
+        return None
+
+    def close(self) -> None:
+        """Leave the broker."""
+        self.link.close(farewell=topics.OFFLINE)
+
+    def _enough(self, *, all_of_them: bool) -> bool:
+        needed = self.plan.agents if all_of_them else self.plan.quorum
+        return len(self._machine.reachable) >= needed
+
+    def _open(self, now: float) -> None:
+        round_id = self._store.last_round + 1
+        self._store.begin_round(round_id)
+        self._started = True
+        timing = self._site.round
+        self._due = now + timing.every_s
+        sends = self._machine.start(
+            round_id,
+            timing.windows,
+            max(1, round(1000 * timing.share_s)),
+            max(1, round(1000 * timing.sum_s)),
+            now,
+        )
+        self._act(Step(sends))
+
+    def _take(self, topic: str, payload: bytes, now: float) -> Outcome | None:
+        try:
+            address = topics.parse(topic)
+            if address.kind is None:
+                online = payload == topics.ONLINE
+                return self._act(self._machine.presence(address.sender, online=online, now=now))
+            if not payload or (address.kind is Kind.KEY and address.sender == self._id):
+                return None  # a cleared retained message, or our own
+            return self._act(self._machine.handle(address.kind, address.sender, payload, now))
+        except LateError:
+            return None
+        except ProtocolError as error:
+            self._count_refused(error)
+            return None
+
+    def _count_refused(self, error: ProtocolError) -> None:
+        name = type(error).__name__
+        self.refused[name] += 1
+        if self.refused[name] in {1, 10, 100} or self.refused[name] % 1000 == 0:
+            log.warning("%s (%d so far)", error, self.refused[name])
+
+    def _act(self, step: Step) -> Outcome | None:
+        expiry = self._site.round.share_s + self._site.round.sum_s
+        for message in step.send:
+            target = topics.topic(self._site.site, message.kind, self._id)
+            self.link.publish(target, message.payload, expiry_s=expiry)
+        return step.outcome

@@ -1,0 +1,216 @@
+"""The gateway's loop: rounds in, a tested and trained model out, commits to and from the ledger.
+
+One thread decides. The broker's and the ledger's threads only enqueue; the model, the store and the
+round machine belong to this one. The next round is opened before the last one's samples are learnt,
+so that agents and gateway work at the same time.
+"""
+
+import logging
+import queue
+import signal
+import time
+from types import FrameType
+
+from gateway.config import GatewayConfig
+from gateway.events import EventStream
+from gateway.ledger import Ledger
+from gateway.ledger_events import (
+    CodebookChanged,
+    CodebookDropped,
+    CommitRejected,
+    Committed,
+    LedgerAvailable,
+    LedgerEvent,
+    LedgerFailed,
+    LedgerUnavailable,
+    OwnerLied,
+)
+from gateway.rounds import Rounds
+from gateway.store import Store
+from gateway.trainer import Trainer
+from protocol.config import SiteConfig, load
+from protocol.exits import Exit
+from protocol.gateway_rounds import Completed, Failed, Outcome
+from protocol.identity import Roster
+from protocol.link import Arrived, LinkDown, LinkEvent, LinkUp, Refused
+
+log = logging.getLogger(__name__)
+
+SAVE_EVERY_S = 1.0
+LINK_EVENTS = (Arrived, LinkUp, LinkDown, Refused)
+
+
+class Service:
+    """A gateway, from its configuration to its exit code.
+
+    Args:
+        config: the gateway's file.
+        events: where to tell what happens.
+
+    Raises:
+        ConfigurationError: if anything in its files does not fit.
+    """
+
+    def __init__(self, config: GatewayConfig, events: EventStream) -> None:
+        site = load(config.site_file, SiteConfig)
+        roster = Roster.load(config.roster_file, bytes.fromhex(site.fleet_key))
+        config.check_against(roster, site)
+        schema = site.as_schema()
+        self._queue: queue.SimpleQueue[LinkEvent | LedgerEvent | None] = queue.SimpleQueue()
+        self._events = events
+        self._schema = schema
+        self._store = Store(config.store_file, schema.digest)
+        self._trainer = Trainer(config, schema, self._store)
+        self._rounds = Rounds(config, site, roster, self._store, self._queue.put)
+        self._ledger: Ledger | None = None
+        if config.ledger is not None:
+            self._ledger = Ledger(
+                config.ledger,
+                config.store_file,
+                schema.digest,
+                len(schema.channels),
+                len(schema.labels),
+                self._queue.put,
+            )
+        self._saved_at = 0.0
+        self._told_finished = False
+        self._exit = Exit.OK
+
+    def stop(self, *_signal: int | FrameType | None) -> None:
+        """Make `run` return; callable from a signal handler or another thread."""
+        self._queue.put(None)
+
+    def run(self) -> Exit:
+        """Serve until SIGTERM or SIGINT; returns the process's exit code."""
+        signal.signal(signal.SIGTERM, self.stop)
+        signal.signal(signal.SIGINT, self.stop)
+        try:
+            self._rounds.link.start()
+            if self._ledger is not None:
+                self._ledger.start()
+            self._serve()
+        finally:
+            self._rounds.close()
+            if self._ledger is not None:
+                self._ledger.close()
+            self._trainer.save()
+            self._tell_totals("stopped")
+            self._store.close()
+        return self._exit
+
+    def _serve(self) -> None:
+        while True:
+            outcome: Outcome | None = None
+            try:
+                event = self._queue.get(timeout=self._patience())
+            except queue.Empty:
+                pass
+            else:
+                if event is None:
+                    return
+                if isinstance(event, LINK_EVENTS):
+                    outcome = self._rounds.handle(event, time.monotonic())
+                elif not self._on_ledger(event):
+                    return
+            if outcome is None:
+                outcome = self._rounds.advance(time.monotonic())
+            if outcome is not None:
+                # the next round first: agents work while the samples of this one are learnt
+                self._rounds.advance(time.monotonic())
+                self._on_outcome(outcome)
+            self._housekeeping(time.monotonic())
+
+    def _patience(self) -> float | None:
+        due = self._rounds.deadline()
+        if self._trainer.unsaved or not self._told_finished:
+            due = min(due or float("inf"), self._saved_at + SAVE_EVERY_S)
+        return None if due is None else max(0.0, due - time.monotonic())
+
+    def _on_outcome(self, outcome: Outcome) -> None:
+        match outcome:
+            case Failed(round_id=round_id, reason=reason, milliseconds=milliseconds):
+                log.warning("round %d failed: %s", round_id, reason)
+                self._events.write("failed", round=round_id, reason=reason, ms=milliseconds)
+            case Completed(round_id=round_id, sums=sums, included=included):
+                samples = self._schema.samples(sums, len(included))
+                right = self._trainer.take(samples)
+                self._events.write(
+                    "round",
+                    round=round_id,
+                    ms=outcome.milliseconds,
+                    included=sorted(included),
+                    sums=sums.tolist(),
+                    samples=self._trainer.counters.samples,
+                    right=self._trainer.counters.right,
+                    prototypes=self._trainer.prototypes,
+                    labelled=right,
+                )
+                self._offer_commit()
+
+    def _offer_commit(self) -> None:
+        if self._ledger is None:
+            return
+        candidate = self._trainer.candidate()
+        if candidate is not None:
+            self._trainer.save()
+            self._ledger.submit(candidate, note=f"round {self._store.last_round}")
+
+    def _on_ledger(self, event: LedgerEvent) -> bool:
+        """Take one event of the ledger; False if the gateway cannot go on."""
+        match event:
+            case CodebookChanged(owner=owner, version=version, codebook=codebook, own=True):
+                self._trainer.committed(codebook, version)
+            case CodebookChanged(owner=owner, version=version, codebook=codebook):
+                self._trainer.remote(owner, codebook)
+                self._events.write("merged", owner=owner, version=version, records=len(codebook))
+            case CodebookDropped(owner=owner, reason=reason):
+                log.warning("codebook of %s dropped: %s", owner, reason)
+                self._trainer.remote(owner, None)
+                self._events.write("dropped", owner=owner, reason=reason)
+            case OwnerLied(owner=owner, version=version, evidence=evidence):
+                log.error("%s lied in version %d: %s", owner, version, evidence)
+                self._events.write("lied", owner=owner, version=version, evidence=evidence)
+            case Committed():
+                self._trainer.count_commit(event.gas_used)
+                self._events.write(
+                    "committed",
+                    version=event.version,
+                    gas=event.gas_used,
+                    records=event.records,
+                    bytes=event.payload_bytes,
+                    tx=event.tx_hash,
+                )
+            case CommitRejected(reason=reason, permanent=permanent):
+                log.warning("commit rejected: %s", reason)
+                self._trainer.commit_rejected()
+                self._events.write("rejected", reason=reason, permanent=permanent)
+            case LedgerUnavailable(reason=reason):
+                log.warning("the chain does not answer: %s", reason)
+            case LedgerAvailable():
+                log.info("the chain answers")
+                self._events.write("chain")
+            case LedgerFailed(reason=reason, exit_code=code):
+                log.error("the ledger client ended: %s", reason)
+                self._exit = Exit(code) if code in list(Exit) else Exit.FAILED
+                return False
+        return True
+
+    def _housekeeping(self, now: float) -> None:
+        if now >= self._saved_at + SAVE_EVERY_S:
+            self._saved_at = now
+            self._trainer.save()
+        if self._rounds.finished and not self._told_finished:
+            self._told_finished = True
+            self._trainer.save()
+            self._tell_totals("finished")
+
+    def _tell_totals(self, event: str) -> None:
+        traffic = self._rounds.link.traffic
+        self._events.write(
+            event,
+            prototypes=self._trainer.prototypes,
+            sent=traffic.sent,
+            received=traffic.received,
+            refused=dict(self._rounds.refused),
+            **self._trainer.counters.as_dict(),
+        )

@@ -1,0 +1,163 @@
+"""The model beside the store: samples in, counted and saved; service and predictor share it."""
+
+import logging
+from dataclasses import asdict, dataclass
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.codebook import Codebook
+from gateway.config import GatewayConfig
+from gateway.errors import ModelStateError
+from gateway.features import Scaler
+from gateway.model import SiteModel
+from gateway.significance import make_test
+from gateway.store import Store
+from protocol.errors import ConfigurationError
+from protocol.schema import NO_LABEL, Sample, Schema
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Counters:
+    """What happened since the model was new; saved with it.
+
+    Attributes:
+        samples: labelled samples, each predicted before it was learnt.
+        right: of these, predicted right by the union.
+        own_right: predicted right by this gateway's own prototypes.
+        unlabelled: samples without a label, or before every channel was read once.
+        helped: samples where the union was right and the own prototypes were not.
+        commits: commits of this gateway that stand on the chain.
+        gas: what they cost together.
+        commits_rejected: commits that the chain refused.
+    """
+
+    samples: int = 0
+    right: int = 0
+    own_right: int = 0
+    unlabelled: int = 0
+    helped: int = 0
+    commits: int = 0
+    gas: int = 0
+    commits_rejected: int = 0
+
+    def as_dict(self) -> dict[str, int]:
+        """Return them by name."""
+        return asdict(self)
+
+
+class Trainer:
+    """A gateway's model, its counters, and their place in the store.
+
+    Args:
+        config: of the gateway.
+        schema: of the site.
+        store: where the model is, or will be.
+
+    Raises:
+        ConfigurationError: if the stored model cannot be read, or was made with another learner.
+    """
+
+    def __init__(self, config: GatewayConfig, schema: Schema, store: Store) -> None:
+        self.counters = Counters()
+        self.unsaved = False
+        self._scaler = Scaler(schema)
+        self._store = store
+        self._model = SiteModel(
+            n_features=len(schema.channels),
+            n_classes=max(1, len(schema.labels)),
+            mode=config.learner.mode,
+            capacity=config.learner.capacity,
+            test=config.commit.test,
+            alpha=config.commit.alpha,
+        )
+        if (saved := store.model()) is not None:
+            try:
+                self._model = _as_configured(SiteModel.restore(saved[0]), config)
+                self.counters = msgspec.json.decode(saved[1], type=Counters)
+            except (ModelStateError, msgspec.DecodeError) as error:
+                raise ConfigurationError(
+                    f"{config.store_file}: the model in it cannot be used ({error}); "
+                    f"move the file away to start anew"
+                ) from error
+
+    @property
+    def prototypes(self) -> int:
+        """How many prototypes of its own the model has."""
+        return len(self._model.learner.live().classes)
+
+    def take(self, samples: list[Sample]) -> int:
+        """Predict, count and learn a round's samples in order; returns how many had a label."""
+        labelled = 0
+        for sample in samples:
+            x = self._scaler.sample(sample)
+            if x is None:
+                self.counters.unlabelled += 1
+                continue
+            if sample.label == NO_LABEL:
+                self.counters.unlabelled += 1
+                self._model.step(x, None)
+                continue
+            outcome = self._model.step(x, sample.label)
+            labelled += 1
+            self.counters.samples += 1
+            right, own_right = bool(outcome.right), bool(outcome.own_right)
+            self.counters.right += right
+            self.counters.own_right += own_right
+            self.counters.helped += right and not own_right
+        self.unsaved = True
+        return labelled
+
+    def predict(self, values: NDArray[np.float64]) -> int | None:
+        """Predict the class of one row of channel values, float64 (C,), without learning."""
+        return self._model.predict_one(self._scaler.scale(values))
+
+    def candidate(self) -> Codebook | None:
+        """Return what is to be committed now, if the test says so."""
+        return self._model.candidate()
+
+    def committed(self, codebook: Codebook, version: int) -> None:
+        """Take what now stands on the chain for this gateway."""
+        self._model.committed(codebook, version)
+        self.unsaved = True
+
+    def count_commit(self, gas_used: int) -> None:
+        """Count a commit of this gateway."""
+        self.counters.commits += 1
+        self.counters.gas += gas_used
+        self.unsaved = True
+
+    def commit_rejected(self) -> None:
+        """Count a refusal and let the test go on."""
+        self.counters.commits_rejected += 1
+        self._model.commit_rejected()
+
+    def remote(self, owner: str, codebook: Codebook | None) -> None:
+        """Take another owner's codebook, or forget it."""
+        self._model.remote(owner, codebook)
+        self.unsaved = True
+
+    def save(self) -> None:
+        """Keep model and counters, if they changed."""
+        if self.unsaved:
+            self._store.save(self._model.state(), msgspec.json.encode(self.counters))
+            self.unsaved = False
+
+
+def _as_configured(model: SiteModel, config: GatewayConfig) -> SiteModel:
+    """Let a restored model go on under the present configuration.
+
+    Raises:
+        ModelStateError: if it was learnt by the other learner.
+    """
+    if model.mode != config.learner.mode:
+        raise ModelStateError(
+            f"it was learnt in mode {model.mode!r}, learner.mode is {config.learner.mode!r}"
+        )
+    wanted = config.commit
+    if (model.test.name, model.test.alpha) != (wanted.test, wanted.alpha):
+        model.test = make_test(wanted.test, wanted.alpha)
+    return model

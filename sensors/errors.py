@@ -1,0 +1,64 @@
+"""What can go wrong with a sensor: one tree, in which each class is also a builtin.
+
+Two branches decide what a caller does. `TransientSensorError`: this read failed, the next may not;
+leave the channel out of this window and go on. `PermanentSensorError`: reading again changes
+nothing; a person has to mend the configuration, the wiring or the file.
+"""
+
+# ruff: noqa: N818 - the names say what happened, as the builtins beside them do
+
+
+class SensorError(Exception):
+    """Anything a driver raises."""
+
+
+class TransientSensorError(SensorError):
+    """This read failed; a later one may succeed."""
+
+
+class PermanentSensorError(SensorError):
+    """No later read will succeed until somebody changes something."""
+
+
+class ReadTimeout(TransientSensorError, TimeoutError):
+    """The sensor did not answer in the time it has."""
+
+
+class ReadFailed(TransientSensorError, OSError):
+    """The sensor answered, but not with a value: a checksum, a bus error, a number out of reach."""
+
+
+class MissingValue(TransientSensorError, LookupError):
+    """There is no value for this read: an empty cell of a recording, a missed pulse."""
+
+
+class SensorMissing(PermanentSensorError, LookupError):
+    """The device or the file that the options name is not there."""
+
+
+class SensorClosed(PermanentSensorError, RuntimeError):
+    """A sensor was used after `close()`."""
+
+
+class UnknownDriver(PermanentSensorError, LookupError):
+    """No driver has this name."""
+
+
+class DriverBroken(PermanentSensorError, ImportError):
+    """A driver was found but cannot be loaded, or is no driver."""
+
+
+class BadOptions(PermanentSensorError, ValueError):
+    """A driver's options are unknown, of the wrong type or out of range."""
+
+
+class BadRecording(PermanentSensorError, ValueError):
+    """A recording cannot be read as one: its message names the lines and columns."""
+
+
+class BadRow(PermanentSensorError, IndexError):
+    """A row was sought that no recording can have."""
+
+
+class EndOfRecording(PermanentSensorError, EOFError):
+    """The recording has no more rows."""

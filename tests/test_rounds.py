@@ -1,0 +1,347 @@
+"""Rounds as state machines: a hostile scheduler drops, repeats, reorders and forges."""
+
+import random
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from attic import GATEWAY, SCHEMA, make_site, names
+
+from protocol import messages
+from protocol.agent_rounds import Answered, Idle, Sharing
+from protocol.errors import AuthenticationError, DecodeError, ProtocolError, RefusedError
+from protocol.gateway_rounds import Completed, Failed, choose_set
+from protocol.messages import Include, Kind, pack_members
+from protocol.sealing import Session
+
+SLOW = settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+class Network:
+    """Delivers messages in any order; `lose` says whose messages of which kind are lost."""
+
+    def __init__(self, site, rng=None, lose=lambda _sender, _send: False):
+        self.site = site
+        self.rng = rng or random.Random(0)
+        self.lose = lose
+        self.flying = []
+        self.outcomes = []
+        self.refused = []
+        self.now = 0.0
+        self.seen = []
+
+    def post(self, sender, sends):
+        for send in sends:
+            self.seen.append((sender, send))
+            if self.lose(sender, send):
+                continue
+            if send.receiver is not None:
+                targets = [send.receiver]
+            elif sender == GATEWAY:
+                targets = list(self.site.agents)
+            else:
+                targets = [GATEWAY]
+            self.flying += [(target, sender, send) for target in targets]
+
+    def deliver(self, target, sender, send):
+        try:
+            if target == GATEWAY:
+                step = self.site.gateway.handle(send.kind, sender, send.payload, self.now)
+                self.post(GATEWAY, step.send)
+                if step.outcome:
+                    self.outcomes.append(step.outcome)
+            else:
+                agent = self.site.agents[target]
+                self.post(target, agent.handle(send.kind, sender, send.payload, self.now))
+        except ProtocolError as error:
+            self.refused.append((target, sender, send.kind, error))
+
+    def settle(self):
+        while self.flying:
+            self.deliver(*self.flying.pop(self.rng.randrange(len(self.flying))))
+
+    def tick(self, seconds):
+        self.now += seconds
+        for name, agent in self.site.agents.items():
+            self.post(name, agent.expire(self.now))
+        self.settle()
+        step = self.site.gateway.expire(self.now)
+        self.post(GATEWAY, step.send)
+        if step.outcome:
+            self.outcomes.append(step.outcome)
+        self.settle()
+
+    def round(self, round_id, windows=1):
+        self.outcomes.clear()
+        self.post(GATEWAY, self.site.gateway.start(round_id, windows, 1000, 1000, self.now))
+        self.settle()
+        for _ in range(6):
+            self.tick(0.8)
+        assert len(self.outcomes) == 1
+        return self.outcomes[0]
+
+
+def true_sum(site, included, windows=1):
+    total = np.zeros(SCHEMA.length * windows, dtype=np.int64)
+    for position in included:
+        x = site.inputs[site.roster.agents[position].id][0]
+        total += np.tile([int(x[0]), 1, int(x[1]), 1, 0, 1], windows)
+    return total
+
+
+def test_a_quiet_round_sums_everyone(tmp_path):
+    site = make_site(tmp_path)
+    outcome = Network(site).round(1, windows=3)
+    assert isinstance(outcome, Completed)
+    assert outcome.included == frozenset(range(6))
+    assert outcome.sums.tolist() == true_sum(site, range(6), 3).tolist()
+    assert all(isinstance(agent.state, Idle) for agent in site.agents.values())
+
+
+@SLOW
+@given(st.integers(0, 2**32), st.integers(4, 9), st.integers(0, 2), st.booleans())
+def test_up_to_d_dropouts_at_any_phase_cost_nothing(tmp_path, seed, count, dropouts, repeats):
+    rng = random.Random(seed)
+    dropouts = min(dropouts, (count - 1) // 2)
+    site = make_site(tmp_path, count, 1, dropouts, minimum=2, seed=seed % 1000)
+    vanishing = {}
+    for name in rng.sample(names(count), dropouts):
+        vanishing[name] = rng.randrange(count + 2)  # how many messages it still sends
+
+    def lose(sender, _send):
+        if sender not in vanishing:
+            return False
+        vanishing[sender] -= 1
+        return vanishing[sender] < 0
+
+    net = Network(site, rng, lose)
+    outcome = net.round(1)
+    assert isinstance(outcome, Completed)
+    assert outcome.sums.tolist() == true_sum(site, outcome.included).tolist()
+    present = {p for p in range(count) if site.roster.agents[p].id not in vanishing}
+    assert present <= outcome.included
+    vanishing.clear()  # they come back: the next round has everyone
+    if repeats:
+        for sender, send in list(net.seen):  # the broker repeats the whole first round
+            net.post(sender, [send])
+    again = net.round(2)
+    assert again.included == frozenset(range(count))
+    assert again.sums.tolist() == true_sum(site, range(count)).tolist()
+
+
+@pytest.mark.parametrize("kind", [Kind.SHARE, Kind.RECEIVED, Kind.SUM])
+def test_d_plus_one_dropouts_fail_the_round_and_not_the_next(tmp_path, kind):
+    site = make_site(tmp_path, 6, 1, 1)
+    gone = set(names(6)[:2])
+    net = Network(site, lose=lambda sender, send: sender in gone and send.kind is kind)
+    outcome = net.round(1)
+    if kind is Kind.SHARE:  # they still sum the others' shares: nothing is lost but their vectors
+        assert isinstance(outcome, Completed)
+        assert outcome.included == frozenset(range(2, 6))
+        return
+    assert isinstance(outcome, Failed)
+    assert "of 5 needed" in outcome.reason
+    gone.clear()
+    assert isinstance(net.round(2), Completed)
+
+
+def test_an_agent_known_to_be_gone_is_not_waited_for(tmp_path):
+    site = make_site(tmp_path)
+    name = names(6)[2]
+    site.gateway.presence(name, online=False, now=0.0)
+    net = Network(site, lose=lambda sender, _send: sender == name)
+    net.post(GATEWAY, site.gateway.start(1, 1, 60_000, 60_000, 0.0))
+    net.settle()  # no time passes
+    assert isinstance(net.outcomes[0], Completed)
+    assert net.outcomes[0].included == frozenset({0, 1, 3, 4, 5})
+
+
+def test_an_agent_that_goes_while_it_is_awaited_is_not_waited_for(tmp_path):
+    site = make_site(tmp_path)
+    name = names(6)[2]
+    net = Network(site, lose=lambda sender, _send: sender == name)
+    net.post(GATEWAY, site.gateway.start(1, 1, 60_000, 60_000, 0.0))
+    net.settle()
+    assert not net.outcomes
+    for other, agent in site.agents.items():
+        net.post(other, agent.presence(name, online=False))
+    net.post(GATEWAY, site.gateway.presence(name, online=False, now=0.0).send)
+    net.settle()
+    assert isinstance(net.outcomes[0], Completed)
+
+
+def running_round(tmp_path, kind, **kwargs):
+    """A round in which messages of a kind never arrive, so that all stand before it."""
+    site = make_site(tmp_path, **kwargs)
+    net = Network(site, lose=lambda _sender, send: send.kind is kind)
+    net.post(GATEWAY, site.gateway.start(1, 1, 1000, 1000, 0.0))
+    net.settle()
+    return site, net
+
+
+def include(site, members):
+    digest = site.gateway.state.digest
+    body = Include(1, digest, pack_members(set(members)))
+    return site.gateway_session.sign(Kind.INCLUDE, body)
+
+
+def test_an_agent_answers_one_set_a_round(tmp_path):
+    site, _ = running_round(tmp_path, Kind.INCLUDE)
+    agent = site.agents[names(6)[0]]
+    answer = agent.handle(Kind.INCLUDE, GATEWAY, include(site, range(6)), 0.1)
+    assert [s.kind for s in answer] == [Kind.SUM]
+    assert isinstance(agent.state, Answered)
+    with pytest.raises(RefusedError):
+        agent.handle(Kind.INCLUDE, GATEWAY, include(site, range(5)), 0.2)
+
+
+def test_a_set_below_the_minimum_or_without_its_shares_gets_no_answer(tmp_path):
+    site, _ = running_round(tmp_path, Kind.INCLUDE)
+    agent = site.agents[names(6)[0]]
+    with pytest.raises(RefusedError, match="at least 3"):
+        agent.handle(Kind.INCLUDE, GATEWAY, include(site, [0, 1]), 0.1)
+    del agent.state.held[4]
+    with pytest.raises(RefusedError, match=r"\[4\]"):
+        agent.handle(Kind.INCLUDE, GATEWAY, include(site, range(6)), 0.1)
+    assert isinstance(agent.state, Sharing)
+
+
+def test_no_peer_can_speak_for_the_gateway(tmp_path):
+    site, _ = running_round(tmp_path, Kind.INCLUDE)
+    name, other = names(6)[:2]
+    forged = site.sessions[other].sign(Kind.INCLUDE, Include(1, site.gateway.state.digest, b"\x3f"))
+    with pytest.raises(AuthenticationError):
+        site.agents[name].handle(Kind.INCLUDE, GATEWAY, forged, 0.1)
+    with pytest.raises(RefusedError):
+        site.agents[name].handle(Kind.INCLUDE, other, forged, 0.1)
+
+
+def test_a_round_is_never_answered_again_not_even_after_it_ended(tmp_path):
+    site = make_site(tmp_path)
+    net = Network(site)
+    net.round(5)
+    old = next(send for sender, send in net.seen if send.kind is Kind.ANNOUNCE)
+    agent = site.agents[names(6)[0]]
+    with pytest.raises(RefusedError, match="after 5"):
+        agent.handle(Kind.ANNOUNCE, GATEWAY, old.payload, 9.0)
+
+
+def test_traffic_of_an_old_session_is_refused_after_a_reboot(tmp_path):
+    site, net = running_round(tmp_path, Kind.INCLUDE)
+    share = next(s for sender, s in net.seen if s.kind is Kind.SHARE and s.receiver == names(6)[0])
+    sender = messages.decode(share.payload, messages.Sealed).sender
+    rebooted = Session(names(6)[0], site.identities[names(6)[0]], site.roster)
+    for other in site.sessions.values():
+        rebooted.meet(other.me, other.hello())
+    digest = site.gateway.state.digest
+    with pytest.raises(AuthenticationError):
+        rebooted.open(messages.decode(share.payload, messages.Sealed), digest)
+    assert sender != names(6)[0]
+
+
+def test_a_sender_seals_a_round_once_even_if_old_hellos_are_repeated(tmp_path):
+    site = make_site(tmp_path)
+    first, second = (site.sessions[n] for n in names(6)[:2])
+    first.seal(second.me, Kind.SHARE, 7, b"x" * 32, b"text")
+    reborn = Session(second.me, site.identities[second.me], site.roster)
+    current = second.hello()
+    assert first.meet(second.me, reborn.hello())
+    assert first.meet(second.me, current)  # the same pair of sessions, so the same keys
+    with pytest.raises(RefusedError, match="after 7"):
+        first.seal(second.me, Kind.SHARE, 7, b"x" * 32, b"other text")
+
+
+@SLOW
+@given(st.data())
+def test_changed_bytes_are_refused_and_change_nothing(tmp_path, data):
+    lost = data.draw(st.sampled_from([Kind.SHARE, Kind.INCLUDE, Kind.RECEIVED, Kind.SUM]))
+    site, net = running_round(tmp_path, lost)
+    waiting = [(sender, send) for sender, send in net.seen if send.kind is lost]
+    sender, send = data.draw(st.sampled_from(waiting))
+    damage = data.draw(st.sampled_from(["flip", "cut", "add", "empty"]))
+    payload = bytearray(send.payload)
+    if damage == "flip":
+        index = data.draw(st.integers(0, len(payload) - 1))
+        payload[index] ^= 1 << data.draw(st.integers(0, 7))
+    elif damage == "cut":
+        del payload[data.draw(st.integers(0, len(payload) - 1)) :]
+    elif damage == "add":
+        payload += data.draw(st.binary(min_size=1, max_size=9))
+    else:
+        payload.clear()
+    target = send.receiver or (names(6)[0] if sender == GATEWAY else GATEWAY)
+    machine = site.gateway if target == GATEWAY else site.agents[target]
+    before = machine.state
+    held = dict(before.held) if isinstance(before, Sharing) else None
+    try:
+        machine.handle(send.kind, sender, bytes(payload), 0.1)
+    except ProtocolError:
+        assert machine.state is before
+        assert held is None or held.keys() == before.held.keys()
+    else:
+        # only an early share for a round that is not yet known waits unopened
+        assert send.kind is Kind.SHARE
+        assert machine.state is before
+        assert held.keys() == before.held.keys()
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(list(messages._DECODERS)), st.binary(max_size=300))
+def test_decoders_raise_nothing_but_their_own_error(shape, data):
+    try:
+        message = messages.decode(data, shape)
+    except DecodeError:
+        return
+    assert isinstance(message, shape)
+
+
+def test_a_symbol_not_below_p_is_refused(tmp_path):
+    site, net = running_round(tmp_path, Kind.SUM)
+    sender = names(6)[0]
+    state = site.gateway.state
+    width = 2  # ⌈6 symbols / 4 partitions⌉
+    fresh = Session(sender, site.identities[sender], site.roster)
+    site.gateway_session.meet(sender, fresh.hello())
+    fresh.meet(GATEWAY, site.gateway_session.hello())
+    sealed = fresh.seal(GATEWAY, Kind.SUM, 1, state.include_digest, b"\xff" * 4 * width)
+    with pytest.raises(DecodeError, match="not below p"):
+        site.gateway.handle(Kind.SUM, sender, sealed, 0.1)
+    assert not state.sums
+    assert not net.outcomes
+
+
+def test_unanswered_rounds_do_not_grow_memory(tmp_path):
+    site, _ = running_round(tmp_path, Kind.SHARE)
+    agent = site.agents[names(6)[0]]
+    peer = site.sessions[names(6)[1]]
+    for round_id in range(2, 500):
+        sealed = peer.seal(agent._session.me, Kind.SHARE, round_id, b"x" * 32, b"y")
+        agent.handle(Kind.SHARE, peer.me, sealed, 0.1)
+    assert len(agent._early) == 1
+
+
+@given(st.integers(2, 8), st.integers(0, 2**32))
+def test_the_chosen_set_is_held_by_all_who_sum(count, seed):
+    rng = random.Random(seed)
+    reports = {
+        p: frozenset(q for q in range(count) if q == p or rng.random() < 0.8)
+        for p in range(count)
+        if rng.random() < 0.9
+    }
+    quorum = rng.randint(1, count)
+    included, positions = choose_set(reports, quorum)
+    assert all(included <= reports[p] for p in positions)
+    assert len(positions) >= min(quorum, len(reports))
+
+
+def test_secrets_do_not_print(tmp_path):
+    site, net = running_round(tmp_path, Kind.INCLUDE)
+    agent = site.agents[names(6)[0]]
+    text = repr(agent.state) + repr(agent._session) + repr(net.seen) + repr(site.identities)
+    text += repr(agent._session._peers) + repr(site.gateway.state)
+    for share in agent.state.held.values():
+        assert str(share.tolist()[0]) not in text
+    assert "ChaCha" not in text

@@ -1,0 +1,247 @@
+"""One suite that every driver passes, the mock's faults, and how drivers are found."""
+
+import subprocess
+import sys
+from importlib.metadata import EntryPoint, EntryPoints
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import sensors
+from sensors import errors, registry
+from sensors.base import DriverOptions, Quality, Reading, SeekableSensor, Sensor
+from sensors.mock import MockOptions, MockSensor
+
+ROWS = 40
+
+
+@pytest.fixture(params=["mock", "mock-faulty", "replay", "replay-sought", "replay-loop"])
+def case(request, tmp_path):
+    """Return a driver's name and options; each can be read at least ROWS times."""
+    recording = tmp_path / "agent.csv"
+    recording.write_text(
+        "t,x\n" + "".join(f"{i},{'' if i % 7 == 3 else i / 8}\n" for i in range(ROWS))
+    )
+    return {
+        "mock": ("mock", {"waveform": "sine", "noise": 0.2, "unit": "lx"}),
+        "mock-faulty": (
+            "mock",
+            {"missing_rate": 0.3, "spike_rate": 0.2, "slow_rate": 0.2, "slow_s": 0.001,
+             "timeout_s": 0.0005, "stuck_rate": 0.3, "noise": 1.0, "seed": 4},
+        ),
+        "replay": ("replay", {"path": str(recording), "column": "x", "unit": "lx"}),
+        "replay-sought": ("replay", {"path": str(recording), "column": "x", "pace": "seek"}),
+        "replay-loop": ("replay", {"path": str(recording), "column": "x", "loop": True}),
+    }[request.param]  # fmt: skip
+
+
+def outcome(sensor):
+    try:
+        return sensor.read()
+    except errors.TransientSensorError as error:
+        return type(error)
+
+
+def test_a_read_is_a_reading_or_an_error_of_the_tree(case):
+    with sensors.open_sensor(*case) as sensor:
+        for _ in range(ROWS):
+            result = outcome(sensor)
+            if isinstance(result, Reading):
+                assert isinstance(result.value, float)
+                assert isinstance(result.quality, Quality)
+
+
+def test_two_sensors_with_the_same_options_read_the_same(case):
+    with sensors.open_sensor(*case) as one, sensors.open_sensor(*case) as two:
+        assert [outcome(one) for _ in range(ROWS)] == [outcome(two) for _ in range(ROWS)]
+
+
+def test_seeking_in_any_order_gives_what_reading_in_order_gives(case):
+    with sensors.open_sensor(*case) as sensor:
+        assert isinstance(sensor, SeekableSensor)
+        forward = []
+        for row in range(ROWS):
+            sensor.seek(row)
+            forward.append(outcome(sensor))
+        for row in reversed(range(ROWS)):
+            sensor.seek(row)
+            assert outcome(sensor) == forward[row]
+        with pytest.raises(errors.BadRow):
+            sensor.seek(-1)
+
+
+def test_close_is_idempotent_and_ends_the_sensor(case):
+    sensor = sensors.open_sensor(*case)
+    with sensor:
+        assert not sensor.closed
+    sensor.close()
+    sensor.close()
+    assert sensor.closed
+    with pytest.raises(errors.SensorClosed):
+        sensor.read()
+    with pytest.raises(errors.SensorClosed):
+        sensor.seek(0)
+
+
+def test_options_are_frozen_and_unknown_keys_are_refused_with_a_suggestion(case):
+    driver, options = case
+    with sensors.open_sensor(driver, options) as sensor, pytest.raises(ValueError, match="frozen"):
+        sensor.options.unit = "K"
+    with pytest.raises(errors.BadOptions, match="did you mean 'unit'") as caught:
+        sensors.open_sensor(driver, {**options, "uni": "K", "unit": 3})
+    assert "unit = 3" in str(caught.value), "all errors are told at once"
+
+
+def test_every_error_is_in_the_tree_and_a_builtin():
+    classes = [c for c in vars(errors).values() if isinstance(c, type)]
+    leaves = [c for c in classes if not c.__subclasses__()]
+    assert len(leaves) > 8
+    for leaf in leaves:
+        assert issubclass(leaf, errors.TransientSensorError) != issubclass(
+            leaf, errors.PermanentSensorError
+        )
+        assert any(
+            base.__module__ == "builtins" and base is not Exception for base in leaf.__bases__
+        )
+        assert str(leaf("why it failed")) == "why it failed"
+
+
+def reads(count, sleep=lambda _: None, **options):
+    sensor = MockSensor(MockOptions(**options), sleep)
+    return [outcome(sensor) for _ in range(count)]
+
+
+def values(count, **options):
+    return [reading.value for reading in reads(count, **options)]
+
+
+def test_mock_misses_reads():
+    got = reads(2000, missing_rate=0.1)
+    assert 150 < got.count(errors.MissingValue) < 250
+    assert reads(3, missing_rate=1.0) == [errors.MissingValue] * 3
+
+
+def test_mock_sticks_for_a_spell():
+    got = values(400, noise=1.0, stuck_rate=0.5, stuck_reads=10)
+    spells = [got[i : i + 10] for i in range(0, 400, 10)]
+    stuck = [len(set(spell)) == 1 for spell in spells]
+    assert any(stuck)
+    assert not all(stuck)
+    assert all(len(set(spell)) in {1, 10} for spell in spells)
+
+
+def test_mock_spikes_both_ways_and_comes_back():
+    got = values(2000, spike_rate=0.05, spike_size=50.0)
+    assert set(got) == {-50.0, 0.0, 50.0}
+    assert 60 < sum(value != 0 for value in got) < 140
+
+
+def test_mock_drifts():
+    assert values(4, level=1.0, drift_per_read=0.5) == [1.0, 1.5, 2.0, 2.5]
+
+
+def test_mock_is_slow_and_gives_up_in_time():
+    slept = []
+    assert reads(2, slept.append, slow_rate=1.0, slow_s=0.5) == [Reading(0.0)] * 2
+    assert slept == [0.5, 0.5]
+    slept.clear()
+    assert reads(1, slept.append, slow_rate=1.0, slow_s=9.0, timeout_s=2.0) == [errors.ReadTimeout]
+    assert slept == [2.0]
+
+
+def test_mock_marks_implausible_values():
+    got = reads(100, waveform="sine", amplitude=10.0, low=-5.0, high=5.0)
+    assert {r.quality for r in got} == {Quality.GOOD, Quality.SUSPECT}
+    assert all((r.quality is Quality.GOOD) == (-5 <= r.value <= 5) for r in got)
+
+
+@given(
+    st.sampled_from(["constant", "sine", "square", "ramp"]),
+    st.floats(-1e6, 1e6),
+    st.floats(0, 1e6),
+    st.integers(2, 100),
+)
+def test_mock_waveforms_stay_within_their_amplitude(waveform, level, amplitude, period):
+    got = values(150, waveform=waveform, level=level, amplitude=amplitude, period_reads=period)
+    assert all(abs(value - level) <= amplitude * (1 + 1e-9) + 1e-9 for value in got)
+    assert got[:20] == got[:20] if period > 100 else got[0] == got[period]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"low": 2.0, "high": 1.0},
+        {"missing_rate": 1.5},
+        {"noise": float("nan")},
+        {"period_reads": 0},
+        {"waveform": "saw"},
+        {"seed": "3"},
+    ],
+)
+def test_mock_refuses_options_that_mean_nothing(options):
+    with pytest.raises(errors.BadOptions, match=next(iter(options))):
+        sensors.open_sensor("mock", options)
+
+
+class Broken(Sensor):
+    """A driver that gives no number, and counts what it releases."""
+
+    Options = DriverOptions
+    released = 0
+
+    def _measure(self):
+        return Reading(float("nan"))
+
+    def _release(self):
+        self.released += 1
+
+
+def test_the_base_refuses_a_value_that_is_no_number_and_releases_once():
+    sensor = Broken(DriverOptions())
+    with sensor, pytest.raises(errors.ReadFailed, match="nan"):
+        sensor.read()
+    sensor.close()
+    assert sensor.released == 1
+
+
+def offer(monkeypatch, **targets):
+    offers = EntryPoints(
+        EntryPoint(name=name, value=value, group=registry.GROUP) for name, value in targets.items()
+    )
+    monkeypatch.setattr(registry, "entry_points", offers.select)
+
+
+def test_a_third_party_adds_a_driver_by_an_entry_point(monkeypatch):
+    offer(monkeypatch, thermo=f"{__name__}:Broken", mock=f"{__name__}:Broken")
+    assert sensors.driver_names() == ["mock", "replay", "thermo"]
+    with sensors.open_sensor("thermo", {}) as sensor:
+        assert type(sensor).__name__ == "Broken"
+    with sensors.open_sensor("mock", {}) as sensor:
+        assert isinstance(sensor, MockSensor), "a built-in name cannot be taken over"
+
+
+@pytest.mark.parametrize(
+    "target", ["no_such_module:X", "math:no_such", "math:pi", "sensors.base:Sensor"]
+)
+def test_a_broken_third_party_driver_is_named(monkeypatch, target):
+    offer(monkeypatch, thermo=target)
+    with pytest.raises(errors.DriverBroken, match="thermo"):
+        sensors.open_sensor("thermo", {})
+
+
+def test_an_unknown_driver_is_named_with_a_suggestion():
+    with pytest.raises(errors.UnknownDriver, match="did you mean 'replay'"):
+        sensors.open_sensor("repaly", {})
+
+
+def test_sensors_load_nothing_heavy():
+    program = (
+        "import sys, sensors; sensors.open_sensor('mock', {}).read();"
+        "heavy = {'numpy', 'numba', 'web3', 'emulator', 'edge', 'protocol'};"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
