@@ -31,7 +31,6 @@ class Agent:
 
     Args:
         config: the agent's file.
-        notify: takes the link's events; must only enqueue.
         outgoing: looks at what is about to be sent and returns what is; the emulator loses
             messages here.
 
@@ -43,7 +42,6 @@ class Agent:
     def __init__(
         self,
         config: AgentConfig,
-        notify: Callable[[LinkEvent], None],
         outgoing: Outgoing = lambda messages: messages,
     ) -> None:
         site = load(config.site_file, SiteConfig)
@@ -64,7 +62,6 @@ class Agent:
             credentials=config.credentials,
             subscriptions=topics.agent_subscriptions(site.site, config.id, roster.gateway.id),
             will=(self._presence, topics.OFFLINE),
-            notify=notify,
         )
         self._windows = open_windows(config, schema, site.round.windows)
         self._rounds = AgentRounds(
@@ -100,8 +97,7 @@ class Agent:
         self._publish(self._rounds.expire(now))
 
     def close(self) -> None:
-        """Say goodbye to the broker and release the sensors."""
-        self.link.close(farewell=topics.OFFLINE)
+        """Release the sensors; idempotent."""
         self._windows.close()
 
     def _take(self, topic: str, payload: bytes, now: float) -> None:

@@ -32,8 +32,7 @@ def run(config: Configs) -> None:
     """Read the sensors and take part in rounds until SIGTERM."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     try:
-        configs = [load(path, AgentConfig) for path in config]
-        host = AgentHost(lambda notify: [Agent(one, notify) for one in configs])
+        host = AgentHost([Agent(load(path, AgentConfig)) for path in config])
     except (ConfigurationError, SensorError) as error:
         typer.echo(f"protoledger edge: {error}", err=True)
         sys.exit(Exit.CONFIGURATION)

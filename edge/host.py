@@ -1,52 +1,45 @@
-"""The loop of an agent process: one queue, one thread that decides, any number of agents."""
+"""The loop of an agent process: one thread, any number of agents."""
 
-import logging
-import queue
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from types import FrameType
 
 from edge.agent import Agent
-from protocol.link import LinkEvent
-
-log = logging.getLogger(__name__)
+from protocol import topics
+from protocol.link import Links
 
 
 class AgentHost:
     """Runs agents until it is told to stop.
 
     Args:
-        build: makes the agents; is given the function that takes their links' events.
+        agents: with their sensors open; the host closes them.
     """
 
-    def __init__(self, build: Callable[[Callable[[LinkEvent], None]], Iterable[Agent]]) -> None:
-        self._events: queue.SimpleQueue[LinkEvent | None] = queue.SimpleQueue()
-        self.agents = {agent.id: agent for agent in build(self._events.put)}
+    def __init__(self, agents: Iterable[Agent]) -> None:
+        self.agents = {agent.id: agent for agent in agents}
+        self._links: Links[None] = Links([agent.link for agent in self.agents.values()])
 
     def stop(self, *_signal: int | FrameType | None) -> None:
         """Make `run` return; callable from a signal handler or another thread."""
-        self._events.put(None)
+        self._links.post(None)
 
     def run(self) -> None:
         """Connect all agents and serve them until `stop`."""
         signal.signal(signal.SIGTERM, self.stop)
         signal.signal(signal.SIGINT, self.stop)
-        try:
-            for agent in self.agents.values():
-                agent.link.start()
-            self._serve()
-        finally:
-            for agent in self.agents.values():
-                agent.close()
+        with self._links:
+            try:
+                self._serve()
+                self._links.farewell(topics.OFFLINE)
+            finally:
+                for agent in self.agents.values():
+                    agent.close()
 
     def _serve(self) -> None:
         while True:
-            try:
-                event = self._events.get(timeout=self._patience())
-            except queue.Empty:
-                pass
-            else:
+            for event in self._links.wait(self._patience()):
                 if event is None:
                     return
                 self.agents[event.client].handle(event, time.monotonic())

@@ -64,11 +64,10 @@ def main() -> None:
         for position in range(len(arguments.configs))
     ]
     try:
-        configs = [load(path, AgentConfig) for path in arguments.configs]
         host = AgentHost(
-            lambda notify: [
-                Agent(config, notify, Silence(arguments.drop_rate, draw))
-                for config, draw in zip(configs, draws, strict=True)
+            [
+                Agent(load(path, AgentConfig), Silence(arguments.drop_rate, draw))
+                for path, draw in zip(arguments.configs, draws, strict=True)
             ]
         )
     except (ConfigurationError, SensorError) as error:

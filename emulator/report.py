@@ -11,7 +11,6 @@ from rich.table import Table
 from emulator.broker import find_mosquitto
 from emulator.run import Emulation
 
-
 _COMMITS = "{commits} ({commits_used} used elsewhere, {commits_rejected} rejected)"
 
 

@@ -7,7 +7,6 @@ fewer agents than a quorum none is opened, for it could only fail.
 
 import logging
 from collections import Counter
-from collections.abc import Callable
 
 from gateway.config import GatewayConfig
 from gateway.store import Store
@@ -31,7 +30,6 @@ class Rounds:
         site: the site's file.
         roster: who is here.
         store: keeps the last round's number.
-        notify: takes the link's events; must only enqueue.
 
     Raises:
         ConfigurationError: if the files do not fit together.
@@ -43,7 +41,6 @@ class Rounds:
         site: SiteConfig,
         roster: Roster,
         store: Store,
-        notify: Callable[[LinkEvent], None],
     ) -> None:
         self.plan = site.plan(roster)
         self.refused: Counter[str] = Counter()
@@ -63,7 +60,6 @@ class Rounds:
             credentials=config.credentials,
             subscriptions=topics.gateway_subscriptions(site.site),
             will=(self._presence, topics.OFFLINE),
-            notify=notify,
         )
         self._connected = False
         self._started = False
@@ -127,10 +123,6 @@ class Rounds:
         self._told_waiting = False
         self._open(now)
         return None
-
-    def close(self) -> None:
-        """Leave the broker."""
-        self.link.close(farewell=topics.OFFLINE)
 
     def _enough(self, *, all_of_them: bool) -> bool:
         needed = self.plan.agents if all_of_them else self.plan.quorum

@@ -6,7 +6,6 @@ so that agents and gateway work at the same time.
 """
 
 import logging
-import queue
 import signal
 import time
 from types import FrameType
@@ -28,11 +27,12 @@ from gateway.ledger_events import (
 from gateway.rounds import Rounds
 from gateway.store import Store
 from gateway.trainer import Trainer
+from protocol import topics
 from protocol.config import SiteConfig, load
 from protocol.exits import Exit
 from protocol.gateway_rounds import Completed, Failed, Outcome
 from protocol.identity import Roster
-from protocol.link import Arrived, LinkDown, LinkEvent, LinkUp, Refused
+from protocol.link import Arrived, LinkDown, Links, LinkUp, Refused
 
 log = logging.getLogger(__name__)
 
@@ -56,12 +56,12 @@ class Service:
         roster = Roster.load(config.roster_file, bytes.fromhex(site.fleet_key))
         config.check_against(roster, site)
         schema = site.as_schema()
-        self._queue: queue.SimpleQueue[LinkEvent | LedgerEvent | None] = queue.SimpleQueue()
         self._events = events
         self._schema = schema
         self._store = Store(config.store_file, schema.digest)
         self._trainer = Trainer(config, schema, self._store)
-        self._rounds = Rounds(config, site, roster, self._store, self._queue.put)
+        self._rounds = Rounds(config, site, roster, self._store)
+        self._links: Links[LedgerEvent | None] = Links([self._rounds.link])
         self._ledger: Ledger | None = None
         if config.ledger is not None:
             self._ledger = Ledger(
@@ -70,7 +70,7 @@ class Service:
                 schema.digest,
                 len(schema.channels),
                 len(schema.labels),
-                self._queue.put,
+                self._links.post,
             )
         self._saved_at = 0.0
         self._told_finished = False
@@ -78,46 +78,36 @@ class Service:
 
     def stop(self, *_signal: int | FrameType | None) -> None:
         """Make `run` return; callable from a signal handler or another thread."""
-        self._queue.put(None)
+        self._links.post(None)
 
     def run(self) -> Exit:
         """Serve until SIGTERM or SIGINT; returns the process's exit code."""
         signal.signal(signal.SIGTERM, self.stop)
         signal.signal(signal.SIGINT, self.stop)
-        try:
-            self._rounds.link.start()
-            if self._ledger is not None:
-                self._ledger.start()
-            self._serve()
-        finally:
-            self._rounds.close()
-            if self._ledger is not None:
-                self._ledger.close()
-            self._trainer.save()
-            self._tell_totals("stopped")
-            self._store.close()
+        with self._links:
+            try:
+                if self._ledger is not None:
+                    self._ledger.start()
+                self._serve()
+                self._links.farewell(topics.OFFLINE)
+            finally:
+                if self._ledger is not None:
+                    self._ledger.close()
+                self._trainer.save()
+                self._tell_totals("stopped")
+                self._store.close()
         return self._exit
 
     def _serve(self) -> None:
         while True:
-            outcome: Outcome | None = None
-            try:
-                event = self._queue.get(timeout=self._patience())
-            except queue.Empty:
-                pass
-            else:
+            for event in self._links.wait(self._patience()):
                 if event is None:
                     return
                 if isinstance(event, LINK_EVENTS):
-                    outcome = self._rounds.handle(event, time.monotonic())
+                    self._on_outcome(self._rounds.handle(event, time.monotonic()))
                 elif not self._on_ledger(event):
                     return
-            if outcome is None:
-                outcome = self._rounds.advance(time.monotonic())
-            if outcome is not None:
-                # the next round first: agents work while the samples of this one are learnt
-                self._rounds.advance(time.monotonic())
-                self._on_outcome(outcome)
+            self._on_outcome(self._rounds.advance(time.monotonic()))
             self._housekeeping(time.monotonic())
 
     def _patience(self) -> float | None:
@@ -126,7 +116,11 @@ class Service:
             due = min(due or float("inf"), self._saved_at + SAVE_EVERY_S)
         return None if due is None else max(0.0, due - time.monotonic())
 
-    def _on_outcome(self, outcome: Outcome) -> None:
+    def _on_outcome(self, outcome: Outcome | None) -> None:
+        if outcome is None:
+            return
+        # the next round first: agents work while the samples of this one are learnt
+        self._rounds.advance(time.monotonic())
         match outcome:
             case Failed(round_id=round_id, reason=reason, milliseconds=milliseconds):
                 log.warning("round %d failed: %s", round_id, reason)

@@ -45,6 +45,9 @@ class Store:
                 f"move it away to start anew"
             )
 
+        kept = self._get("round")
+        self._last_round = kept if isinstance(kept, int) else 0
+
     def __enter__(self) -> Self:
         return self
 
@@ -63,12 +66,12 @@ class Store:
     @property
     def last_round(self) -> int:
         """The highest round number that was ever announced; 0 for none."""
-        value = self._get("round")
-        return value if isinstance(value, int) else 0
+        return self._last_round
 
     def begin_round(self, round_id: int) -> None:
         """Write down a number before it is announced."""
         self._put(round=round_id)
+        self._last_round = round_id
 
     def save(self, model: bytes, counters: bytes) -> None:
         """Keep a model and the counters that belong to it."""

@@ -1,17 +1,22 @@
 """The one file that talks MQTT.
 
-A `Link` is one client of the broker. Its callbacks only put events into the owner's queue; one loop
-decides. paho reconnects by itself, for ever, and starts with the broker down; every subscription is
-renewed at each connection, and nothing of a former one is kept: what is late is of another round.
+A `Link` is one client of the broker; `Links` drives any number of them in its owner's thread, by
+one selector, so that a process with a thousand agents has one thread for them all. Callbacks only
+put events into a queue that the owner empties. A link starts with the broker down, reconnects for
+ever, renews its subscriptions at each connection, and keeps nothing of a former one: what is late
+is of another round.
 """
 
+import collections
 import contextlib
+import selectors
 import socket
 import ssl
-import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
@@ -25,6 +30,10 @@ from protocol.files import read_secret
 from protocol.messages import MAX_BYTES
 
 KEEPALIVE_S = 15
+CONNECT_TIMEOUT_S = 5.0
+FIRST_RETRY_S = 0.25
+LONGEST_RETRY_S = 30.0
+MISC_EVERY_S = 1.0
 _FATAL = {"Not authorized", "Bad user name or password", "Banned", "Client identifier not valid"}
 
 
@@ -73,7 +82,7 @@ class Traffic:
 
 
 class Link:
-    """A client of the broker.
+    """A client of the broker; `Links` drives it.
 
     Args:
         client_id: also the user's name; a second client with it throws this one out.
@@ -81,7 +90,9 @@ class Link:
         credentials: what to show.
         subscriptions: topics to read.
         will: (topic, payload), retained, published by the broker when this client vanishes.
-        notify: called from paho's thread with each event; must only enqueue.
+
+    Raises:
+        ConfigurationError: if a certificate or key cannot be used.
     """
 
     def __init__(
@@ -91,17 +102,19 @@ class Link:
         credentials: CredentialsConfig,
         subscriptions: list[str],
         will: tuple[str, bytes],
-        notify: Callable[[LinkEvent], None],
     ) -> None:
         self.client_id = client_id
         self.traffic = Traffic()
         self._broker = broker
         self._will = will
         self._subscriptions = subscriptions
-        self._notify = notify
         self._five = broker.version == 5
-        self._connected = threading.Event()
-        self._client = self._build(credentials)
+        self._up = False
+        self._retry_at = 0.0
+        self._retry_s = FIRST_RETRY_S
+        self._expiries: dict[float, Properties] = {}
+        self._notify: Callable[[LinkEvent], None] = lambda _event: None
+        self.client = self._build(credentials)
 
     def _build(self, credentials: CredentialsConfig) -> mqtt.Client:
         version = MQTTProtocolVersion.MQTTv5 if self._five else MQTTProtocolVersion.MQTTv311
@@ -118,10 +131,9 @@ class Link:
             client.username_pw_set(self.client_id, password)
         topic, payload = self._will
         client.will_set(topic, payload, qos=1, retain=True)
+        client.connect_timeout = CONNECT_TIMEOUT_S
         client.max_queued_messages_set(10_000)
         client.max_inflight_messages_set(1000)
-        client.reconnect_delay_set(1, 30)
-        client.on_socket_open = _disable_nagle
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
@@ -129,37 +141,59 @@ class Link:
         client.on_subscribe = self._on_subscribe
         return client
 
-    def start(self) -> None:
-        """Begin connecting in paho's thread; returns at once, also with the broker down."""
-        arguments: dict[str, Any] = {"clean_start": True} if self._five else {}
-        self._client.connect_async(
-            self._broker.host, self._broker.port, keepalive=KEEPALIVE_S, **arguments
-        )
-        self._client.loop_start()
+    def attach(self, notify: Callable[[LinkEvent], None]) -> None:
+        """Name who takes the events."""
+        self._notify = notify
 
     def publish(self, topic: str, payload: bytes, expiry_s: float | None) -> None:
         """Send a message with QoS 1; retained if it has no expiry. Never blocks.
 
         While disconnected a message with an expiry is dropped: its round will be over.
         """
-        if expiry_s is not None and not self._connected.is_set():
+        if not self._up:
             return
-        properties = None
-        if self._five and expiry_s is not None:
-            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-            properties.MessageExpiryInterval = max(1, round(expiry_s))
         self.traffic.sent += len(topic) + len(payload)
-        self._client.publish(topic, payload, qos=1, retain=expiry_s is None, properties=properties)
+        properties = None if expiry_s is None else self._expiry(expiry_s)
+        self.client.publish(topic, payload, qos=1, retain=expiry_s is None, properties=properties)
 
-    def close(self, farewell: bytes | None = None, timeout_s: float = 2.0) -> None:
-        """Publish `farewell` where the will would go, disconnect, end the thread. Idempotent."""
-        if farewell is not None and self._connected.is_set():
-            info = self._client.publish(self._will[0], farewell, qos=1, retain=True)
-            # if the connection goes in this moment, the broker publishes the will instead
-            with contextlib.suppress(RuntimeError, ValueError):
-                info.wait_for_publish(timeout_s)
-        self._client.disconnect()
-        self._client.loop_stop()
+    def _expiry(self, seconds: float) -> Properties | None:
+        if not self._five:
+            return None
+        if seconds not in self._expiries:
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+            properties.MessageExpiryInterval = max(1, round(seconds))
+            self._expiries[seconds] = properties
+        return self._expiries[seconds]
+
+    def tend(self, now: float) -> None:
+        """Connect if it is time to, and let paho see to its keepalive. Blocks while connecting."""
+        if self.client.socket() is not None:
+            self.client.loop_misc()
+            return
+        if now < self._retry_at:
+            return
+        self._retry_at = now + self._retry_s
+        self._retry_s = min(2 * self._retry_s, LONGEST_RETRY_S)
+        arguments: dict[str, Any] = {"clean_start": True} if self._five else {}
+        try:
+            self.client.connect(
+                self._broker.host, self._broker.port, keepalive=KEEPALIVE_S, **arguments
+            )
+        except (OSError, ValueError) as error:
+            self._notify(LinkDown(self.client_id, str(error)))
+
+    def read(self) -> None:
+        """Take what the socket has."""
+        client = self.client
+        client.loop_read()
+        # TLS hands over whole records: what it holds back no selector will announce again
+        while isinstance(sock := client.socket(), ssl.SSLSocket) and sock.pending():
+            client.loop_read()
+
+    @property
+    def wants_write(self) -> bool:
+        """Whether something waits for the socket."""
+        return bool(self.client.want_write())
 
     def _on_connect(
         self, client: mqtt.Client, _data: Any, _flags: Any, reason: ReasonCode, _props: Any
@@ -180,13 +214,14 @@ class Link:
         for topic, reason in zip(self._subscriptions, reasons, strict=False):
             if reason.is_failure:
                 self._notify(Refused(self.client_id, f"subscription to {topic}", str(reason)))
-        self._connected.set()
+        self._up = True
+        self._retry_s = FIRST_RETRY_S
         self._notify(LinkUp(self.client_id))
 
     def _on_disconnect(
         self, _client: mqtt.Client, _data: Any, _flags: Any, reason: ReasonCode, _props: Any
     ) -> None:
-        self._connected.clear()
+        self._up = False
         self._notify(LinkDown(self.client_id, str(reason)))
 
     def _on_message(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
@@ -201,7 +236,122 @@ class Link:
             self._notify(Refused(self.client_id, "publish", str(reason)))
 
 
-def _disable_nagle(_client: mqtt.Client, _data: Any, sock: Any) -> None:
+_Posted = TypeVar("_Posted")
+
+
+class Links(Generic[_Posted]):
+    """Drives links in the thread that calls `wait`; other threads may `post`.
+
+    Args:
+        links: all of them; their events come out of `wait`.
+    """
+
+    def __init__(self, links: list[Link]) -> None:
+        self._links = links
+        self._events: collections.deque[LinkEvent | _Posted] = collections.deque()
+        self._selector = selectors.DefaultSelector()
+        self._inbound, self._outbound = socket.socketpair()
+        self._inbound.setblocking(False)
+        self._outbound.setblocking(False)
+        self._selector.register(self._inbound, selectors.EVENT_READ, None)
+        self._tend_at = 0.0
+        for link in links:
+            link.attach(self._events.append)
+            link.client.on_socket_open = self._opened(link)
+            link.client.on_socket_close = self._closed
+            link.client.on_socket_register_write = self._writing(link)
+            link.client.on_socket_unregister_write = self._written(link)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._selector.close()
+        self._inbound.close()
+        self._outbound.close()
+
+    def post(self, event: _Posted) -> None:
+        """Put an event of another kind into the queue; from any thread or signal handler."""
+        self._events.append(event)
+        with contextlib.suppress(OSError):  # full: a wake-up is under way already
+            self._outbound.send(b"\0")
+
+    def wait(self, timeout_s: float | None) -> list[LinkEvent | _Posted]:
+        """Serve the sockets until there are events or the time is over; returns the events."""
+        until = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            now = time.monotonic()
+            if now >= self._tend_at:
+                self._tend_at = now + (MISC_EVERY_S if self._all_connected() else FIRST_RETRY_S)
+                for link in self._links:
+                    link.tend(now)
+            left_s = self._tend_at - now if until is None else min(until, self._tend_at) - now
+            self._select(0.0 if self._events else max(0.0, left_s))
+            if self._events or (until is not None and time.monotonic() >= until):
+                taken = list(self._events)
+                for _ in taken:  # another thread may append meanwhile: take just these
+                    self._events.popleft()
+                return taken
+
+    def farewell(self, payload: bytes, timeout_s: float = 1.0) -> None:
+        """Publish `payload` where each link's will would go, and disconnect; idempotent."""
+        for link in self._links:
+            link.publish(link._will[0], payload, expiry_s=None)  # noqa: SLF001 - the same file
+        until = time.monotonic() + timeout_s
+        while time.monotonic() < until and any(link.wants_write for link in self._links):
+            self._select(0.05)
+        for link in self._links:
+            link.client.disconnect()
+        while time.monotonic() < until and any(link.wants_write for link in self._links):
+            self._select(0.05)
+
+    def _all_connected(self) -> bool:
+        return all(link.client.socket() is not None for link in self._links)
+
+    def _select(self, timeout_s: float) -> None:
+        for key, ready in self._selector.select(timeout_s):
+            link: Link | None = key.data
+            if link is None:
+                with contextlib.suppress(BlockingIOError):
+                    self._inbound.recv(4096)
+                continue
+            if ready & selectors.EVENT_READ:
+                link.read()
+            if ready & selectors.EVENT_WRITE and link.client.socket() is not None:
+                link.client.loop_write()
+
+    def _opened(self, link: Link) -> Callable[[mqtt.Client, Any, Any], None]:
+        def opened(_client: mqtt.Client, _data: Any, sock: Any) -> None:
+            _disable_nagle(sock)
+            self._selector.register(sock, selectors.EVENT_READ, link)
+
+        return opened
+
+    def _closed(self, _client: mqtt.Client, _data: Any, sock: Any) -> None:
+        with contextlib.suppress(KeyError, ValueError):
+            self._selector.unregister(sock)
+
+    def _writing(self, link: Link) -> Callable[[mqtt.Client, Any, Any], None]:
+        def writing(_client: mqtt.Client, _data: Any, sock: Any) -> None:
+            with contextlib.suppress(KeyError, ValueError):
+                self._selector.modify(sock, selectors.EVENT_READ | selectors.EVENT_WRITE, link)
+
+        return writing
+
+    def _written(self, link: Link) -> Callable[[mqtt.Client, Any, Any], None]:
+        def written(_client: mqtt.Client, _data: Any, sock: Any) -> None:
+            with contextlib.suppress(KeyError, ValueError):
+                self._selector.modify(sock, selectors.EVENT_READ, link)
+
+        return written
+
+
+def _disable_nagle(sock: Any) -> None:
     # Nagle and delayed acknowledgements together stall small messages by 40 ms.
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
