@@ -168,7 +168,7 @@ class HouseSource(Source):
             raise DealError("source 'house' has no end: give --rounds a number instead of 'all'")
         shown = plan.rounds * plan.batch
         # The last window of each spell of `holdout_every` is held out, also behind the last shown.
-        windows = math.ceil(shown / (plan.holdout_every - 1) * plan.holdout_every)
+        windows = shown + shown // (plan.holdout_every - 1)
         held_out = np.arange(windows) % plan.holdout_every == plan.holdout_every - 1
         sites, held = [], []
         for site in range(plan.sites):

@@ -201,19 +201,19 @@ def true_sums(schema: Schema, read: np.ndarray, votes: np.ndarray) -> np.ndarray
     Returns:
         int64 of shape (B·L,).
     """
-    agents, windows, channels = read.shape
+    _, windows, channels = read.shape
+    low = np.array([channel.low for channel in schema.channels])
+    high = np.array([channel.high for channel in schema.channels])
+    step = np.array([channel.step for channel in schema.channels])
+    most = np.array([channel.steps for channel in schema.channels])
+    present = np.isfinite(read)
+    clipped = np.clip(np.where(present, read, low), low, high)
+    steps = np.minimum(np.rint((clipped - low) / step).astype(np.int64), most)
     sums = np.zeros((windows, schema.length), dtype=np.int64)
-    for agent in range(agents):
-        for window in range(windows):
-            for index, channel in enumerate(schema.channels):
-                value = read[agent, window, index]
-                if value == value:  # noqa: PLR0124 - not NaN
-                    clipped = min(max(value, channel.low), channel.high)
-                    steps = min(round((clipped - channel.low) / channel.step), channel.steps)
-                    sums[window, 2 * index] += steps
-                    sums[window, 2 * index + 1] += 1
-            if votes[agent, window] >= 0:
-                sums[window, 2 * channels + votes[agent, window]] += 1
+    sums[:, 0 : 2 * channels : 2] = steps.sum(axis=0)
+    sums[:, 1 : 2 * channels : 2] = present.sum(axis=0)
+    for label in range(len(schema.labels)):
+        sums[:, 2 * channels + label] = (votes == label).sum(axis=0)
     return sums.reshape(-1)
 
 

@@ -36,6 +36,8 @@ def run(
     from gateway.events import EventStream  # noqa: PLC0415
     from gateway.service import Service  # noqa: PLC0415
 
+    # The ledger's thread loads web3 for seconds: rounds must not wait 5 ms for each turn.
+    sys.setswitchinterval(0.0005)
     try:
         loaded = load(config, GatewayConfig)
         service = Service(loaded, EventStream.to_stdout() if events else EventStream(None))

@@ -37,6 +37,7 @@ from protocol.link import Arrived, LinkDown, Links, LinkUp, Refused
 log = logging.getLogger(__name__)
 
 SAVE_EVERY_S = 1.0
+SETTLED_S = 0.3
 LINK_EVENTS = (Arrived, LinkUp, LinkDown, Refused)
 
 
@@ -73,6 +74,7 @@ class Service:
                 self._links.post,
             )
         self._saved_at = 0.0
+        self._settled_at = 0.0
         self._told_finished = False
         self._exit = Exit.OK
 
@@ -111,10 +113,13 @@ class Service:
             self._housekeeping(time.monotonic())
 
     def _patience(self) -> float | None:
-        due = self._rounds.deadline()
-        if self._trainer.unsaved or not self._told_finished:
-            due = min(due or float("inf"), self._saved_at + SAVE_EVERY_S)
-        return None if due is None else max(0.0, due - time.monotonic())
+        due = [self._rounds.deadline()]
+        if self._trainer.unsaved:
+            due.append(self._saved_at + SAVE_EVERY_S)
+        if self._rounds.finished and not self._told_finished:
+            due.append(time.monotonic() + SETTLED_S)
+        soonest = min((at for at in due if at is not None), default=None)
+        return None if soonest is None else max(0.0, soonest - time.monotonic())
 
     def _on_outcome(self, outcome: Outcome | None) -> None:
         if outcome is None:
@@ -193,10 +198,18 @@ class Service:
         if now >= self._saved_at + SAVE_EVERY_S:
             self._saved_at = now
             self._trainer.save()
-        if self._rounds.finished and not self._told_finished:
+        if self._rounds.finished and not self._told_finished and self._ledger_settled(now):
             self._told_finished = True
             self._trainer.save()
             self._tell_totals("finished")
+
+    def _ledger_settled(self, now: float) -> bool:
+        """Whether nothing waits to be committed, for long enough that its event is here too."""
+        if self._ledger is None:
+            return True
+        if not self._ledger.flush(0.0):
+            self._settled_at = now
+        return now >= self._settled_at + SETTLED_S
 
     def _tell_totals(self, event: str) -> None:
         traffic = self._rounds.link.traffic

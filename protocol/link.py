@@ -293,10 +293,8 @@ class Links(Generic[_Posted]):
             left_s = self._tend_at - now if until is None else min(until, self._tend_at) - now
             self._select(0.0 if self._events else max(0.0, left_s))
             if self._events or (until is not None and time.monotonic() >= until):
-                taken = list(self._events)
-                for _ in taken:  # another thread may append meanwhile: take just these
-                    self._events.popleft()
-                return taken
+                # another thread may append meanwhile: take just as many as there are now
+                return [self._events.popleft() for _ in range(len(self._events))]
 
     def farewell(self, payload: bytes, timeout_s: float = 1.0) -> None:
         """Publish `payload` where each link's will would go, and disconnect; idempotent."""

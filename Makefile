@@ -1,0 +1,46 @@
+# Every target sets up what it needs, once; ARGS="…" hands options on.
+# The work is in scripts/, so that a person, CI and make run the same thing.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup check test test-long emulate lock contracts clean
+# A caller's environment must not lead Python elsewhere.
+unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+setup: .venv/.ready node_modules/.ready .venv/.broker ## Python packages, chain tools, MQTT broker
+
+check: setup ## style, types, layers, contracts
+	@bash scripts/check.sh
+
+test: setup ## all tests but the long ones; ARGS: pytest's
+	@bash scripts/test.sh $(ARGS)
+
+test-long: setup ## all tests
+	@bash scripts/test.sh --long $(ARGS)
+
+emulate: setup ## a whole deployment on this machine
+	@.venv/bin/protoledger emulate $(ARGS)
+
+bench-%: setup ## a benchmark, for example bench-aggregation
+	@.venv/bin/protoledger bench $* $(ARGS)
+
+lock: setup ## resolve the Python dependencies anew; ARGS=--upgrade: the newest
+	@bash scripts/lock.sh $(ARGS)
+
+contracts: setup ## compile the contracts and write their artifacts
+	@.venv/bin/python -m contracts.build
+
+clean: ## remove what the others made
+	@rm -rf .venv node_modules contracts/out contracts/cache .*_cache .hypothesis
+
+.venv/.ready: requirements.lock pyproject.toml scripts/setup.sh
+	@bash scripts/setup.sh python
+
+node_modules/.ready: package.json package-lock.json
+	@bash scripts/setup.sh node
+
+.venv/.broker: | .venv/.ready
+	@bash scripts/setup.sh broker

@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# All that can be found out without running the project; tells every failure, not only the first.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+failed=0
+
+run() {
+  printf '$ %s\n' "$*"
+  "$@" || failed=1
+}
+
+bin=.venv/bin
+run $bin/ruff check .
+run $bin/ruff format --check .
+run $bin/mypy
+run $bin/lint-imports
+run $bin/python -m contracts.toolchain forge fmt --check
+run $bin/python -m contracts.build --check
+run bash -n scripts/*.sh .ci/run
+exit $failed
