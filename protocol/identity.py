@@ -8,7 +8,7 @@ derivation, so that parties with different rosters cannot talk to each other by 
 import hashlib
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated
 
@@ -69,6 +69,11 @@ class Identity:
         return cls(Ed25519PrivateKey.from_private_bytes(bytes.fromhex(text.decode())))
 
 
+@lru_cache(maxsize=2048)
+def _parsed(public_key: bytes) -> Ed25519PublicKey:
+    return Ed25519PublicKey.from_public_bytes(public_key)
+
+
 def verify(public_key: bytes, data: bytes, signature: bytes) -> None:
     """Check an Ed25519 signature.
 
@@ -76,7 +81,7 @@ def verify(public_key: bytes, data: bytes, signature: bytes) -> None:
         AuthenticationError: if it does not hold.
     """
     try:
-        Ed25519PublicKey.from_public_bytes(public_key).verify(signature, data)
+        _parsed(public_key).verify(signature, data)
     except (InvalidSignature, ValueError) as error:
         raise AuthenticationError("the signature does not hold") from error
 

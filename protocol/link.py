@@ -255,12 +255,13 @@ class Links(Generic[_Posted]):
         self._outbound.setblocking(False)
         self._selector.register(self._inbound, selectors.EVENT_READ, None)
         self._tend_at = 0.0
+        self._wanting_to_write: set[Link] = set()
+        self._blocked: set[Link] = set()
         for link in links:
             link.attach(self._events.append)
             link.client.on_socket_open = self._opened(link)
             link.client.on_socket_close = self._closed
-            link.client.on_socket_register_write = self._writing(link)
-            link.client.on_socket_unregister_write = self._written(link)
+            link.client.on_socket_register_write = self._wanting(link)
 
     def __enter__(self) -> Self:
         return self
@@ -312,6 +313,7 @@ class Links(Generic[_Posted]):
         return all(link.client.socket() is not None for link in self._links)
 
     def _select(self, timeout_s: float) -> None:
+        self._write_all()
         for key, ready in self._selector.select(timeout_s):
             link: Link | None = key.data
             if link is None:
@@ -320,8 +322,22 @@ class Links(Generic[_Posted]):
                 continue
             if ready & selectors.EVENT_READ:
                 link.read()
-            if ready & selectors.EVENT_WRITE and link.client.socket() is not None:
-                link.client.loop_write()
+            if ready & selectors.EVENT_WRITE:
+                self._wanting_to_write.add(link)
+
+    def _write_all(self) -> None:
+        """Write at once what there is; only a socket that is full is left to the selector."""
+        while self._wanting_to_write:
+            link = self._wanting_to_write.pop()
+            sock = link.client.socket()
+            if sock is None:
+                continue
+            link.client.loop_write()
+            blocked = link.wants_write
+            if blocked != (link in self._blocked) and link.client.socket() is sock:
+                write = selectors.EVENT_WRITE if blocked else 0
+                self._selector.modify(sock, selectors.EVENT_READ | write, link)
+                (self._blocked.add if blocked else self._blocked.discard)(link)
 
     def _opened(self, link: Link) -> Callable[[mqtt.Client, Any, Any], None]:
         def opened(_client: mqtt.Client, _data: Any, sock: Any) -> None:
@@ -332,21 +348,13 @@ class Links(Generic[_Posted]):
 
     def _closed(self, _client: mqtt.Client, _data: Any, sock: Any) -> None:
         with contextlib.suppress(KeyError, ValueError):
-            self._selector.unregister(sock)
+            self._blocked.discard(self._selector.unregister(sock).data)
 
-    def _writing(self, link: Link) -> Callable[[mqtt.Client, Any, Any], None]:
-        def writing(_client: mqtt.Client, _data: Any, sock: Any) -> None:
-            with contextlib.suppress(KeyError, ValueError):
-                self._selector.modify(sock, selectors.EVENT_READ | selectors.EVENT_WRITE, link)
+    def _wanting(self, link: Link) -> Callable[[mqtt.Client, Any, Any], None]:
+        def wanting(_client: mqtt.Client, _data: Any, _sock: Any) -> None:
+            self._wanting_to_write.add(link)
 
-        return writing
-
-    def _written(self, link: Link) -> Callable[[mqtt.Client, Any, Any], None]:
-        def written(_client: mqtt.Client, _data: Any, sock: Any) -> None:
-            with contextlib.suppress(KeyError, ValueError):
-                self._selector.modify(sock, selectors.EVENT_READ, link)
-
-        return written
+        return wanting
 
 
 def _disable_nagle(sock: Any) -> None:
