@@ -108,11 +108,11 @@ def _percent(share: float | None) -> str:
 
 
 def _percentile(values: list[float], percent: float) -> float | None:
-    return round(float(np.percentile(values, percent)), 2) if values else None
+    return float(round(np.percentile(values, percent), 2)) if values else None
 
 
 def _per(counted: Any, name: str, count: int) -> float:
-    return round(sum(one.get(name, 0) for one in counted) / count, 1)
+    return round(float(sum(one.get(name, 0) for one in counted)) / count, 1)
 
 
 def _merge(counted: Any) -> dict[str, int]:

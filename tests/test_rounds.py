@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from attic import GATEWAY, SCHEMA, make_site, names
 
+from attic import GATEWAY, SCHEMA, make_site, names
 from protocol import messages
 from protocol.agent_rounds import Answered, Idle, Sharing
 from protocol.errors import AuthenticationError, DecodeError, ProtocolError, RefusedError

@@ -1,0 +1,171 @@
+"""`protoledger contracts`: deploy, say who may write, and show how the codebooks stand.
+
+Keys come from files that only their owner may read (`contracts.keys`), never from the command line.
+Exit codes: 0 done, 64 a malformed argument, 69 the node does not answer, 78 a key file or
+contract that cannot be used, 1 the contract or node refused.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from contracts.errors import (
+    ChainUnreachableError,
+    ContractsError,
+    KeyFileError,
+    NoContractError,
+    RevertedError,
+)
+from contracts.keys import address_of, create_key, load_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+app = typer.Typer(help="The contracts on the chain.", no_args_is_help=True, add_completion=False)
+
+_USAGE, _UNAVAILABLE, _CONFIGURATION = 64, 69, 78
+
+Rpc = Annotated[str, typer.Option("--rpc", help="The node's JSON-RPC address.")]
+Key = Annotated[Path, typer.Option("--key", help="File with the owner's key, mode 0600.")]
+Password = Annotated[
+    Path | None, typer.Option("--password", help="File with the keystore's password, mode 0600.")
+]
+Contract = Annotated[str, typer.Option("--contract", help="PrototypeBuffer's address.")]
+Gateways = Annotated[list[str], typer.Argument(help="Addresses of gateways.")]
+_LOCAL = "http://127.0.0.1:8545"
+
+
+@contextmanager
+def _reported() -> Iterator[None]:
+    """Turn this package's errors into a line on stderr and an exit code."""
+    try:
+        yield
+    except ContractsError as error:
+        typer.echo(f"error: {error}", err=True)
+        code = 1
+        if isinstance(error, ChainUnreachableError):
+            code = _UNAVAILABLE
+        elif isinstance(error, KeyFileError | NoContractError):
+            code = _CONFIGURATION
+        raise typer.Exit(code) from error
+
+
+def _addresses(values: list[str]) -> list[str]:
+    for value in values:
+        if not re.fullmatch("0x[0-9a-fA-F]{40}", value):
+            typer.echo(f"error: {value!r} is no address: 0x and 40 hex digits", err=True)
+            raise typer.Exit(_USAGE)
+    return [value.lower() for value in values]
+
+
+def _change(rpc: str, key: bytes, contract: str, signature: str, *values: object) -> None:
+    """Call the buffer as its owner; a refusal is named before anything is sent."""
+    from contracts.binding import Account, Buffer  # noqa: PLC0415 - loads web3
+    from contracts.deployment import Sender  # noqa: PLC0415
+    from contracts.rpc import Node  # noqa: PLC0415
+
+    node, account, buffer = Node(rpc), Account(key), Buffer(contract)
+    try:
+        if not node.code(buffer.address):
+            raise NoContractError(f"there is no contract at {buffer.address} on {rpc}")
+        call = buffer.encode(signature, *values)
+        try:
+            gas = node.estimate_gas(account.address, buffer.address, call)
+        except RevertedError as error:
+            raise buffer.explain(error) from error
+        sender = Sender(node, account)
+        sender.send(buffer.address, call, gas * 5 // 4)
+        receipt = sender.wait()[0]
+        typer.echo(f"done in block {receipt.block}, {receipt.gas_used} gas")
+    finally:
+        node.close()
+
+
+@app.command()
+def key(path: Annotated[Path, typer.Argument(help="File to make; must not exist.")]) -> None:
+    """Make a key for the chain, and show its address."""
+    with _reported():
+        typer.echo(address_of(create_key(path)))
+
+
+@app.command()
+def deploy(
+    key: Key,
+    schema_hash: Annotated[
+        str, typer.Option(help="Hash of the site schema, 64 hex digits: `protoledger schema`.")
+    ],
+    features: Annotated[int, typer.Option(min=1, max=255, help="Features of a prototype.")],
+    labels: Annotated[int, typer.Option(min=1, max=255, help="Number of labels.")],
+    gateway: Annotated[
+        list[str] | None, typer.Option(help="A gateway that may write; may be repeated.")
+    ] = None,
+    rpc: Rpc = _LOCAL,
+    password: Password = None,
+) -> None:
+    """Put both contracts on the chain; the key's account owns them."""
+    from contracts.deployment import deploy as put  # noqa: PLC0415 - loads web3
+
+    if not re.fullmatch("(0x)?[0-9a-fA-F]{64}", schema_hash):
+        typer.echo(f"error: {schema_hash!r} is no hash: 64 hex digits", err=True)
+        raise typer.Exit(_USAGE)
+    schema = bytes.fromhex(schema_hash.removeprefix("0x"))
+    gateways = _addresses(gateway or [])
+    with _reported():
+        made = put(rpc, load_key(key, password), schema, features, labels, gateways)
+    for name in ("buffer", "oracle", "owner", "chain_id", "genesis_hash", "block", "gas_used"):
+        typer.echo(f"{name}: {getattr(made, name)}")
+
+
+@app.command()
+def grant(
+    gateways: Gateways, key: Key, contract: Contract, rpc: Rpc = _LOCAL, password: Password = None
+) -> None:
+    """Let gateways write their codebooks."""
+    wanted = _addresses(gateways)
+    [contract] = _addresses([contract])
+    with _reported():
+        _change(rpc, load_key(key, password), contract, "addGateways(address[])", wanted)
+
+
+@app.command()
+def revoke(
+    gateways: Gateways, key: Key, contract: Contract, rpc: Rpc = _LOCAL, password: Password = None
+) -> None:
+    """Forbid gateways to write; the others drop their codebooks."""
+    [contract, *unwanted] = _addresses([contract, *gateways])
+    with _reported():
+        secret = load_key(key, password)
+        for gateway in unwanted:
+            _change(rpc, secret, contract, "removeGateway(address)", gateway)
+
+
+@app.command()
+def show(contract: Contract, rpc: Rpc = _LOCAL) -> None:
+    """Show what the deployment fixed, and how every gateway's codebook stands."""
+    from contracts.binding import Buffer, GatewayLog  # noqa: PLC0415 - loads web3
+    from contracts.rpc import Node  # noqa: PLC0415
+
+    [contract] = _addresses([contract])
+    with _reported():
+        node, buffer = Node(rpc), Buffer(contract)
+        if not node.code(buffer.address):
+            raise NoContractError(f"there is no contract at {buffer.address} on {rpc}")
+        terms, newest = buffer.terms(node), node.block("latest")
+        logs = node.logs(contract, terms.deployed_block, newest.number if newest else 0)
+        events = [buffer.event(log) for log in logs]
+        typer.echo(f"schema {terms.schema_hash.hex()}")
+        typer.echo(
+            f"{terms.features} features, {terms.labels} labels, at most {terms.max_records} records"
+        )
+        for owner in sorted({event.owner for event in events if isinstance(event, GatewayLog)}):
+            head = buffer.head(node, owner)
+            typer.echo(
+                f"{owner} {head.status:8} version {head.version}, {head.count} records, "
+                f"block {head.commit_block}, checkpoint {head.checkpoint_version or '–'}",
+            )
+        node.close()
