@@ -10,9 +10,15 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
-from contracts.errors import ContractsError
+from contracts.errors import ChainUnreachableError, ContractsError
 from emulator.dealing import DEFAULT_NOISE
-from emulator.errors import EmulatorError, SourceError
+from emulator.errors import (
+    BrokerError,
+    ChainError,
+    EmulatorError,
+    SourceError,
+    ToolMissingError,
+)
 from emulator.options import Learner, Options, Test
 from emulator.run import Emulation
 from emulator.view import View, sites_table
@@ -101,6 +107,8 @@ def emulate(
         _run(options, console, json_file)
     except SourceError as error:
         _fail(Exit.DATA, str(error))
+    except (BrokerError, ChainError, ChainUnreachableError, ToolMissingError) as error:
+        _fail(Exit.UNAVAILABLE, str(error))
     except (EmulatorError, ContractsError, ConfigurationError) as error:
         _fail(Exit.FAILED, str(error))
     except KeyboardInterrupt:
