@@ -13,7 +13,7 @@ from edge.windows import Kit, LiveWindows, RoundWindows, Windows
 from protocol import topics
 from protocol.agent_rounds import AgentRounds, Send
 from protocol.config import SiteConfig, load
-from protocol.errors import ConfigurationError, ProtocolError
+from protocol.errors import ConfigurationError, LateError, ProtocolError
 from protocol.identity import Identity, Roster
 from protocol.link import Arrived, Link, LinkDown, LinkEvent, LinkUp, Refused
 from protocol.messages import Kind
@@ -47,30 +47,26 @@ class Agent:
         site = load(config.site_file, SiteConfig)
         roster = Roster.load(config.roster_file, bytes.fromhex(site.fleet_key))
         config.check_against(site, roster)
-        plan = site.plan(roster)
-        schema = site.as_schema()
+        terms = site.terms(roster)
         self.id = config.id
         self.answered = 0
         self.refused: collections.Counter[str] = collections.Counter()
         self._site = site
         self._outgoing = outgoing
         self._session = Session(config.id, Identity.load(config.identity_file), roster)
+        me = roster.positions[config.id]
+        near = [roster.agents[number].id for number in terms.plan.neighbours(me)]
+        self._expiry_s = terms.round_s
         self._presence = topics.topic(site.site, None, config.id)
         self.link = Link(
             client_id=config.id,
             broker=site.broker,
             credentials=config.credentials,
-            subscriptions=topics.agent_subscriptions(site.site, config.id, roster.gateway.id),
+            subscriptions=topics.agent_subscriptions(site.site, config.id, roster.gateway.id, near),
             will=(self._presence, topics.OFFLINE),
         )
-        self._windows = open_windows(config, schema, site.round.windows)
-        self._rounds = AgentRounds(
-            session=self._session,
-            schema=schema,
-            plan=plan,
-            minimum_contributors=site.aggregation.minimum_contributors,
-            contribute=self._windows.take,
-        )
+        self._windows = open_windows(config, terms.schema, terms.windows)
+        self._rounds = AgentRounds(self._session, terms, self._windows.take)
 
     @property
     def deadline(self) -> float | None:
@@ -108,7 +104,9 @@ class Agent:
                 self._publish(self._rounds.presence(address.sender, online=online))
             elif payload:  # an empty retained message is a cleared one
                 self._publish(self._rounds.handle(address.kind, address.sender, payload, now))
-        except (ProtocolError, SensorError) as error:
+        except LateError:
+            return  # normal: a quorum does not wait for the slowest
+        except ProtocolError as error:
             name = type(error).__name__
             self.refused[name] += 1
             if self.refused[name] in {1, 10, 100} or self.refused[name] % 1000 == 0:
@@ -117,9 +115,8 @@ class Agent:
     def _publish(self, messages: list[Send]) -> None:
         for message in self._outgoing(messages):
             self.answered += message.kind is Kind.SUM
-            expiry = self._site.round.share_s + self._site.round.sum_s
             target = topics.topic(self._site.site, message.kind, self.id, message.receiver)
-            self.link.publish(target, message.payload, expiry_s=expiry)
+            self.link.publish(target, message.payload, expiry_s=self._expiry_s)
 
 
 def open_windows(config: AgentConfig, schema: Schema, windows: int) -> Windows:
@@ -141,9 +138,9 @@ def open_windows(config: AgentConfig, schema: Schema, windows: int) -> Windows:
             opened.append(label)
         kit = Kit(schema, by_channel, label)
         if config.sampling.by_round:
-            return RoundWindows(kit)
+            return RoundWindows(kit, windows)
         sampling = config.sampling
-        return LiveWindows(kit, sampling.window_s, sampling.read_every_s, keep=windows)
+        return LiveWindows(kit, sampling.window_s, sampling.read_every_s, windows)
     except (SensorError, TypeError) as error:
         for one in opened:
             one.close()

@@ -86,5 +86,8 @@ class AgentConfig(Model):
             )
         if self.label is not None and not site.labels:
             problems.append("a label source is named, the site has no labels")
+        if member is not None and member.votes != (self.label is not None):
+            says = "has a label source" if member.votes else "has no label source"
+            problems.append(f"the roster says that {self.id} {says}, this file says otherwise")
         if problems:
             raise ConfigurationError("; ".join(problems))

@@ -20,7 +20,7 @@ import numpy as np
 
 from protocol.messages import Announce
 from protocol.schema import NO_LABEL, Schema, Window
-from sensors import SeekableSensor, Sensor, TransientSensorError
+from sensors import SeekableSensor, Sensor
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 class Windows(Protocol):
     """Where an agent's contribution comes from."""
 
-    def take(self, announce: Announce) -> Window:
+    def take(self, announce: Announce, /) -> Window:
         """Return the windows of a round; does not block."""
 
     def close(self) -> None:
@@ -62,10 +62,11 @@ class Kit:
     def _read(self, key: int, sensor: Sensor) -> float:
         try:
             value = sensor.read().value
-        except TransientSensorError as error:
+        except Exception as error:  # noqa: BLE001 - a third party's driver may raise anything,
+            # and one dead sensor must not take the others with it
             if key not in self._failing:  # a state that changed, not every attempt
                 self._failing.add(key)
-                log.info("a sensor stopped answering: %s", error)
+                log.warning("a sensor does not answer: %s: %s", type(error).__name__, error)
             return math.nan
         self._failing.discard(key)
         return value
@@ -84,14 +85,20 @@ class Kit:
 
 
 class RoundWindows:
-    """Windows of recordings, in step with the round's number.
+    """Windows of recordings, in step with the round's number; no row is contributed twice.
+
+    Args:
+        kit: sensors that can seek.
+        count: windows in a round.
 
     Raises:
         TypeError: if a sensor has no rows.
     """
 
-    def __init__(self, kit: Kit) -> None:
+    def __init__(self, kit: Kit, count: int) -> None:
         self._kit = kit
+        self._count = count
+        self._next_row = 0
         self._seekable: list[SeekableSensor] = []
         for sensor in [s for _, s in kit.columns] + ([kit.label] if kit.label else []):
             if not isinstance(sensor, SeekableSensor):
@@ -102,13 +109,15 @@ class RoundWindows:
 
     def take(self, announce: Announce) -> Window:
         """Read the rows (round − 1)·B … round·B − 1."""
-        count = announce.windows
-        values = np.empty((count, self._kit.width))
-        labels = np.empty(count, dtype=np.int64)
-        for window in range(count):
-            for sensor in self._seekable:
-                sensor.seek((announce.round_id - 1) * count + window)
-            values[window], labels[window] = self._kit.read()
+        first = (announce.round_id - 1) * self._count
+        values = np.full((self._count, self._kit.width), np.nan)
+        labels = np.full(self._count, NO_LABEL, dtype=np.int64)
+        if first >= self._next_row:
+            self._next_row = first + self._count
+            for window in range(self._count):
+                for sensor in self._seekable:
+                    sensor.seek(first + window)
+                values[window], labels[window] = self._kit.read()
         return Window(values, labels)
 
     def close(self) -> None:
@@ -123,7 +132,7 @@ class LiveWindows:
         kit: the sensors.
         window_s: length of a window.
         read_every_s: time between readings.
-        keep: windows kept; older readings are forgotten.
+        count: windows in a round; older readings are forgotten.
         clock: monotonic seconds.
     """
 
@@ -132,14 +141,15 @@ class LiveWindows:
         kit: Kit,
         window_s: float,
         read_every_s: float,
-        keep: int,
+        count: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._kit = kit
         self._window_s = window_s
         self._read_every_s = read_every_s
         self._clock = clock
-        most = math.ceil(keep * window_s / read_every_s) + 1
+        self._count = count
+        most = math.ceil(count * window_s / read_every_s) + 1
         self._readings: collections.deque[tuple[float, list[float], int]]
         self._readings = collections.deque(maxlen=most)
         self._lock = threading.Lock()
@@ -147,13 +157,13 @@ class LiveWindows:
         self._thread = threading.Thread(target=self._sample, name="sampler", daemon=True)
         self._thread.start()
 
-    def take(self, announce: Announce) -> Window:
+    def take(self, _announce: Announce) -> Window:
         """Cut what was read since the last round into B windows that end now."""
         now = self._clock()
         with self._lock:
             readings = list(self._readings)
             self._readings.clear()  # contributed once, or never
-        count = announce.windows
+        count = self._count
         values = np.full((count, self._kit.width), np.nan)
         labels = np.full(count, NO_LABEL, dtype=np.int64)
         for window in range(count):

@@ -30,7 +30,7 @@ from emulator import watchdog
 from emulator.certificates import checked_name
 from emulator.errors import ChildDied, EmulatorError, Terminated
 
-LINE_LIMIT_BYTES = 1 << 20
+LINE_LIMIT_BYTES = 16 << 20
 LOG_LIMIT_BYTES = 16 << 20
 LAST_LINES = 15
 QUEUE_LIMIT = 10_000  # events not yet taken; beyond it the child's pipe fills up and it waits

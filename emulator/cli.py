@@ -24,7 +24,7 @@ from emulator.run import Emulation
 from emulator.view import View, sites_table
 from protocol.errors import ConfigurationError
 from protocol.exits import Exit
-from protocol.swiftagg import Plan
+from protocol.seating import Plan
 
 app = typer.Typer(add_completion=False)
 
@@ -36,6 +36,15 @@ def _rounds(text: str) -> int | None:
         return int(text)
     except ValueError as error:
         raise typer.BadParameter(f"{text!r} is neither a number nor `all`") from error
+
+
+def _partitions(text: str) -> int | str:
+    if text in {"all", "auto"}:
+        return text
+    try:
+        return int(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is neither a number, `all` nor `auto`") from error
 
 
 def _option(text: str, *names: str) -> typer.models.OptionInfo:
@@ -59,6 +68,9 @@ def emulate(
     ] = DEFAULT_NOISE,
     collusion: Annotated[int, _option("T: agents whose pooled views still tell nothing.")] = 1,
     dropouts: Annotated[int, _option("D: agents that may vanish in a round at no cost.")] = 1,
+    partitions: Annotated[
+        str, _option("K: `all` agents in one group, `auto`, or how many parts a vector has.")
+    ] = "all",
     drop_rate: Annotated[float, _option("How often an agent vanishes in a round, 0 to 1.")] = 0.0,
     round_seconds: Annotated[
         float, _option("How long a round may take: half for shares, half for sums.")
@@ -89,12 +101,12 @@ def emulate(
     significant prototypes through the chain.
     """
     console = Console(stderr=True)
-    arguments = {**locals(), "rounds": _rounds(rounds)}
+    arguments = {**locals(), "rounds": _rounds(rounds), "partitions": _partitions(partitions)}
     for name in ("console", "json_file"):
         arguments.pop(name)
     try:
         options = Options(**arguments)
-        Plan(options.agents, options.collusion, options.dropouts)
+        _check_plan(options)
         _check_writable(json_file)
     except ValidationError as error:
         problems = (
@@ -136,10 +148,23 @@ def _run(options: Options, console: Console, json_file: Path | None) -> None:
         json_file.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 
+def _check_plan(options: Options) -> None:
+    """Find out before the run whether so many agents can bear what is asked of them."""
+    partitions = None if isinstance(options.partitions, str) else options.partitions
+    Plan(options.agents, options.collusion, options.dropouts, partitions)
+    if options.agents < options.minimum_contributors:
+        raise ConfigurationError(
+            f"--agents {options.agents} with --collusion {options.collusion}: a sum takes at least "
+            f"{options.minimum_contributors} agents"
+        )
+
+
 def _check_writable(path: Path | None) -> None:
     """Find out before the run, not after it."""
     if path is not None and not path.parent.is_dir():
         raise FileNotFoundError(f"--json {path}: the folder {path.parent} does not exist")
+    if path is not None and path.is_dir():
+        raise IsADirectoryError(f"--json {path}: is a folder; name a file in it")
 
 
 def _flag(location: tuple[int | str, ...]) -> str:

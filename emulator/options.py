@@ -17,7 +17,7 @@ class Options(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     sites: int = Field(default=3, ge=1, le=50)
-    agents: int = Field(default=6, ge=3, le=127)
+    agents: int = Field(default=6, ge=3, le=1000)
     rounds: int | None = Field(default=200, ge=1)
     batch: int = Field(default=1, ge=1, le=4096)
     source: str = "house"
@@ -25,6 +25,7 @@ class Options(BaseModel):
     noise: float = Field(default=DEFAULT_NOISE, ge=0)
     collusion: int = Field(default=1, ge=1)
     dropouts: int = Field(default=1, ge=0)
+    partitions: Literal["all", "auto"] | int = "all"
     drop_rate: float = Field(default=0.0, ge=0, le=1)
     round_seconds: float = Field(default=4.0, gt=0, le=600)
     seed: int = Field(default=0, ge=0)
@@ -39,5 +40,5 @@ class Options(BaseModel):
 
     @property
     def minimum_contributors(self) -> int:
-        """The smallest set that agents answer: three, or all but the dropouts if those are more."""
-        return max(2, min(3, self.agents - self.dropouts))
+        """The smallest set that agents answer: three, or what `collusion` needs if that is more."""
+        return max(3, self.collusion + 2)

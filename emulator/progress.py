@@ -25,7 +25,7 @@ class SiteProgress:
         prototypes: of the site's own model.
         commits: that stand on the chain.
         version: of the newest of them.
-        rejected: commits that the chain refused.
+        rejected: commits that the chain refused for good.
         gas: spent on commits.
         merged: commits of others that this site took over, as (owner, version).
         round_ms: duration of each completed round.
@@ -57,6 +57,11 @@ class SiteProgress:
     def done(self) -> int:
         """Rounds that ended, either way."""
         return self.rounds + self.failed
+
+    @property
+    def largest_error(self) -> float:
+        """The larger of both errors, in steps."""
+        return max(self.mean_error, self.sum_error)
 
     @property
     def accuracy(self) -> float | None:
@@ -100,12 +105,19 @@ class Progress:
     def __init__(self, sites: list[SiteFiles], dealt: Dealt) -> None:
         self.sites = {site.gateway: SiteProgress(site.name, site.rounds) for site in sites}
         self.agents: dict[str, dict[str, int]] = {}
+        self.used: set[tuple[str, int]] = set()
         self.first_round_at: float | None = None
         self.last_round_at = 0.0
         self.news_at = time.monotonic()
         self._dealt = dealt
         self._schema = Schema(dealt.channels, dealt.labels)
         self._rows = {site.gateway: rows for site, rows in zip(sites, dealt.sites, strict=True)}
+
+    @property
+    def untold(self) -> str:
+        """Sites that finished with fewer rounds than they were to have; empty if there are none."""
+        short = (s for s in self.sites.values() if s.totals is not None and s.done != s.target)
+        return ", ".join(f"{site.name} {site.done} of {site.target}" for site in short)
 
     @property
     def finished(self) -> bool:
@@ -155,13 +167,16 @@ class Progress:
             case "merged":
                 merged = msgspec.convert(event, _Merged)
                 site.merged.add((merged.owner, merged.version))
+                if site.totals is None:  # else no prediction is left that it could serve
+                    self.used.add((merged.owner, merged.version))
             case "committed":
                 commit = msgspec.convert(event, _Committed)
-                site.commits += 1
-                site.version = commit.version
-                site.gas += commit.gas
+                if commit.version > site.version:  # one may be told twice
+                    site.commits += 1
+                    site.version = commit.version
+                    site.gas += commit.gas
             case "rejected":
-                site.rejected += 1
+                site.rejected += event.get("permanent") is True
             case "finished":
                 site.totals = {k: v for k, v in event.items() if isinstance(v, int)}
             case _:

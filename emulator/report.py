@@ -18,13 +18,14 @@ def make_report(emulation: Emulation) -> dict[str, Any]:
     """Collect the report of a run that has ended."""
     progress = emulation.progress
     sites = list(progress.sites.values())
+    compared = [site for site in sites if site.rounds]
     samples = sum(site.samples for site in sites)
-    seconds = max(progress.last_round_at - (progress.first_round_at or 0.0), 1e-9)
+    began = progress.first_round_at
+    seconds = max(progress.last_round_at - began, 1e-9) if began is not None else 0.0
     round_ms = [ms for site in sites for ms in site.round_ms]
     ended = sum(site.done for site in sites)
     per_agent = max(1, emulation.options.agents * ended)
     totals = [site.totals or {} for site in sites]
-    used = set().union(*(site.merged for site in sites)) if sites else set()
     return {
         "accuracy": _share(sum(site.right for site in sites), samples),
         "accuracy_by_site": {site.name: site.accuracy for site in sites},
@@ -38,12 +39,12 @@ def make_report(emulation: Emulation) -> dict[str, Any]:
         "rounds_failed": sum(site.failed for site in sites),
         "failures": _merge(site.reasons for site in sites),
         "seconds": round(seconds, 3),
-        "startup_seconds": round((progress.first_round_at or 0.0) - emulation.started_at, 3),
-        "samples_per_second": round(samples / seconds, 1),
+        "startup_seconds": None if began is None else round(began - emulation.started_at, 3),
+        "samples_per_second": round(samples / seconds, 1) if seconds else None,
         "commits": sum(site.commits for site in sites),
         "commits_by_site": {site.name: site.commits for site in sites},
         "commits_rejected": sum(site.rejected for site in sites),
-        "commits_used": len(used),
+        "commits_used": len(progress.used),
         "predictions_helped": sum(total.get("helped", 0) for total in totals),
         "gas_used": sum(site.gas for site in sites),
         "gas_deployment": emulation.deploy_gas,
@@ -60,8 +61,8 @@ def make_report(emulation: Emulation) -> dict[str, Any]:
             "p50": _percentile(round_ms, 50),
             "p95": _percentile(round_ms, 95),
         },
-        "aggregate_error_max": max((max(s.mean_error, s.sum_error) for s in sites), default=0.0),
-        "aggregate_sum_error_max": max((site.sum_error for site in sites), default=0),
+        "aggregate_error_max": max((s.largest_error for s in compared), default=None),
+        "aggregate_sum_error_max": max((site.sum_error for site in compared), default=None),
         "versions": _versions(emulation),
     }
 
@@ -74,8 +75,8 @@ def summary_table(report: dict[str, Any]) -> Table:
     failed = report["rounds_failed"]
     rows = [
         ("rounds", f"{report['rounds_completed']} completed, {failed} failed"),
-        ("round, median and 95 %", "{p50:.1f} and {p95:.1f} ms".format(**report["round_ms"])),
-        ("samples", f"{report['samples']} ({report['samples_per_second']:.0f} a second)"),
+        ("round, median and 95 %", "{p50} and {p95} ms".format(**report["round_ms"])),
+        ("samples", f"{report['samples']} ({report['samples_per_second'] or 0:.0f} a second)"),
         ("accuracy, predicted before learnt", _percent(report["accuracy"])),
         ("accuracy on held-out rows", _percent(report["holdout_accuracy"])),
         ("prototypes by site", ", ".join(str(n) for n in report["prototypes"].values())),
@@ -86,8 +87,8 @@ def summary_table(report: dict[str, Any]) -> Table:
             "{sent:.0f} sent, {received:.0f} received".format(**report["bytes_per_agent_round"]),
         ),
         ("largest error of a decoded sum", f"{report['aggregate_sum_error_max']} steps"),
-        ("largest error of a mean", f"{report['aggregate_error_max']:.3f} steps"),
-        ("time", f"{report['seconds']:.1f} s, first round after {report['startup_seconds']:.1f} s"),
+        ("largest error of a mean", f"{report['aggregate_error_max'] or 0:.3f} steps"),
+        ("time", f"{report['seconds']:.1f} s, first round after {report['startup_seconds']} s"),
     ]
     for name, value in rows:
         table.add_row(name, value)

@@ -86,8 +86,9 @@ def write_sites(
         members = {}
         for device in (site.gateway, *site.agents):
             public_key = Identity.create(site.folder / f"{device}.identity").public_key.hex()
-            carried = () if device == site.gateway else channels
-            members[device] = Member(device, public_key, carried)
+            sensing = device != site.gateway
+            carried = channels if sensing else ()
+            members[device] = Member(device, public_key, carried, votes=sensing)
         gateway = members.pop(site.gateway)
         roster = site.folder / "roster.json"
         sign_roster(roster, site.name, gateway, tuple(members.values()), fleet)
@@ -137,6 +138,7 @@ def _site(
         "aggregation": {
             "collusion": options.collusion,
             "dropouts": options.dropouts,
+            "partitions": options.partitions,
             "minimum_contributors": options.minimum_contributors,
         },
         "round": {

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from contracts.errors import KeyFileError
 from protocol.config import SiteConfig, load
 from protocol.errors import ConfigurationError
 from protocol.exits import Exit
@@ -29,6 +30,9 @@ def run(
     events: Annotated[
         bool, typer.Option("--events", help="Tell what happens as JSON lines on standard output.")
     ] = False,
+    event_sums: Annotated[
+        bool, typer.Option(help="Tell decoded sums as well; for an emulator that knows the truth.")
+    ] = False,
 ) -> None:
     """Run rounds, learn, and share what is significant, until SIGTERM."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
@@ -40,11 +44,12 @@ def run(
     sys.setswitchinterval(0.0005)
     try:
         loaded = load(config, GatewayConfig)
-        service = Service(loaded, EventStream.to_stdout() if events else EventStream(None))
-    except ConfigurationError as error:
+        stream = EventStream.to_stdout() if events else EventStream(None)
+        code = Service(loaded, stream, with_sums=event_sums).run()
+    except (ConfigurationError, KeyFileError) as error:
         typer.echo(f"protoledger gateway: {error}", err=True)
         sys.exit(Exit.CONFIGURATION)
-    sys.exit(service.run())
+    sys.exit(code)
 
 
 @app.command()
@@ -63,7 +68,7 @@ def predict(
         with rows.open(newline="", encoding="utf-8") as file:
             for label in predictor.label_rows(csv.DictReader(file)):
                 typer.echo(label)
-    except ConfigurationError as error:
+    except (ConfigurationError, KeyFileError) as error:
         typer.echo(f"protoledger gateway: {error}", err=True)
         sys.exit(Exit.CONFIGURATION)
     except OSError as error:

@@ -67,6 +67,8 @@ class GatewayConfig(Model):
         problems = []
         if self.id != roster.gateway.id:
             problems.append(f"the roster's gateway is {roster.gateway.id!r}, this is {self.id!r}")
+        if len(site.channels) > 255:
+            problems.append(f"a model has up to 255 channels, the site has {len(site.channels)}")
         if self.ledger is not None and not site.labels:
             problems.append("a site without labels has nothing for a ledger; remove `ledger`")
         if problems:

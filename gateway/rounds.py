@@ -42,7 +42,7 @@ class Rounds:
         roster: Roster,
         store: Store,
     ) -> None:
-        self.plan = site.plan(roster)
+        self.terms = site.terms(roster)
         self.refused: Counter[str] = Counter()
         self._most = config.rounds
         self._patience_s = config.wait_for_agents_s
@@ -50,9 +50,7 @@ class Rounds:
         self._site = site
         self._store = store
         self._session = Session(config.id, Identity.load(config.identity_file), roster)
-        self._machine = GatewayRounds(
-            self._session, site.as_schema(), self.plan, site.aggregation.minimum_contributors
-        )
+        self._machine = GatewayRounds(self._session, self.terms)
         self._presence = topics.topic(site.site, None, config.id)
         self.link = Link(
             client_id=config.id,
@@ -100,6 +98,8 @@ class Rounds:
                 log.info("connected to the broker")
             case LinkDown(reason=reason):
                 self._connected = False
+                # the next connection tells anew who is there
+                self._machine.online.clear()
                 log.warning("not connected to the broker: %s", reason)
             case Refused(what=what, reason=reason):
                 log.error("the broker refuses the %s: %s; check its access list", what, reason)
@@ -116,8 +116,8 @@ class Rounds:
         all_of_them = not self._started and now < self._patience_over
         if not self._enough(all_of_them=all_of_them):
             if not self._told_waiting:
-                here, agents = len(self._machine.reachable), self.plan.agents
-                log.info("waiting: %d of %d agents here, %d needed", here, agents, self.plan.quorum)
+                here, agents = len(self._machine.reachable), self.terms.plan.agents
+                log.info("waiting: %d of %d agents are here", here, agents)
             self._told_waiting = True
             return None
         self._told_waiting = False
@@ -125,23 +125,16 @@ class Rounds:
         return None
 
     def _enough(self, *, all_of_them: bool) -> bool:
-        needed = self.plan.agents if all_of_them else self.plan.quorum
-        return len(self._machine.reachable) >= needed
+        if all_of_them:
+            return len(self._machine.reachable) == self.terms.plan.agents
+        return self._machine.ready
 
     def _open(self, now: float) -> None:
         round_id = self._store.last_round + 1
         self._store.begin_round(round_id)
         self._started = True
-        timing = self._site.round
-        self._due = now + timing.every_s
-        sends = self._machine.start(
-            round_id,
-            timing.windows,
-            max(1, round(1000 * timing.share_s)),
-            max(1, round(1000 * timing.sum_s)),
-            now,
-        )
-        self._act(Step(sends))
+        self._due = now + self._site.round.every_s
+        self._act(Step(self._machine.start(round_id, now)))
 
     def _take(self, topic: str, payload: bytes, now: float) -> Outcome | None:
         try:
@@ -165,8 +158,7 @@ class Rounds:
             log.warning("%s (%d so far)", error, self.refused[name])
 
     def _act(self, step: Step) -> Outcome | None:
-        expiry = self._site.round.share_s + self._site.round.sum_s
         for message in step.send:
             target = topics.topic(self._site.site, message.kind, self._id)
-            self.link.publish(target, message.payload, expiry_s=expiry)
+            self.link.publish(target, message.payload, expiry_s=self.terms.round_s)
         return step.outcome

@@ -47,12 +47,16 @@ class Service:
     Args:
         config: the gateway's file.
         events: where to tell what happens.
+        with_sums: tell decoded sums, too: for an emulator that knows the true ones.
 
     Raises:
         ConfigurationError: if anything in its files does not fit.
     """
 
-    def __init__(self, config: GatewayConfig, events: EventStream) -> None:
+    def __init__(
+        self, config: GatewayConfig, events: EventStream, *, with_sums: bool = False
+    ) -> None:
+        self._with_sums = with_sums
         site = load(config.site_file, SiteConfig)
         roster = Roster.load(config.roster_file, bytes.fromhex(site.fleet_key))
         config.check_against(roster, site)
@@ -93,9 +97,9 @@ class Service:
                 self._serve()
                 self._links.farewell(topics.OFFLINE)
             finally:
+                self._trainer.save()
                 if self._ledger is not None:
                     self._ledger.close()
-                self._trainer.save()
                 self._tell_totals("stopped")
                 self._store.close()
         return self._exit
@@ -131,14 +135,15 @@ class Service:
                 log.warning("round %d failed: %s", round_id, reason)
                 self._events.write("failed", round=round_id, reason=reason, ms=milliseconds)
             case Completed(round_id=round_id, sums=sums, included=included):
-                samples = self._schema.samples(sums, len(included))
+                minimum = self._rounds.terms.minimum
+                samples = self._schema.samples(sums, len(included), minimum)
                 right = self._trainer.take(samples)
                 self._events.write(
                     "round",
                     round=round_id,
                     ms=outcome.milliseconds,
                     included=sorted(included),
-                    sums=sums.tolist(),
+                    **({"sums": sums.tolist()} if self._with_sums else {}),
                     samples=self._trainer.counters.samples,
                     right=self._trainer.counters.right,
                     prototypes=self._trainer.prototypes,
@@ -170,7 +175,7 @@ class Service:
                 log.error("%s lied in version %d: %s", owner, version, evidence)
                 self._events.write("lied", owner=owner, version=version, evidence=evidence)
             case Committed():
-                self._trainer.count_commit(event.gas_used)
+                self._trainer.count_commit(event.version, event.gas_used)
                 self._events.write(
                     "committed",
                     version=event.version,
@@ -181,7 +186,7 @@ class Service:
                 )
             case CommitRejected(reason=reason, permanent=permanent):
                 log.warning("commit rejected: %s", reason)
-                self._trainer.commit_rejected()
+                self._trainer.commit_rejected(permanent=permanent)
                 self._events.write("rejected", reason=reason, permanent=permanent)
             case LedgerUnavailable(reason=reason):
                 log.warning("the chain does not answer: %s", reason)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gateway.codebook import Codebook
 from gateway.config import GatewayConfig
-from gateway.errors import ModelStateError
+from gateway.errors import GatewayError, ModelStateError
 from gateway.features import Scaler
 from gateway.model import SiteModel
 from gateway.significance import make_test
@@ -28,11 +28,12 @@ class Counters:
         samples: labelled samples, each predicted before it was learnt.
         right: of these, predicted right by the union.
         own_right: predicted right by this gateway's own prototypes.
-        unlabelled: samples without a label, or before every channel was read once.
+        unlabelled: samples without a label, which are predicted and not learnt from.
         helped: samples where the union was right and the own prototypes were not.
         commits: commits of this gateway that stand on the chain.
         gas: what they cost together.
-        commits_rejected: commits that the chain refused.
+        commits_rejected: commits that the chain refused for good.
+        counted_version: the newest commit that is counted; one may be told twice.
     """
 
     samples: int = 0
@@ -43,6 +44,7 @@ class Counters:
     commits: int = 0
     gas: int = 0
     commits_rejected: int = 0
+    counted_version: int = 0
 
     def as_dict(self) -> dict[str, int]:
         """Return them by name."""
@@ -64,6 +66,7 @@ class Trainer:
     def __init__(self, config: GatewayConfig, schema: Schema, store: Store) -> None:
         self.counters = Counters()
         self.unsaved = False
+        self._told_error = False
         self._scaler = Scaler(schema)
         self._store = store
         self._model = SiteModel(
@@ -94,14 +97,19 @@ class Trainer:
         labelled = 0
         for sample in samples:
             x = self._scaler.sample(sample)
-            if x is None:
+            label = None if sample.label == NO_LABEL else sample.label
+            try:
+                outcome = self._model.step(x, label)
+            except (
+                GatewayError
+            ) as error:  # a full model, say: predicting goes on, learning does not
+                if not self._told_error:
+                    log.error("a sample could not be learnt from: %s", error)  # noqa: TRY400
+                self._told_error = True
+                label = None
+            if label is None:
                 self.counters.unlabelled += 1
                 continue
-            if sample.label == NO_LABEL:
-                self.counters.unlabelled += 1
-                self._model.step(x, None)
-                continue
-            outcome = self._model.step(x, sample.label)
             labelled += 1
             self.counters.samples += 1
             right, own_right = bool(outcome.right), bool(outcome.own_right)
@@ -124,16 +132,19 @@ class Trainer:
         self._model.committed(codebook, version)
         self.unsaved = True
 
-    def count_commit(self, gas_used: int) -> None:
-        """Count a commit of this gateway."""
-        self.counters.commits += 1
-        self.counters.gas += gas_used
-        self.unsaved = True
+    def count_commit(self, version: int, gas_used: int) -> None:
+        """Count a commit of this gateway, once."""
+        if version > self.counters.counted_version:
+            self.counters.counted_version = version
+            self.counters.commits += 1
+            self.counters.gas += gas_used
+            self.unsaved = True
 
-    def commit_rejected(self) -> None:
-        """Count a refusal and let the test go on."""
-        self.counters.commits_rejected += 1
-        self._model.commit_rejected()
+    def commit_rejected(self, *, permanent: bool) -> None:
+        """Take a refusal; after a permanent one the test goes on, others are tried again."""
+        if permanent:
+            self.counters.commits_rejected += 1
+            self._model.commit_rejected()
 
     def remote(self, owner: str, codebook: Codebook | None) -> None:
         """Take another owner's codebook, or forget it."""

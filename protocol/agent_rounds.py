@@ -1,6 +1,8 @@
 """The agent's side of a round, as a state machine without I/O (DESIGN section 4).
 
-    Idle ── announce ──▶ Sharing ── include ──▶ Answered ── result, deadline ──▶ Idle
+    Idle ── announce ──▶ Sharing ── include ──▶ Adding ── children's sums ──▶ Answered
+      ▲                                                                          │
+      └───────────────────── result, or the round's deadline ────────────────────┘
 
 A message comes in with the time of a monotonic clock, messages to send go out. An agent answers
 one set a round, only if it holds the shares of all of it and the set is large enough, and forgets
@@ -10,23 +12,24 @@ the caller logs; the state is then unchanged.
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from protocol import field as prime_field
 from protocol import messages
-from protocol.errors import ProtocolError, RefusedError
+from protocol.errors import ConfigurationError, LateError, ProtocolError, RefusedError
 from protocol.field import Symbols
 from protocol.messages import Announce, Include, Kind, Result, Sealed
-from protocol.schema import Schema, Window
+from protocol.schema import Window
 from protocol.sealing import Session
-from protocol.swiftagg import Plan
+from protocol.seating import Seating, seating
+from protocol.terms import Terms
 
 
 @dataclass(frozen=True)
 class Send:
-    """A message to publish; `receiver` is set for a share alone."""
+    """A message to publish; `receiver` is set for what only one peer reads."""
 
     kind: Kind
     payload: bytes = field(repr=False)
@@ -42,17 +45,32 @@ class Idle:
 class Sharing:
     """Shares are out; those of the others come in.
 
-    `held` maps positions to shares, `awaited` are positions still missing.
+    `held` maps agents' numbers to shares, `awaited` are numbers still missing. A member without a
+    position holds nothing and reports nothing.
     """
 
     announce: Announce
     digest: bytes
-    length: int
+    seats: Seating
     share_deadline: float
     round_deadline: float
     held: dict[int, Symbols] = field(repr=False)
     awaited: set[int]
     reported: bool = False
+
+
+@dataclass(frozen=True)
+class Adding:
+    """The set is fixed and this group's shares are added; partial sums of child groups come in."""
+
+    announce: Announce
+    digest: bytes
+    include_digest: bytes
+    seats: Seating
+    position: int
+    round_deadline: float
+    total: Symbols = field(repr=False)
+    awaited: set[int] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
@@ -64,7 +82,7 @@ class Answered:
     round_deadline: float
 
 
-State = Idle | Sharing | Answered
+State = Idle | Sharing | Adding | Answered
 
 
 class AgentRounds:
@@ -72,31 +90,33 @@ class AgentRounds:
 
     Args:
         session: this process's keys.
-        schema: the site's channels and labels.
-        plan: N, T and D.
-        minimum_contributors: the smallest set that is answered.
+        terms: what the site agreed on.
         contribute: gives the windows of an announced round; called once a round, must not block.
     """
 
     def __init__(
-        self,
-        session: Session,
-        schema: Schema,
-        plan: Plan,
-        minimum_contributors: int,
-        contribute: Callable[[Announce], Window],
+        self, session: Session, terms: Terms, contribute: Callable[[Announce], Window]
     ) -> None:
         self.state: State = Idle()
-        self.last_round = 0
         self._session = session
-        self._schema = schema
-        self._plan = plan
-        self._minimum = minimum_contributors
+        self._terms = terms
         self._contribute = contribute
+        self._names = [member.id for member in session.roster.agents]
+        self._numbers = session.roster.positions
         self._gateway = session.roster.gateway.id
-        self._position = session.roster.positions[session.me]
-        self._early: dict[str, Sealed] = {}
+        self._me = self._numbers[session.me]
+        self._group = terms.plan.group_of(self._me)
+        # By session of the gateway: one that lost its store counts anew, a repeated hello of an
+        # old one must not make us answer its rounds again.
+        self._last_rounds: dict[bytes, int] = {}
+        self._epoch = b""
+        self._early: dict[tuple[Kind, str], Sealed] = {}
         self._gone: set[int] = set()
+
+    @property
+    def last_round(self) -> int:
+        """The highest round taken part in, of the gateway's present session."""
+        return self._last_rounds.get(self._epoch, 0)
 
     @property
     def deadline(self) -> float | None:
@@ -104,7 +124,7 @@ class AgentRounds:
         match self.state:
             case Sharing(reported=False):
                 return self.state.share_deadline
-            case Sharing() | Answered():
+            case Sharing() | Adding() | Answered():
                 return self.state.round_deadline
             case Idle():
                 return None
@@ -113,14 +133,17 @@ class AgentRounds:
         """Take one message.
 
         Raises:
+            LateError: if it is of a round that is over.
             ProtocolError: if it is malformed, forged, or not allowed now; nothing has changed.
         """
         match kind:
             case Kind.KEY:
                 self._session.meet(sender, payload)
                 return []
-            case Kind.SHARE:
-                return self._on_share(messages.decode(payload, Sealed), sender)
+            case Kind.SHARE | Kind.PARTIAL:
+                if len(payload) > self._terms.box_bytes:
+                    raise RefusedError(f"at most {self._terms.box_bytes} bytes", str(len(payload)))
+                return self._on_sealed(kind, messages.decode(payload, Sealed), sender)
             case Kind.ANNOUNCE | Kind.INCLUDE | Kind.RESULT if sender == self._gateway:
                 body = self._session.check(payload, kind, sender)
                 if kind is Kind.ANNOUNCE:
@@ -133,15 +156,15 @@ class AgentRounds:
 
     def presence(self, peer: str, *, online: bool) -> list[Send]:
         """Take the broker's word on who is there: only a hint on whom to wait for."""
-        position = self._session.roster.positions.get(peer)
-        if position is None:
+        number = self._numbers.get(peer)
+        if number is None:
             return []
         if online:
-            self._gone.discard(position)
+            self._gone.discard(number)
             return []
-        self._gone.add(position)
+        self._gone.add(number)
         if isinstance(self.state, Sharing):
-            self.state.awaited.discard(position)
+            self.state.awaited.discard(number)
             return self._report_if_complete(self.state)
         return []
 
@@ -155,79 +178,117 @@ class AgentRounds:
         self.state = Idle()
         return []
 
+    # -- announce and shares ---------------------------------------------------------------------
+
     def _on_announce(self, body: bytes, now: float) -> list[Send]:
         announce = messages.decode(body, Announce)
-        self._check_announce(announce)
+        seats = self._check_announce(announce)
         digest = hashlib.sha256(body).digest()
-        present = messages.unpack_members(announce.present, self._plan.agents)
         # From here on the round is spent: whatever happens, its number is never answered again.
-        self.last_round = announce.round_id
-        vector = self._schema.symbols(self._contribute(announce))
-        if vector.size != announce.windows * self._schema.length:
-            raise RefusedError(f"{announce.windows} windows", f"{vector.size} symbols")
-        shares = self._plan.encode(vector)
+        self._epoch = announce.session
+        self._last_rounds[announce.session] = announce.round_id
+        self.state = Idle()
+        vector = self._terms.schema.symbols(self._contribute(announce))
+        if vector.size != self._terms.length:
+            raise RefusedError(f"{self._terms.windows} windows", f"{vector.size} symbols")
+        shares = seats.code.encode(vector)
+        mine = seats.position(self._me)
+        members = set(self._terms.plan.members(self._group))
         state = Sharing(
             announce=announce,
             digest=digest,
-            length=vector.size,
-            share_deadline=now + announce.share_ms / 1000,
-            round_deadline=now + (announce.share_ms + announce.sum_ms) / 1000,
-            held={self._position: shares[self._position]},
-            awaited=set(present) - self._gone - {self._position},
+            seats=seats,
+            share_deadline=now + self._terms.share_ms / 1000,
+            round_deadline=now + self._terms.round_s,
+            held={} if mine is None else {self._me: shares[mine]},
+            awaited=set() if mine is None else members & seats.present - self._gone - {self._me},
+            reported=mine is None,
         )
         self.state = state
         out = self._seal_shares(state, shares)
-        early, self._early = self._early, {}
-        for sealed in early.values():
-            try:
-                out += self._on_share(sealed, sealed.sender)
-            except ProtocolError:
-                continue  # of another round, or forged before we could tell: not worth the round
+        out += self._take_early(Kind.SHARE)
         # An early share may have completed it already; if all others are gone, nothing else will.
-        return out + (self._report_if_complete(self.state) if self.state is state else [])
+        return out + (self._report_if_complete(state) if self.state is state else [])
 
-    def _check_announce(self, announce: Announce) -> None:
-        roster = self._session.roster
-        if announce.round_id <= self.last_round:
-            raise RefusedError(f"a round after {self.last_round}", f"round {announce.round_id}")
+    def _check_announce(self, announce: Announce) -> Seating:
+        last = self._last_rounds.get(announce.session, 0)
         if announce.session != self._session.session_of(self._gateway):
             raise RefusedError("the gateway's present session", "an announce of another one")
-        if announce.roster != roster.digest or announce.schema != self._schema.digest:
-            raise RefusedError("this site's roster and schema", "others: update the files")
+        if announce.round_id <= last:
+            raise RefusedError(f"a round after {last}", f"round {announce.round_id}")
+        if announce.roster != self._session.roster.digest or announce.terms != self._terms.digest:
+            raise RefusedError("this site's roster and terms", "others: compare the files")
+        present = messages.unpack_members(announce.present, self._terms.plan.agents)
+        try:
+            seats = seating(self._terms.plan, present)
+        except ConfigurationError as error:
+            raise RefusedError("enough agents for the plan", str(error)) from error
+        if self._me not in present:
+            raise RefusedError("a round with this agent", f"round {announce.round_id} without it")
+        return seats
 
     def _seal_shares(self, state: Sharing, shares: Symbols) -> list[Send]:
-        round_id = state.announce.round_id
-        return [
-            Send(
-                Kind.SHARE,
-                self._session.seal(
-                    peer, Kind.SHARE, round_id, state.digest, prime_field.to_bytes(shares[position])
-                ),
-                receiver=peer,
-            )
-            for peer, position in self._session.roster.positions.items()
-            if position != self._position and self._session.knows(peer)
-        ]
+        out = []
+        for position in range(state.seats.code.positions):
+            holder = state.seats.holder(self._group, position)
+            if holder is None or holder == self._me or not self._session.knows(self._names[holder]):
+                continue
+            plain = prime_field.to_bytes(shares[position])
+            out.append(self._sealed(Kind.SHARE, state, state.digest, self._names[holder], plain))
+        return out
 
-    def _on_share(self, sealed: Sealed, sender: str) -> list[Send]:
-        position = self._session.roster.positions.get(sender)
-        if sealed.kind is not Kind.SHARE or sealed.sender != sender or position is None:
-            raise RefusedError(f"a share by {sender}", f"{sealed.kind.name} by {sealed.sender}")
-        if sealed.round_id > self.last_round:
-            # The broker may hand on a share before the announce; one a sender is kept.
-            self._early[sender] = sealed
-            return []
+    def _sealed(self, kind: Kind, state: State, bound: bytes, receiver: str, plain: bytes) -> Send:
+        if isinstance(state, Idle):
+            raise RefusedError("a running round", "none")
+        announce = state.announce
+        payload = self._session.seal(
+            receiver, kind, announce.round_id, epoch=announce.session, bound=bound, plain=plain
+        )
+        return Send(kind, payload, None if receiver == self._gateway else receiver)
+
+    def _on_sealed(self, kind: Kind, sealed: Sealed, sender: str) -> list[Send]:
+        if sealed.kind is not kind or sealed.sender != sender or sender not in self._numbers:
+            raise RefusedError(f"{kind.name} by {sender}", f"{sealed.kind.name} by {sealed.sender}")
         state = self.state
-        if not isinstance(state, Sharing) or sealed.round_id != state.announce.round_id:
-            raise RefusedError("a share of the running round", f"round {sealed.round_id}")
-        if position in state.held:
-            raise RefusedError("one share a sender", f"another one from {sender}")
+        running = not isinstance(state, Idle) and state.announce.round_id == sealed.round_id
+        same_epoch = self._session.session_of(self._gateway) == self._epoch
+        if not running and same_epoch and sealed.round_id <= self.last_round:
+            raise LateError(f"{kind.name} of round {sealed.round_id}, which is over")
+        if not running or (kind is Kind.PARTIAL and isinstance(state, Sharing)):
+            # The broker may hand it on before the announce or include. The last one a sender is
+            # kept; which round it is really of its seal will tell.
+            self._early[kind, sender] = sealed
+            return []
+        return self._on_share(sealed) if kind is Kind.SHARE else self._on_partial(sealed)
+
+    def _take_early(self, kind: Kind) -> list[Send]:
+        """Look again at what came too early; anything of other rounds or forged is dropped."""
+        out: list[Send] = []
+        for key in [key for key in self._early if key[0] is kind]:
+            try:
+                out += self._on_sealed(kind, self._early.pop(key), key[1])
+            except ProtocolError:
+                continue
+        return out
+
+    def _on_share(self, sealed: Sealed) -> list[Send]:
+        state = self.state
+        if not isinstance(state, Sharing):
+            raise LateError(f"a share of round {sealed.round_id} after its set was fixed")
+        number = self._numbers[sealed.sender]
+        if (
+            state.seats.position(self._me) is None
+            or self._terms.plan.group_of(number) != self._group
+        ):
+            raise RefusedError("shares of this group for its holders", f"one of {sealed.sender}")
+        if number in state.held:
+            raise RefusedError("one share a sender", f"another one from {sealed.sender}")
         if state.reported:
-            raise RefusedError("shares before the report", f"a late one from {sender}")
-        plain = self._session.open(sealed, state.digest)
-        share = prime_field.from_bytes(plain, self._plan.share_length(state.length))
-        state.held[position] = share
-        state.awaited.discard(position)
+            raise LateError(f"a share of round {sealed.round_id} after the report")
+        plain = self._session.open(sealed, epoch=state.announce.session, bound=state.digest)
+        width = state.seats.code.share_length(self._terms.length)
+        state.held[number] = prime_field.from_bytes(plain, width)
+        state.awaited.discard(number)
         return self._report_if_complete(state)
 
     def _report_if_complete(self, state: Sharing) -> list[Send]:
@@ -235,10 +296,10 @@ class AgentRounds:
 
     def _report(self, state: Sharing) -> list[Send]:
         members = messages.pack_members(set(state.held))
-        round_id = state.announce.round_id
-        self.state = Sharing(**{**vars(state), "reported": True})
-        sealed = self._session.seal(self._gateway, Kind.RECEIVED, round_id, state.digest, members)
-        return [Send(Kind.RECEIVED, sealed)]
+        self.state = replace(state, reported=True)
+        return [self._sealed(Kind.RECEIVED, state, state.digest, self._gateway, members)]
+
+    # -- include and sums ------------------------------------------------------------------------
 
     def _on_include(self, include: Include, body: bytes) -> list[Send]:
         state = self.state
@@ -246,21 +307,68 @@ class AgentRounds:
             raise RefusedError("an include of a round that waits for it", f"{include.round_id}")
         if include.announce != state.digest:
             raise RefusedError("the set of the announced round", "the set of another announce")
-        members = messages.unpack_members(include.members, self._plan.agents)
-        if len(members) < self._minimum:
-            raise RefusedError(f"a set of at least {self._minimum}", f"one of {len(members)}")
-        if missing := members - set(state.held):
+        included = messages.unpack_members(include.members, self._terms.plan.agents)
+        if len(included) < self._terms.minimum:
+            expected = f"a set of at least {self._terms.minimum}"
+            raise RefusedError(expected, f"one of {len(included)}")
+        position = state.seats.position(self._me)
+        if position is None:
+            self.state = Answered(state.announce, state.digest, state.round_deadline)
+            return []
+        ours = sorted(included & set(self._terms.plan.members(self._group)))
+        if missing := set(ours) - set(state.held):
             raise RefusedError("a set whose shares are here", f"without {sorted(missing)}")
-        total = prime_field.add(np.stack([state.held[position] for position in sorted(members)]))
-        digest = hashlib.sha256(body).digest()
+        width = state.seats.code.share_length(self._terms.length)
+        rows = [state.held[number] for number in ours]
+        children = [
+            state.seats.holder(child, position) for child in self._terms.plan.children(self._group)
+        ]
+        self.state = Adding(
+            announce=state.announce,
+            digest=state.digest,
+            include_digest=hashlib.sha256(body).digest(),
+            seats=state.seats,
+            position=position,
+            round_deadline=state.round_deadline,
+            total=prime_field.add(np.stack(rows)) if rows else np.zeros(width, dtype=np.uint32),
+            # a position that nobody holds in a child group never gets its sum, and times out
+            awaited={-1 if child is None else child for child in children},
+        )
+        out = self._take_early(Kind.PARTIAL)
+        return out or self._answer_if_complete()
+
+    def _on_partial(self, sealed: Sealed) -> list[Send]:
+        state = self.state
+        if not isinstance(state, Adding):
+            raise LateError(f"a partial sum of round {sealed.round_id} after the answer")
+        number = self._numbers[sealed.sender]
+        if number not in state.awaited:
+            raise RefusedError("a partial sum of a child group", f"one from {sealed.sender}")
+        epoch = state.announce.session
+        plain = self._session.open(sealed, epoch=epoch, bound=state.include_digest)
+        partial = prime_field.from_bytes(plain, state.total.size)
+        total = prime_field.add(np.stack([state.total, partial]))
+        self.state = replace(state, total=total, awaited=state.awaited - {number})
+        return self._answer_if_complete()
+
+    def _answer_if_complete(self) -> list[Send]:
+        state = self.state
+        if not isinstance(state, Adding) or state.awaited:
+            return []
+        parent = self._terms.plan.parent(self._group)
+        plain = prime_field.to_bytes(state.total)
         self.state = Answered(state.announce, state.digest, state.round_deadline)
-        plain = prime_field.to_bytes(total)
-        sealed = self._session.seal(self._gateway, Kind.SUM, include.round_id, digest, plain)
-        return [Send(Kind.SUM, sealed)]
+        if parent is None:
+            return [self._sealed(Kind.SUM, state, state.include_digest, self._gateway, plain)]
+        above = state.seats.holder(parent, state.position)
+        if above is None:
+            raise RefusedError("a holder above this one", f"none at position {state.position}")
+        name = self._names[above]
+        return [self._sealed(Kind.PARTIAL, state, state.include_digest, name, plain)]
 
     def _on_result(self, result: Result) -> list[Send]:
         state = self.state
         if isinstance(state, Idle) or result.announce != state.digest:
-            raise RefusedError("the result of the running round", f"round {result.round_id}")
+            raise LateError(f"the result of round {result.round_id}, which is not running")
         self.state = Idle()
         return []

@@ -4,16 +4,19 @@ Every model is frozen, refuses unknown keys and describes each field: the refere
 JSON Schema are made from them. All that is wrong with a file is told at once.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Self, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from protocol.errors import ConfigurationError
 from protocol.identity import Roster
+from protocol.planning import choose_partitions
 from protocol.schema import Channel, Schema
-from protocol.swiftagg import Plan
+from protocol.seating import Plan
+from protocol.terms import Terms
 from protocol.topics import NAME_PATTERN
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
@@ -49,9 +52,30 @@ class AggregationConfig(Model):
 
     collusion: int = Field(default=1, ge=1, description="T: agents that may pool what they see.")
     dropouts: int = Field(default=1, ge=0, description="D: agents that may vanish in a round.")
-    minimum_contributors: int = Field(
-        default=3, ge=2, description="The smallest number of agents whose sum may be decoded."
+    partitions: Literal["all", "auto"] | int = Field(
+        default="all",
+        description="K: parts of a vector; K + T + D agents make a group. `all`: one group of "
+        "all agents; `auto`: what needs the least of `optimise`.",
     )
+    optimise: Literal["bytes", "latency"] = Field(
+        default="latency", description="What `partitions: auto` makes small."
+    )
+    minimum_contributors: int = Field(
+        default=3,
+        ge=3,
+        description="The smallest number of agents whose sum may be decoded; at least collusion "
+        "+ 2, or colluders could subtract themselves.",
+    )
+
+    def partitions_for(self, agents: int, length: int) -> int | None:
+        """Return K for so many agents and symbols; None for one group of all.
+
+        Raises:
+            ConfigurationError: if no K fits.
+        """
+        if self.partitions == "auto":
+            return choose_partitions(agents, self.collusion, self.dropouts, length, self.optimise)
+        return None if self.partitions == "all" else self.partitions
 
 
 class RoundConfig(Model):
@@ -130,39 +154,54 @@ class SiteConfig(Model):
             tuple(Channel(**channel.model_dump()) for channel in self.channels), self.labels
         )
 
-    def plan(self, roster: Roster) -> Plan:
-        """Fit the aggregation to a roster.
+    def terms(self, roster: Roster) -> Terms:
+        """Fit this file to a roster.
 
         Raises:
             ConfigurationError: naming every knob that does not fit.
         """
-        problems = []
-        plan: Plan | None = None
-        agents = len(roster.agents)
+        problems = [*self._roster_problems(roster)]
+        schema, wanted = self.as_schema(), self.aggregation
+        terms: Terms | None = None
+        try:
+            schema.check_sums(len(roster.agents))
+        except ConfigurationError as error:
+            problems.append(str(error))
+        try:
+            length = self.round.windows * schema.length
+            partitions = wanted.partitions_for(len(roster.agents), length)
+            terms = Terms(
+                schema,
+                Plan(len(roster.agents), wanted.collusion, wanted.dropouts, partitions),
+                wanted.minimum_contributors,
+                self.round.windows,
+                max(1, round(1000 * self.round.share_s)),
+                max(1, round(1000 * self.round.sum_s)),
+            )
+        except ConfigurationError as error:
+            problems.append(str(error))
+        if problems or terms is None:
+            raise ConfigurationError("; ".join(problems))
+        return terms
+
+    def _roster_problems(self, roster: Roster) -> Iterator[str]:
         minimum = self.aggregation.minimum_contributors
         if roster.site != self.site:
-            problems.append(f"the roster is of site {roster.site!r}, this file of {self.site!r}")
-        if minimum > agents:
-            problems.append(f"minimum_contributors {minimum} exceeds the roster's {agents} agents")
+            yield f"the roster is of site {roster.site!r}, this file of {self.site!r}"
         for channel in self.channels:
             carriers = sum(channel.name in agent.channels for agent in roster.agents)
             if channel.private and carriers < minimum:
-                problems.append(
+                yield (
                     f"channel {channel.name!r} is carried by {carriers} agents, "
                     f"minimum_contributors is {minimum}: its mean would show single readings; "
                     f"add kits, lower the minimum, or say `private: false` for the channel"
                 )
-        try:
-            plan = Plan(agents, self.aggregation.collusion, self.aggregation.dropouts)
-        except ConfigurationError as error:
-            problems.append(str(error))
-        try:
-            self.as_schema().check_sums(agents)
-        except ConfigurationError as error:
-            problems.append(str(error))
-        if problems or plan is None:
-            raise ConfigurationError("; ".join(problems))
-        return plan
+        voters = sum(agent.votes for agent in roster.agents)
+        if 0 < voters < minimum:
+            yield (
+                f"{voters} agents have a label source, minimum_contributors is {minimum}: no vote "
+                f"would ever count; add label sources or lower the minimum"
+            )
 
 
 _Config = TypeVar("_Config", bound=Model)

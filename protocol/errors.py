@@ -41,7 +41,3 @@ class LateError(ProtocolError, TimeoutError):
 
 class QuorumError(ProtocolError, RuntimeError):
     """Too few agents answered: the round is lost, the next one may work."""
-
-
-class LinkError(ProtocolError, ConnectionError):
-    """The broker refuses this client for good; the message says why and what to change."""

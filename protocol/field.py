@@ -113,22 +113,19 @@ def inverse(matrix: Matrix) -> Matrix:
         ZeroDivisionError: if it is singular.
     """
     size = matrix.shape[0]
-    rows = [
-        [int(v) % P for v in row] + [int(i == j) for j in range(size)]
-        for i, row in enumerate(matrix)
-    ]
+    # entries stay below p, so that a product is below 2⁶² and fits int64
+    rows = np.concatenate([matrix % P, np.eye(size, dtype=np.int64)], axis=1)
     for column in range(size):
-        pivot = next((r for r in range(column, size) if rows[r][column]), None)
-        if pivot is None:
+        candidates = np.flatnonzero(rows[column:, column])
+        if not candidates.size:
             raise ZeroDivisionError("the matrix is singular modulo p")
-        rows[column], rows[pivot] = rows[pivot], rows[column]
-        scale = pow(rows[column][column], -1, P)
-        rows[column] = [v * scale % P for v in rows[column]]
-        for r in range(size):
-            factor = rows[r][column]
-            if r != column and factor:
-                rows[r] = [(v - factor * w) % P for v, w in zip(rows[r], rows[column], strict=True)]
-    inverted = np.array([row[size:] for row in rows], dtype=np.int64)
+        pivot = column + int(candidates[0])
+        rows[[column, pivot]] = rows[[pivot, column]]
+        rows[column] = rows[column] * pow(int(rows[column, column]), -1, P) % P
+        factors = rows[:, column].copy()
+        factors[column] = 0
+        rows = (rows - factors[:, None] * rows[column]) % P
+    inverted: Matrix = rows[:, size:]
     inverted[inverted > HALF] -= P
     return inverted
 

@@ -2,8 +2,9 @@
 
     Idle ── start ──▶ Collecting ── all reports, or deadline ──▶ Summing ── quorum ──▶ Idle
 
-The set is chosen once: everyone whose share every chosen position holds. Then any K + T positions'
-sums give the sum over exactly that set, whoever else drops out.
+The set is chosen once: everyone whose share every chosen position of its group holds. Then any
+K + T positions' sums, added up along the tree of groups, give the sum over exactly that set,
+whoever else drops out.
 """
 
 import hashlib
@@ -12,17 +13,17 @@ from dataclasses import dataclass, field
 from protocol import field as prime_field
 from protocol import messages
 from protocol.agent_rounds import Send
-from protocol.errors import LateError, RefusedError
+from protocol.errors import ConfigurationError, LateError, RefusedError
 from protocol.field import Symbols
 from protocol.messages import Announce, Include, Kind, Result, Sealed
-from protocol.schema import Schema
 from protocol.sealing import Session
-from protocol.swiftagg import Plan
+from protocol.seating import Seating, seating
+from protocol.terms import Terms
 
 
 @dataclass(frozen=True)
 class Completed:
-    """A decoded round: `sums` is uint32 of shape (B·L,), `included` the positions summed."""
+    """A decoded round: `sums` is uint32 of shape (B·L,), `included` the agents summed."""
 
     round_id: int
     sums: Symbols = field(repr=False)
@@ -57,10 +58,11 @@ class Idle:
 
 @dataclass(frozen=True)
 class Collecting:
-    """Announced; agents report whose shares they hold. `awaited` positions have not yet."""
+    """Announced; holders report whose shares they have. `awaited` have not yet."""
 
     announce: Announce
     digest: bytes
+    seats: Seating
     started: float
     deadline: float
     reports: dict[int, frozenset[int]]
@@ -74,49 +76,65 @@ class Summing:
     announce: Announce
     digest: bytes
     include_digest: bytes
+    seats: Seating
     started: float
     deadline: float
     included: frozenset[int]
-    positions: frozenset[int]
     sums: dict[int, Symbols] = field(repr=False)
 
 
 State = Idle | Collecting | Summing
 
 
-def choose_set(
-    reports: dict[int, frozenset[int]], quorum: int
-) -> tuple[frozenset[int], frozenset[int]]:
-    """Choose whose vectors are summed, and who sums.
+Reports = dict[int, frozenset[int]]
 
-    All reporting positions are kept, unless leaving one out that received little lets more
-    vectors in than it takes positions away.
+
+def choose_set(reports: Reports, seats: Seating) -> tuple[frozenset[int], frozenset[int]]:
+    """Choose whose vectors are summed, and at which positions.
+
+    A position counts if its holder in every group reported. Where some received less than others,
+    positions are left out, the one that hinders most first, as long as a quorum remains; of the
+    choices on that way the one with most vectors and positions together is taken.
 
     Args:
-        reports: by position, whose shares it holds.
-        quorum: positions that must remain.
+        reports: by agent's number, whose shares it holds.
+        seats: of the round.
 
     Returns:
-        (included, positions).
+        (included agents, positions); fewer positions than a quorum if too few reported.
 
-    >>> everyone = frozenset({0, 1, 2, 3})
-    >>> choose_set({0: everyone, 1: everyone, 2: everyone, 3: frozenset({3})}, quorum=3)
-    (frozenset({0, 1, 2, 3}), frozenset({0, 1, 2}))
+    >>> from protocol.seating import Plan
+    >>> everyone = frozenset({0, 1, 2, 3, 4})
+    >>> seats = Seating(Plan(5, 1, 1), everyone)
+    >>> reports = dict.fromkeys([0, 1, 2, 3], everyone) | {4: frozenset({4})}
+    >>> choose_set(reports, seats)
+    (frozenset({0, 1, 2, 3, 4}), frozenset({0, 1, 2, 3}))
     """
-    positions = set(reports)
+    groups = range(seats.plan.groups)
+    positions = {
+        j for j in seats.whole_positions if all(seats.holder(g, j) in reports for g in groups)
+    }
+    chosen = _included(reports, seats, positions), frozenset(positions)
+    while len(positions) > seats.code.quorum and len(chosen[0]) < len(seats.present):
+        trials = {j: _included(reports, seats, positions - {j}) for j in sorted(positions)}
+        hindering = max(trials, key=lambda j: len(trials[j]))
+        positions.discard(hindering)
+        included = trials[hindering]
+        if len(included) + len(positions) > len(chosen[0]) + len(chosen[1]):
+            chosen = included, frozenset(positions)
+    return chosen
 
-    def common(of: set[int]) -> frozenset[int]:
-        return frozenset.intersection(*(reports[p] for p in of)) if of else frozenset()
 
-    included = common(positions)
-    while len(positions) > quorum:
-        poorest = max(sorted(positions), key=lambda p: len(common(positions - {p})))
-        better = common(positions - {poorest})
-        if len(better) <= len(included) + 1:
-            break
-        positions.discard(poorest)
-        included = better
-    return included, frozenset(positions)
+def _included(reports: Reports, seats: Seating, positions: set[int]) -> frozenset[int]:
+    """Return the agents whose shares all of these positions hold."""
+    if not positions:
+        return frozenset()
+    held = []
+    for group in range(seats.plan.groups):
+        holders = [seats.holder(group, j) for j in positions]
+        members = frozenset(seats.plan.members(group))
+        held.append(members.intersection(*(reports[h] for h in holders if h is not None)))
+    return frozenset().union(*held)
 
 
 class GatewayRounds:
@@ -124,21 +142,16 @@ class GatewayRounds:
 
     Args:
         session: this process's keys.
-        schema: the site's channels and labels.
-        plan: N, T and D.
-        minimum_contributors: the smallest set that may be summed.
+        terms: what the site agreed on.
     """
 
-    def __init__(
-        self, session: Session, schema: Schema, plan: Plan, minimum_contributors: int
-    ) -> None:
+    def __init__(self, session: Session, terms: Terms) -> None:
         self.state: State = Idle()
         self.online: set[int] = set()
         self._ended = 0
         self._session = session
-        self._schema = schema
-        self._plan = plan
-        self._minimum = minimum_contributors
+        self._terms = terms
+        self._numbers = session.roster.positions
 
     @property
     def deadline(self) -> float | None:
@@ -147,35 +160,42 @@ class GatewayRounds:
 
     @property
     def reachable(self) -> frozenset[int]:
-        """Positions that are online and whose session key is here."""
-        roster = self._session.roster
-        return frozenset(p for p in self.online if self._session.knows(roster.agents[p].id))
+        """Numbers of the agents that are online and whose session key is here."""
+        agents = self._session.roster.agents
+        return frozenset(n for n in self.online if self._session.knows(agents[n].id))
 
-    def start(
-        self, round_id: int, windows: int, share_ms: int, sum_ms: int, now: float
-    ) -> list[Send]:
+    @property
+    def ready(self) -> bool:
+        """Whether enough agents are reachable for a round to succeed."""
+        present = self.reachable
+        if len(present) < self._terms.minimum:
+            return False
+        try:
+            return seating(self._terms.plan, present).sufficient
+        except ConfigurationError:
+            return False
+
+    def start(self, round_id: int, now: float) -> list[Send]:
         """Open a round with everyone who is reachable.
 
         Raises:
             RefusedError: if one is under way.
+            ConfigurationError: if too few are reachable; ask `ready` first.
         """
         if not isinstance(self.state, Idle):
             raise RefusedError("no round under way", f"round {self.state.announce.round_id}")
         present = self.reachable
+        seats = seating(self._terms.plan, present)
         announce = Announce(
             round_id=round_id,
             session=self._session.nonce,
             roster=self._session.roster.digest,
-            schema=self._schema.digest,
-            windows=windows,
-            share_ms=share_ms,
-            sum_ms=sum_ms,
+            terms=self._terms.digest,
             present=messages.pack_members(present),
         )
         digest = hashlib.sha256(messages.encode(announce)).digest()
-        # Agents report when their own share deadline passes: leave the report half as long again.
-        deadline = now + share_ms * 1.5 / 1000
-        self.state = Collecting(announce, digest, now, deadline, {}, set(present))
+        deadline = now + self._terms.report_s
+        self.state = Collecting(announce, digest, seats, now, deadline, {}, set(seats.holders))
         return [Send(Kind.ANNOUNCE, self._session.sign(Kind.ANNOUNCE, announce))]
 
     def handle(self, kind: Kind, sender: str, payload: bytes, now: float) -> Step:
@@ -188,38 +208,40 @@ class GatewayRounds:
         if kind is Kind.KEY:
             self._session.meet(sender, payload)
             return Step([])
+        if len(payload) > self._terms.box_bytes:
+            raise RefusedError(f"at most {self._terms.box_bytes} bytes", str(len(payload)))
         sealed = messages.decode(payload, Sealed)
-        position = self._session.roster.positions.get(sender)
-        if position is None or sealed.sender != sender or sealed.kind is not kind:
+        number = self._numbers.get(sender)
+        if number is None or sealed.sender != sender or sealed.kind is not kind:
             raise RefusedError(f"{kind.name} by {sender}", f"{sealed.kind.name} by {sealed.sender}")
         if sealed.round_id <= self._ended:
             raise LateError(f"{kind.name} of round {sealed.round_id}, which is over")
         match self.state, kind:
-            case Collecting() as state, Kind.RECEIVED:
+            case Collecting() as state, Kind.RECEIVED if number in state.seats.holders:
                 self._check_round(state, sealed)
-                members = messages.unpack_members(
-                    self._session.open(sealed, state.digest), self._plan.agents
-                )
-                state.reports[position] = members
-                state.awaited.discard(position)
+                plain = self._session.open(sealed, epoch=self._session.nonce, bound=state.digest)
+                state.reports[number] = messages.unpack_members(plain, self._terms.plan.agents)
+                state.awaited.discard(number)
                 return self._close_collection(state, now) if not state.awaited else Step([])
+            case Summing(), Kind.RECEIVED:
+                raise LateError(f"a report of round {sealed.round_id} after its set was fixed")
             case Summing() as state, Kind.SUM:
                 self._check_round(state, sealed)
-                return self._on_sum(state, position, sealed, now)
+                return self._on_sum(state, number, sealed, now)
             case _:
                 raise RefusedError(f"what {type(self.state).__name__} takes", kind.name)
 
     def presence(self, peer: str, *, online: bool, now: float) -> Step:
         """Take the broker's word on who is there: only a hint on whom to wait for."""
-        position = self._session.roster.positions.get(peer)
-        if position is None:
+        number = self._numbers.get(peer)
+        if number is None:
             return Step([])
         if online:
-            self.online.add(position)
+            self.online.add(number)
             return Step([])
-        self.online.discard(position)
+        self.online.discard(number)
         if isinstance(self.state, Collecting):
-            self.state.awaited.discard(position)
+            self.state.awaited.discard(number)
             if not self.state.awaited:
                 return self._close_collection(self.state, now)
         return Step([])
@@ -231,7 +253,7 @@ class GatewayRounds:
             return Step([])
         if isinstance(state, Collecting):
             return self._close_collection(state, now)
-        reason = f"{len(state.sums)} of {self._plan.quorum} needed agents sent their sum"
+        reason = f"{len(state.sums)} of {state.seats.code.quorum} needed positions sent their sum"
         return self._fail(state, reason, now)
 
     def _check_round(self, state: Collecting | Summing, sealed: Sealed) -> None:
@@ -239,12 +261,13 @@ class GatewayRounds:
             raise RefusedError(f"round {state.announce.round_id}", f"round {sealed.round_id}")
 
     def _close_collection(self, state: Collecting, now: float) -> Step:
-        included, positions = choose_set(state.reports, self._plan.quorum)
-        if len(positions) < self._plan.quorum:
-            reason = f"{len(positions)} of {self._plan.quorum} needed agents reported"
+        included, positions = choose_set(state.reports, state.seats)
+        quorum, minimum = state.seats.code.quorum, self._terms.minimum
+        if len(positions) < quorum:
+            reason = f"{len(positions)} of {quorum} needed positions reported in every group"
             return self._fail(state, reason, now)
-        if len(included) < self._minimum:
-            reason = f"{len(included)} agents shared with all, {self._minimum} are the minimum"
+        if len(included) < minimum:
+            reason = f"{len(included)} agents shared with all, {minimum} are the minimum"
             return self._fail(state, reason, now)
         announce = state.announce
         include = Include(announce.round_id, state.digest, messages.pack_members(included))
@@ -252,23 +275,26 @@ class GatewayRounds:
             announce=announce,
             digest=state.digest,
             include_digest=hashlib.sha256(messages.encode(include)).digest(),
+            seats=state.seats,
             started=state.started,
-            deadline=now + announce.sum_ms / 1000,
+            deadline=now + self._terms.sum_ms / 1000,
             included=included,
-            positions=positions,
             sums={},
         )
         return Step([Send(Kind.INCLUDE, self._session.sign(Kind.INCLUDE, include))])
 
-    def _on_sum(self, state: Summing, position: int, sealed: Sealed, now: float) -> Step:
+    def _on_sum(self, state: Summing, number: int, sealed: Sealed, now: float) -> Step:
+        position = state.seats.position(number)
+        if position is None or self._terms.plan.group_of(number) != 0:
+            raise RefusedError("a sum from the root group's holders", f"one from {sealed.sender}")
         if position in state.sums:
-            raise RefusedError("one sum an agent", f"another one from {sealed.sender}")
-        length = state.announce.windows * self._schema.length
-        plain = self._session.open(sealed, state.include_digest)
-        state.sums[position] = prime_field.from_bytes(plain, self._plan.share_length(length))
-        if len(state.sums) < self._plan.quorum:
+            raise RefusedError("one sum a position", f"another one from {sealed.sender}")
+        code, length = state.seats.code, self._terms.length
+        plain = self._session.open(sealed, epoch=self._session.nonce, bound=state.include_digest)
+        state.sums[position] = prime_field.from_bytes(plain, code.share_length(length))
+        if len(state.sums) < code.quorum:
             return Step([])
-        sums = self._plan.decode(state.sums, length)
+        sums = code.decode(state.sums, length)
         outcome = Completed(
             state.announce.round_id, sums, state.included, 1000 * (now - state.started)
         )

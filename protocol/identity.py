@@ -87,11 +87,15 @@ def verify(public_key: bytes, data: bytes, signature: bytes) -> None:
 
 
 class Member(Struct, frozen=True, forbid_unknown_fields=True):
-    """One device of a roster; `channels` are the ones that its kit measures."""
+    """One device of a roster.
+
+    `channels` are the ones that its kit measures, `votes` says that it has a label source.
+    """
 
     id: Name
     public_key: Key
     channels: tuple[str, ...] = ()
+    votes: bool = False
 
 
 class _RosterBody(Struct, frozen=True, forbid_unknown_fields=True):
@@ -106,7 +110,9 @@ class _RosterFile(_RosterBody, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 def _body_bytes(body: _RosterBody) -> bytes:
-    members = [[m.id, m.public_key, sorted(m.channels)] for m in (body.gateway, *body.agents)]
+    members = [
+        [m.id, m.public_key, sorted(m.channels), m.votes] for m in (body.gateway, *body.agents)
+    ]
     return _KEY_DOMAIN + msgspec.msgpack.encode([body.version, body.site, members])
 
 

@@ -9,6 +9,7 @@ is of another round.
 
 import collections
 import contextlib
+import random
 import selectors
 import socket
 import ssl
@@ -34,6 +35,7 @@ CONNECT_TIMEOUT_S = 5.0
 FIRST_RETRY_S = 0.25
 LONGEST_RETRY_S = 30.0
 MISC_EVERY_S = 1.0
+DRAIN_PASSES = 64
 _FATAL = {"Not authorized", "Bad user name or password", "Banned", "Client identifier not valid"}
 
 
@@ -109,14 +111,20 @@ class Link:
         self._will = will
         self._subscriptions = subscriptions
         self._five = broker.version == 5
+        self._context = None if broker.plaintext else _tls_context(broker, credentials)
+        self._password: str | None = None
+        if credentials.password_file is not None:
+            self._password = read_secret(credentials.password_file).strip().decode()
         self._up = False
         self._retry_at = 0.0
         self._retry_s = FIRST_RETRY_S
         self._expiries: dict[float, Properties] = {}
         self._notify: Callable[[LinkEvent], None] = lambda _event: None
-        self.client = self._build(credentials)
+        self._wire: Callable[[mqtt.Client], None] = lambda _client: None
+        self.client = self._build()
 
-    def _build(self, credentials: CredentialsConfig) -> mqtt.Client:
+    def _build(self) -> mqtt.Client:
+        """Make paho's client: one for each connection, as it sends again what it kept."""
         version = MQTTProtocolVersion.MQTTv5 if self._five else MQTTProtocolVersion.MQTTv311
         client = mqtt.Client(
             CallbackAPIVersion.VERSION2,
@@ -124,11 +132,10 @@ class Link:
             protocol=version,
             clean_session=None if self._five else True,
         )
-        if not self._broker.plaintext:
-            client.tls_set_context(_tls_context(self._broker, credentials))
-        if credentials.password_file is not None:
-            password = read_secret(credentials.password_file).strip().decode()
-            client.username_pw_set(self.client_id, password)
+        if self._context is not None:
+            client.tls_set_context(self._context)
+        if self._password is not None:
+            client.username_pw_set(self.client_id, self._password)
         topic, payload = self._will
         client.will_set(topic, payload, qos=1, retain=True)
         client.connect_timeout = CONNECT_TIMEOUT_S
@@ -141,9 +148,11 @@ class Link:
         client.on_subscribe = self._on_subscribe
         return client
 
-    def attach(self, notify: Callable[[LinkEvent], None]) -> None:
-        """Name who takes the events."""
-        self._notify = notify
+    def attach(
+        self, notify: Callable[[LinkEvent], None], wire: Callable[[mqtt.Client], None]
+    ) -> None:
+        """Name who takes the events, and who watches the sockets."""
+        self._notify, self._wire = notify, wire
 
     def publish(self, topic: str, payload: bytes, expiry_s: float | None) -> None:
         """Send a message with QoS 1; retained if it has no expiry. Never blocks.
@@ -165,15 +174,19 @@ class Link:
             self._expiries[seconds] = properties
         return self._expiries[seconds]
 
-    def tend(self, now: float) -> None:
-        """Connect if it is time to, and let paho see to its keepalive. Blocks while connecting."""
-        if self.client.socket() is not None:
-            self.client.loop_misc()
-            return
-        if now < self._retry_at:
-            return
-        self._retry_at = now + self._retry_s
-        self._retry_s = min(2 * self._retry_s, LONGEST_RETRY_S)
+    @property
+    def connected(self) -> bool:
+        """Whether there is a socket, ready or still being set up."""
+        return self.client.socket() is not None
+
+    def due(self, now: float) -> bool:
+        """Whether it is time to connect again."""
+        return not self.connected and now >= self._retry_at
+
+    def connect(self) -> None:
+        """Try to connect; blocks for some seconds at most."""
+        self.client = self._build()
+        self._wire(self.client)
         arguments: dict[str, Any] = {"clean_start": True} if self._five else {}
         try:
             self.client.connect(
@@ -181,14 +194,25 @@ class Link:
             )
         except (OSError, ValueError) as error:
             self._notify(LinkDown(self.client_id, str(error)))
+        # jitter: a broker that comes back must not meet all of its clients at once
+        self._retry_at = time.monotonic() + self._retry_s * random.uniform(0.7, 1.3)  # noqa: S311
+        self._retry_s = min(2 * self._retry_s, LONGEST_RETRY_S)
 
     def read(self) -> None:
-        """Take what the socket has."""
+        """Take what the socket has; a broker that sends nonsense is left and tried again."""
         client = self.client
-        client.loop_read()
-        # TLS hands over whole records: what it holds back no selector will announce again
-        while isinstance(sock := client.socket(), ssl.SSLSocket) and sock.pending():
+        try:
             client.loop_read()
+            # TLS hands over whole records: what it holds back no selector will announce again
+            while isinstance(sock := client.socket(), ssl.SSLSocket) and sock.pending():
+                client.loop_read()
+        except Exception as error:  # noqa: BLE001 - paho raises whatever a packet leads it to
+            self._up = False
+            if (sock := client.socket()) is not None:
+                client.on_socket_close(client, None, sock)  # type: ignore[misc]
+                sock.close()
+            self.client = self._build()
+            self._notify(LinkDown(self.client_id, f"the broker sent nonsense: {error!r:.200}"))
 
     @property
     def wants_write(self) -> bool:
@@ -225,9 +249,13 @@ class Link:
         self._notify(LinkDown(self.client_id, str(reason)))
 
     def _on_message(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
-        self.traffic.received += len(message.topic) + len(message.payload)
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            return  # none of ours
+        self.traffic.received += len(topic) + len(message.payload)
         if len(message.payload) <= MAX_BYTES:
-            self._notify(Arrived(self.client_id, message.topic, bytes(message.payload)))
+            self._notify(Arrived(self.client_id, topic, bytes(message.payload)))
 
     def _on_publish(
         self, _client: mqtt.Client, _data: Any, _mid: int, reason: ReasonCode, _props: Any
@@ -258,10 +286,7 @@ class Links(Generic[_Posted]):
         self._wanting_to_write: set[Link] = set()
         self._blocked: set[Link] = set()
         for link in links:
-            link.attach(self._events.append)
-            link.client.on_socket_open = self._opened(link)
-            link.client.on_socket_close = self._closed
-            link.client.on_socket_register_write = self._wanting(link)
+            link.attach(self._events.append, self._wire(link))
 
     def __enter__(self) -> Self:
         return self
@@ -283,19 +308,42 @@ class Links(Generic[_Posted]):
             self._outbound.send(b"\0")
 
     def wait(self, timeout_s: float | None) -> list[LinkEvent | _Posted]:
-        """Serve the sockets until there are events or the time is over; returns the events."""
+        """Serve the sockets until there are events or the time is over; returns the events.
+
+        Everything that has arrived is taken: a caller that was busy must not take a deadline for
+        missed while the answer lies in a socket.
+        """
         until = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
-            now = time.monotonic()
-            if now >= self._tend_at:
-                self._tend_at = now + (MISC_EVERY_S if self._all_connected() else FIRST_RETRY_S)
-                for link in self._links:
-                    link.tend(now)
-            left_s = self._tend_at - now if until is None else min(until, self._tend_at) - now
-            self._select(0.0 if self._events else max(0.0, left_s))
+            self._tend()
+            left_s = self._tend_at - time.monotonic()
+            if until is not None:
+                left_s = min(left_s, until - time.monotonic())
+            served = self._select(0.0 if self._events else max(0.0, left_s))
+            for _ in range(DRAIN_PASSES):
+                if not served:
+                    break
+                served = self._select(0.0)
             if self._events or (until is not None and time.monotonic() >= until):
                 # another thread may append meanwhile: take just as many as there are now
                 return [self._events.popleft() for _ in range(len(self._events))]
+
+    def _tend(self) -> None:
+        """Keep connections alive, and try to connect one link that is not: trying may block."""
+        now = time.monotonic()
+        if now < self._tend_at:
+            return
+        for link in self._links:
+            if link.connected:
+                link.client.loop_misc()
+        due = next((link for link in self._links if link.due(now)), None)
+        if due is not None:
+            due.connect()
+        if any(link.due(time.monotonic()) for link in self._links):
+            self._tend_at = 0.0  # the next one at the next call
+        else:
+            connected = all(link.connected for link in self._links)
+            self._tend_at = time.monotonic() + (MISC_EVERY_S if connected else FIRST_RETRY_S)
 
     def farewell(self, payload: bytes, timeout_s: float = 1.0) -> None:
         """Publish `payload` where each link's will would go, and disconnect; idempotent."""
@@ -309,21 +357,21 @@ class Links(Generic[_Posted]):
         while time.monotonic() < until and any(link.wants_write for link in self._links):
             self._select(0.05)
 
-    def _all_connected(self) -> bool:
-        return all(link.client.socket() is not None for link in self._links)
-
-    def _select(self, timeout_s: float) -> None:
+    def _select(self, timeout_s: float) -> bool:
+        """Serve what is ready; returns whether anything was."""
         self._write_all()
-        for key, ready in self._selector.select(timeout_s):
+        ready = self._selector.select(timeout_s)
+        for key, mask in ready:
             link: Link | None = key.data
             if link is None:
                 with contextlib.suppress(BlockingIOError):
                     self._inbound.recv(4096)
                 continue
-            if ready & selectors.EVENT_READ:
+            if mask & selectors.EVENT_READ:
                 link.read()
-            if ready & selectors.EVENT_WRITE:
+            if mask & selectors.EVENT_WRITE:
                 self._wanting_to_write.add(link)
+        return bool(ready)
 
     def _write_all(self) -> None:
         """Write at once what there is; only a socket that is full is left to the selector."""
@@ -339,22 +387,27 @@ class Links(Generic[_Posted]):
                 self._selector.modify(sock, selectors.EVENT_READ | write, link)
                 (self._blocked.add if blocked else self._blocked.discard)(link)
 
-    def _opened(self, link: Link) -> Callable[[mqtt.Client, Any, Any], None]:
+    def _wire(self, link: Link) -> Callable[[mqtt.Client], None]:
+        """Return what hooks a new client of a link up with the selector."""
+
         def opened(_client: mqtt.Client, _data: Any, sock: Any) -> None:
             _disable_nagle(sock)
             self._selector.register(sock, selectors.EVENT_READ, link)
 
-        return opened
+        def closed(_client: mqtt.Client, _data: Any, sock: Any) -> None:
+            with contextlib.suppress(KeyError, ValueError):
+                self._selector.unregister(sock)
+            self._blocked.discard(link)
 
-    def _closed(self, _client: mqtt.Client, _data: Any, sock: Any) -> None:
-        with contextlib.suppress(KeyError, ValueError):
-            self._blocked.discard(self._selector.unregister(sock).data)
-
-    def _wanting(self, link: Link) -> Callable[[mqtt.Client, Any, Any], None]:
         def wanting(_client: mqtt.Client, _data: Any, _sock: Any) -> None:
             self._wanting_to_write.add(link)
 
-        return wanting
+        def wire(client: mqtt.Client) -> None:
+            client.on_socket_open = opened
+            client.on_socket_close = closed
+            client.on_socket_register_write = wanting
+
+        return wire
 
 
 def _disable_nagle(sock: Any) -> None:

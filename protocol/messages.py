@@ -1,8 +1,9 @@
 """The messages of a round as they go over the wire: MessagePack arrays, decoded strictly.
 
 Two envelopes carry them all. `Signed` is for what everyone of a site may read and only one may say
-(session keys, announce, include, result); `Sealed` is for two parties (share, received, sum).
-Unknown versions, missing or further fields, trailing bytes and wrong lengths are refused here.
+(session keys, announce, include, result); `Sealed` is for two parties (share, received, partial,
+sum). Unknown versions, missing or further fields, trailing bytes and wrong lengths are refused
+here.
 """
 
 from enum import IntEnum
@@ -20,7 +21,6 @@ Hash = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Nonce = Annotated[bytes, Meta(min_length=16, max_length=16)]
 Name = Annotated[str, Meta(min_length=1, max_length=128)]
 RoundId = Annotated[int, Meta(ge=1, le=2**62)]
-Milliseconds = Annotated[int, Meta(ge=1, le=3_600_000)]
 Members = Annotated[bytes, Meta(max_length=128)]
 """A set of roster positions, one bit each, lowest first."""
 
@@ -35,6 +35,7 @@ class Kind(IntEnum):
     INCLUDE = 5
     SUM = 6
     RESULT = 7
+    PARTIAL = 8
 
 
 class _Wire(Struct, array_like=True, forbid_unknown_fields=True, frozen=True):
@@ -73,17 +74,15 @@ class SessionKey(_Wire, frozen=True):
 class Announce(_Wire, frozen=True):
     """The gateway opens a round.
 
-    `session` is the nonce of the gateway's session, `present` whom it believes to be there: agents
-    wait for no other's share.
+    `session` is the nonce of the gateway's session; `terms` hashes what a site must agree on,
+    windows and deadlines among it; `present` are the agents that the gateway believes to be there:
+    they get the round's positions, and nobody waits for another's share.
     """
 
     round_id: RoundId
     session: Nonce
     roster: Hash
-    schema: Hash
-    windows: Annotated[int, Meta(ge=1, le=65_536)]
-    share_ms: Milliseconds
-    sum_ms: Milliseconds
+    terms: Hash
     present: Members
 
 

@@ -138,6 +138,10 @@ class Schema:
     def _largest(self) -> NDArray[np.float64]:
         return np.array([float(c.steps) for c in self.channels])
 
+    @cached_property
+    def _private(self) -> NDArray[np.bool_]:
+        return np.array([c.private for c in self.channels])
+
     def symbols(self, window: Window) -> Symbols:
         """Turn B windows into the vector that is shared.
 
@@ -154,29 +158,33 @@ class Schema:
         rows[voted, 2 * count + window.labels[voted]] = 1
         return rows.reshape(-1)
 
-    def samples(self, sums: Symbols, agents: int) -> list[Sample]:
+    def samples(self, sums: Symbols, agents: int, minimum: int = 1) -> list[Sample]:
         """Turn decoded sums into samples.
 
         Args:
             sums: uint32 of shape (B·L,).
             agents: how many contributed; a count above it betrays an agent that does not follow
                 the protocol, and that channel (or vote) is discarded.
+            minimum: a private channel that fewer agents read, or a label that fewer voted on, is
+                discarded as well: it would show single readings.
         """
         rows = sums.reshape(-1, self.length).astype(np.int64)
         width = 2 * len(self.channels)
         counts = rows[:, 1:width:2]
-        plausible = (counts > 0) & (counts <= agents)
+        fewest = np.where(self._private, minimum, 1)
+        plausible = (counts >= fewest) & (counts <= agents)
         plausible &= rows[:, 0:width:2] <= counts * self._largest.astype(np.int64)
         counts = np.where(plausible, counts, 0)
         means = rows[:, 0:width:2] / np.maximum(counts, 1) * self._steps + self._lows
         values = np.where(plausible, means, np.nan)
         return [
-            Sample(values[b], counts[b], _winner(rows[b, width:], agents)) for b in range(len(rows))
+            Sample(values[b], counts[b], _winner(rows[b, width:], agents, minimum))
+            for b in range(len(rows))
         ]
 
 
-def _winner(votes: NDArray[np.int64], agents: int) -> int:
-    if not votes.size or int(votes.sum()) > agents or not votes.any():
+def _winner(votes: NDArray[np.int64], agents: int, minimum: int) -> int:
+    if not votes.size or not max(1, minimum) <= int(votes.sum()) <= agents:
         return NO_LABEL
     best = np.flatnonzero(votes == votes.max())
     return int(best[0]) if best.size == 1 else NO_LABEL

@@ -2,9 +2,10 @@
 
 A process makes an ephemeral X25519 key and a nonce when it starts and publishes both, signed by its
 identity. Each direction of each pair has its own key, derived from the exchange, the roster's hash,
-both session nonces and both names, so that neither a restart nor an identity key that leaks later
-opens or repeats anything. The cipher's nonce is (round, kind): a key seals each of them once, and
-the sender refuses to do it twice.
+both session nonces, both names and the epoch, so that neither a restart nor an identity key that
+leaks later opens or repeats anything. The epoch is the nonce of the gateway's session: a gateway
+that lost its store counts rounds from 1 again, and must not make two agents repeat a cipher nonce.
+That nonce is (round, kind): a key seals each of them once, and the sender refuses to do it twice.
 """
 
 import secrets
@@ -31,11 +32,17 @@ _KEY_DOMAIN = b"protoledger seal v1\0"
 _SIGN_DOMAIN = b"protoledger message v1\0"
 
 
+@dataclass(frozen=True)
+class _Keys:
+    outward: ChaCha20Poly1305 = field(repr=False)
+    inward: ChaCha20Poly1305 = field(repr=False)
+
+
 @dataclass
 class _Peer:
     session: bytes
-    outward: ChaCha20Poly1305 = field(repr=False)
-    inward: ChaCha20Poly1305 = field(repr=False)
+    shared: bytes = field(repr=False)
+    keys: dict[bytes, _Keys] = field(default_factory=dict, repr=False)
 
 
 def _signed_bytes(site: str, kind: Kind, sender: str, body: bytes) -> bytes:
@@ -53,7 +60,7 @@ class Session:
         self._key = X25519PrivateKey.generate()
         self._peers: dict[str, _Peer] = {}
         # Outlives a peer's session: a broker that repeats old hellos must not reset it.
-        self._last_sealed: dict[tuple[str, Kind], int] = {}
+        self._last_sealed: dict[tuple[bytes, str, Kind], int] = {}
 
     def __repr__(self) -> str:
         return f"Session({self.me!r}, {len(self._peers)} peers)"
@@ -108,17 +115,31 @@ class Session:
             shared = self._key.exchange(X25519PublicKey.from_public_bytes(body.public_key))
         except ValueError as error:  # a point of low order
             raise AuthenticationError(f"{sender} published a bad session key") from error
-        pair = sorted([(self.me, self.nonce), (sender, body.nonce)])
-        context = messages.encode([[name, nonce] for name, nonce in pair])
-        self._peers[sender] = _Peer(
-            session=body.nonce,
-            outward=self._derive(shared, context, self.me, sender),
-            inward=self._derive(shared, context, sender, self.me),
-        )
+        self._peers[sender] = _Peer(body.nonce, shared)
         return True
 
-    def _derive(self, shared: bytes, context: bytes, source: str, target: str) -> ChaCha20Poly1305:
-        info = _KEY_DOMAIN + messages.encode([context, source, target])
+    def _keys(self, name: str, peer: _Peer, epoch: bytes) -> _Keys:
+        keys = peer.keys.get(epoch)
+        if keys is None:
+            pair = sorted([(self.me, self.nonce), (name, peer.session)])
+            context = messages.encode([[party, nonce] for party, nonce in pair])
+            keys = _Keys(
+                self._derive(peer.shared, context, epoch, (self.me, name)),
+                self._derive(peer.shared, context, epoch, (name, self.me)),
+            )
+            if len(peer.keys) > 1:  # the present epoch, and the last for messages under way
+                del peer.keys[next(iter(peer.keys))]
+            peer.keys[epoch] = keys
+        return keys
+
+    def _derive(
+        self,
+        shared: bytes,
+        context: bytes,
+        epoch: bytes,
+        direction: tuple[str, str],
+    ) -> ChaCha20Poly1305:
+        info = _KEY_DOMAIN + messages.encode([context, epoch, list(direction)])
         return ChaCha20Poly1305(HKDF(SHA256(), 32, self.roster.digest, info).derive(shared))
 
     def knows(self, peer: str) -> bool:
@@ -130,26 +151,37 @@ class Session:
         known = self._peers.get(peer)
         return known.session if known else None
 
-    def seal(self, receiver: str, kind: Kind, round_id: int, bound: bytes, plain: bytes) -> bytes:
-        """Seal a body for one peer, bound to the hash of the announce or include it answers.
+    def seal(
+        self, receiver: str, kind: Kind, round_id: int, *, epoch: bytes, bound: bytes, plain: bytes
+    ) -> bytes:
+        """Seal a body for one peer.
+
+        Args:
+            receiver: the peer.
+            kind: of the message.
+            round_id: of the round.
+            epoch: nonce of the gateway's session.
+            bound: hash of the announce or include that the message answers.
+            plain: the body.
 
         Raises:
             RefusedError: if the peer is unknown, or the round is not newer than the last that was
-                sealed for it (the cipher's nonce would repeat).
+                sealed for it in this epoch (the cipher's nonce would repeat).
         """
         peer = self._peers.get(receiver)
         if peer is None:
             raise RefusedError(f"a session key of {receiver}", "none yet")
-        last = self._last_sealed.get((receiver, kind), 0)
+        last = self._last_sealed.get((epoch, receiver, kind), 0)
         if round_id <= last:
             raise RefusedError(f"a {kind.name} of a round after {last}", f"round {round_id}")
-        self._last_sealed[receiver, kind] = round_id
+        self._last_sealed[epoch, receiver, kind] = round_id
         header = self._header(kind, round_id, self.me, receiver, bound)
-        box = peer.outward.encrypt(_nonce(kind, round_id), plain, header)
+        keys = self._keys(receiver, peer, epoch)
+        box = keys.outward.encrypt(_nonce(kind, round_id), plain, header)
         return messages.encode(Sealed(VERSION, kind, round_id, self.me, receiver, box))
 
-    def open(self, sealed: Sealed, bound: bytes) -> bytes:
-        """Open what a peer sealed for us.
+    def open(self, sealed: Sealed, *, epoch: bytes, bound: bytes) -> bytes:
+        """Open what a peer sealed for us; `epoch` and `bound` as in `seal`.
 
         Raises:
             AuthenticationError: if it is not for us, of an unknown or former session, or changed.
@@ -161,8 +193,9 @@ class Session:
                 f"is not for this session"
             )
         header = self._header(sealed.kind, sealed.round_id, sealed.sender, self.me, bound)
+        keys = self._keys(sealed.sender, peer, epoch)
         try:
-            return peer.inward.decrypt(_nonce(sealed.kind, sealed.round_id), sealed.box, header)
+            return keys.inward.decrypt(_nonce(sealed.kind, sealed.round_id), sealed.box, header)
         except InvalidTag as error:
             raise AuthenticationError(
                 f"{sealed.kind.name} of round {sealed.round_id} from {sealed.sender}: "

@@ -1,18 +1,21 @@
-"""SwiftAgg+: secure aggregation by Shamir sharing and MDS coding (arXiv 2203.13060, section IV).
+"""SwiftAgg+: the code that shares a vector and decodes a sum (arXiv 2203.13060, section IV).
 
-Letters, as in the paper: N agents, of whom any T may collude with each other and the gateway
-without learning more than the sum, and any D may drop out; a vector is cut in K parts; a group has
-ν = K + T + D members. Agent n hides its parts W_{n,1..K} behind uniform Z_{n,1..T} in
+Letters, as in the paper: any T agents may collude with each other and the gateway without learning
+more than the sum, any D may drop out; a vector is cut in K parts; a group has ν = K + T + D
+positions. Agent n hides its parts W_{n,1..K} behind uniform Z_{n,1..T} in
 
     F_n(α) = Σ_k W_{n,k} α^{k−1} + Σ_t Z_{n,t} α^{K+t−1}
 
-and gives F_n(α_j) to member j. Members add up what they got; the sum of the F_n is a polynomial of
-the same degree whose first K coefficients are the wanted sums, and any K + T of its values give it.
+and gives F_n(α_j) to position j of its group. Positions add up what they got; the sum of the F_n is
+a polynomial of the same degree whose first K coefficients are the wanted sums, and any K + T of its
+values give it.
 
 We differ in two things. The points are ±1, ±2, … so that powers stay small enough for exact float64
-products; zero is none of them, as F_n(0) is a part of the secret itself. And K + T > D is demanded:
-then two quorums always share a member, who answers only one set, so that no two different sets of
-one round can both be decoded.
+products; zero is none of them, as F_n(0) is a part of the secret itself. And K > D is demanded: two
+different sets can both be decoded only if K + T positions answer for each; if T colluders answer
+for both, that still takes 2K of the K + D honest ones, who answer one set a round. (K + T > D, as
+one would ask for without colluders, is not enough.) Who holds which position is
+`protocol.seating`'s.
 """
 
 from dataclasses import dataclass
@@ -26,11 +29,11 @@ from protocol.field import Matrix, Symbols
 
 
 @dataclass(frozen=True)
-class Plan:
-    """The parameters that all parties of a site share.
+class Code:
+    """K, T and D, and the arithmetic that follows from them.
 
     Args:
-        agents: N ≥ 2; this version has one group, so ν = N.
+        parts: K ≥ 1.
         collusion: T ≥ 1.
         dropouts: D ≥ 0.
 
@@ -39,58 +42,55 @@ class Plan:
 
     Doctest:
 
-        >>> plan = Plan(agents=5, collusion=1, dropouts=1)
+        >>> code = Code(parts=3, collusion=1, dropouts=1)
         >>> x = np.arange(4, dtype=np.uint32)
-        >>> held = [plan.encode(x) for _ in range(5)]       # five agents, the same vector
+        >>> held = [code.encode(x) for _ in range(5)]       # five agents, the same vector
         >>> sums = {j: field.add(np.stack([h[j] for h in held])) for j in (0, 1, 3, 4)}
-        >>> plan.decode(sums, length=4)
+        >>> code.decode(sums, length=4)
         array([ 0,  5, 10, 15], dtype=uint32)
     """
 
-    agents: int
+    parts: int
     collusion: int
     dropouts: int
 
     def __post_init__(self) -> None:
         """Refuse what cannot work, naming the knobs."""
         problems = []
+        if self.parts < 1:
+            problems.append(f"partitions must be at least 1, found {self.parts}")
         if self.collusion < 1:
             problems.append(f"collusion must be at least 1, found {self.collusion}")
         if self.dropouts < 0:
             problems.append(f"dropouts must be at least 0, found {self.dropouts}")
-        if self.partitions < 1:
+        if not problems and self.parts <= self.dropouts:
             problems.append(
-                f"{self.agents} agents cannot bear collusion {self.collusion} and dropouts "
-                f"{self.dropouts}: agents − collusion − dropouts must be at least 1"
+                f"dropouts {self.dropouts} with {self.parts} partition(s) would let colluders have "
+                f"two sets decoded: agents − collusion − dropouts must exceed dropouts"
             )
-        elif self.quorum <= self.dropouts:
-            problems.append(
-                f"dropouts {self.dropouts} of {self.agents} agents leave two sets that could both "
-                f"be decoded: agents − dropouts must exceed dropouts"
-            )
-        elif self.quorum > 127:
-            problems.append(f"one group holds up to 127 answers, {self.quorum} are needed")
+        if self.quorum > 127:
+            problems.append(f"a group holds up to 127 answers, {self.quorum} are needed")
         if problems:
             raise ConfigurationError("; ".join(problems))
 
     @property
-    def partitions(self) -> int:
-        """K, the parts of a vector."""
-        return self.agents - self.collusion - self.dropouts
-
-    @property
     def quorum(self) -> int:
         """K + T, how many summed positions the gateway needs."""
-        return self.partitions + self.collusion
+        return self.parts + self.collusion
+
+    @property
+    def positions(self) -> int:
+        """ν, the positions of a group."""
+        return self.quorum + self.dropouts
 
     def share_length(self, length: int) -> int:
         """How many symbols one share of a vector of `length` symbols has: ⌈length / K⌉."""
-        return -(-length // self.partitions)
+        return -(-length // self.parts)
 
     @cached_property
     def _powers(self) -> Matrix:
         """Row j holds α_j⁰ … α_j^{K+T−1}, centred, for α = 1, −1, 2, −2 and so on."""
-        points = [(j // 2 + 1) * (1 if j % 2 == 0 else -1) for j in range(self.agents)]
+        points = [(j // 2 + 1) * (1 if j % 2 == 0 else -1) for j in range(self.positions)]
         rows = [[pow(a, e, field.P) for e in range(self.quorum)] for a in points]
         powers = np.array(rows, dtype=np.int64)
         powers[powers > field.HALF] -= field.P
@@ -107,12 +107,12 @@ class Plan:
             vector: uint32 of shape (L,), below p.
 
         Returns:
-            uint32 of shape (N, ⌈L/K⌉): row j is for the member at position j.
+            uint32 of shape (ν, ⌈L/K⌉): row j is for the holder of position j.
         """
         width = self.share_length(vector.size)
         parts = np.zeros((self.quorum, width), dtype=np.uint32)
-        parts[: self.partitions].reshape(-1)[: vector.size] = vector
-        parts[self.partitions :] = field.uniform(self.collusion * width).reshape(-1, width)
+        parts[: self.parts].reshape(-1)[: vector.size] = vector
+        parts[self.parts :] = field.uniform(self.collusion * width).reshape(-1, width)
         return field.matmul(self._powers, parts)
 
     def decode(self, sums: dict[int, Symbols], length: int) -> Symbols:
@@ -133,8 +133,8 @@ class Plan:
         positions = tuple(sorted(sums)[: self.quorum])
         solver = self._inverses.get(positions)
         if solver is None:
-            solver = field.inverse(self._powers[list(positions)])[: self.partitions]
-            if len(self._inverses) < 256:  # which members answer is the network's choice: bounded
+            solver = field.inverse(self._powers[list(positions)])[: self.parts]
+            if len(self._inverses) < 256:  # which positions answer is the network's choice: bounded
                 self._inverses[positions] = solver
         parts = field.matmul(solver, np.stack([sums[j] for j in positions]))
         return parts.reshape(-1)[:length]

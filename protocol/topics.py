@@ -20,12 +20,15 @@ NAME_PATTERN = r"^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?$"
 """What sites and devices may be called: no wildcard, slash or upper case."""
 
 _NAMES = {kind.name.lower(): kind for kind in Kind}
-_PAIRED = {Kind.SHARE}
+_PAIRED = {Kind.SHARE, Kind.PARTIAL}
 
 
 @dataclass(frozen=True)
 class Address:
-    """A topic taken apart; `kind` is None for presence, `receiver` None unless it is a share."""
+    """A topic taken apart.
+
+    `kind` is None for presence, `receiver` is set for shares and partial sums.
+    """
 
     site: str
     kind: Kind | None
@@ -64,13 +67,15 @@ def parse(text: str) -> Address:
     return Address(site, kind, sender, receiver[0] if receiver else None)
 
 
-def agent_subscriptions(site: str, me: str, gateway: str) -> list[str]:
-    """Name what an agent reads."""
+def agent_subscriptions(site: str, me: str, gateway: str, peers: list[str]) -> list[str]:
+    """Name what an agent reads; `peers` are those whose keys it may need."""
     by_gateway = [topic(site, k, gateway) for k in (Kind.ANNOUNCE, Kind.INCLUDE, Kind.RESULT)]
+    by_peers = [topic(site, kind, peer) for peer in peers for kind in (Kind.KEY, None)]
     return [
-        topic(site, Kind.KEY, "+"),
-        topic(site, None, "+"),
+        topic(site, Kind.KEY, gateway),
+        *by_peers,
         topic(site, Kind.SHARE, "+", me),
+        topic(site, Kind.PARTIAL, "+", me),
         *by_gateway,
     ]
 

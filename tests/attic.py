@@ -11,7 +11,8 @@ from protocol.identity import Identity, Member, Roster, sign_roster
 from protocol.messages import Kind
 from protocol.schema import Channel, Schema, Window
 from protocol.sealing import Session
-from protocol.swiftagg import Plan
+from protocol.seating import Plan
+from protocol.terms import Terms
 
 SCHEMA = Schema((Channel("a", "", 0, 1000, 1), Channel("b", "", 0, 1000, 1)), ("no", "yes"))
 GATEWAY = "attic.gateway"
@@ -42,22 +43,22 @@ def make_roster(folder, count, site="attic"):
     return Roster.load(path, fleet.public_key), identities
 
 
-def make_site(folder, count=6, collusion=1, dropouts=1, minimum=3, seed=0):
+def make_site(
+    folder, count=6, collusion=1, dropouts=1, minimum=3, seed=0, partitions=None, windows=1
+):
     roster, identities = make_roster(folder, count)
-    plan = Plan(count, collusion, dropouts)
+    plan = Plan(count, collusion, dropouts, partitions)
+    terms = Terms(SCHEMA, plan, minimum, windows, share_ms=1000, sum_ms=1000)
     rng = np.random.default_rng(seed)
     sessions = {name: Session(name, identity, roster) for name, identity in identities.items()}
     inputs = {name: rng.integers(0, 1000, (1, 2)).astype(float) for name in names(count)}
-    gateway = GatewayRounds(sessions[GATEWAY], SCHEMA, plan, minimum)
+    gateway = GatewayRounds(sessions[GATEWAY], terms)
     agents = {
         name: AgentRounds(
             sessions[name],
-            SCHEMA,
-            plan,
-            minimum,
-            lambda announce, name=name: Window(
-                np.repeat(inputs[name], announce.windows, axis=0),
-                np.ones(announce.windows, dtype=np.int64),
+            terms,
+            lambda _announce, name=name: Window(
+                np.repeat(inputs[name], windows, axis=0), np.ones(windows, dtype=np.int64)
             ),
         )
         for name in names(count)

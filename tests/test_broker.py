@@ -153,13 +153,13 @@ def test_presence_is_retained_and_the_will_is_sent(either, clients):
     until(lambda: (name, b"1") in gateway.received)
     agent.vanish()
     until(lambda: (name, b"0") in gateway.received)
-    late = clients(either, A2, topics=agent_subscriptions("a", A2, GATEWAY)).ready()
+    late = clients(either, A2, topics=agent_subscriptions("a", A2, GATEWAY, [A1])).ready()
     until(lambda: (name, b"0") in late.received)
 
 
 def test_a_burst_arrives_whole_and_in_order(either, clients):
     sender = clients(either, A1).ready()
-    receiver = clients(either, A2, topics=agent_subscriptions("a", A2, GATEWAY)).ready()
+    receiver = clients(either, A2, topics=agent_subscriptions("a", A2, GATEWAY, [A1])).ready()
     name = topic("a", Kind.SHARE, A1, A2)
     for i in range(3000):
         sender.paho.publish(name, b"%d" % i, qos=1)

@@ -86,6 +86,18 @@ def test_what_gateways_learn_crosses_the_chain_and_sums_are_exact():
     assert not emulation.folder.exists()
 
 
+def test_many_agents_in_small_groups_with_dropouts():
+    emulation = Emulation(
+        Options(sites=1, agents=24, rounds=20, partitions=2, drop_rate=0.01, round_seconds=2),
+        say=lambda _text: None,
+    )
+    emulation.run(lambda _progress: None)
+    (site,) = emulation.progress.sites.values()
+    assert site.rounds >= 15
+    assert site.sum_error == 0
+    assert site.mean_error <= 0.5
+
+
 def run_emulate(*arguments):
     command = [sys.executable, "-m", "protoledger", "emulate", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
@@ -219,7 +231,8 @@ class Attic:
 
     def start_gateway(self):
         name = f"gateway-{next(self.numbers)}"
-        command = [sys.executable, "-m", "protoledger", "gateway", "run", "--events"]
+        command = [sys.executable, "-m", "protoledger", "gateway", "run"]
+        command += ["--events", "--event-sums"]
         self.children.start(name, [*command, "--config", self.site.gateway_file])
         return name
 

@@ -1,5 +1,6 @@
 """Rounds as state machines: a hostile scheduler drops, repeats, reorders and forges."""
 
+import itertools
 import random
 
 import numpy as np
@@ -10,10 +11,17 @@ from hypothesis import strategies as st
 from attic import GATEWAY, SCHEMA, make_site, names
 from protocol import messages
 from protocol.agent_rounds import Answered, Idle, Sharing
-from protocol.errors import AuthenticationError, DecodeError, ProtocolError, RefusedError
+from protocol.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    DecodeError,
+    ProtocolError,
+    RefusedError,
+)
 from protocol.gateway_rounds import Completed, Failed, choose_set
 from protocol.messages import Include, Kind, pack_members
 from protocol.sealing import Session
+from protocol.seating import Plan, Seating
 
 SLOW = settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -74,9 +82,9 @@ class Network:
             self.outcomes.append(step.outcome)
         self.settle()
 
-    def round(self, round_id, windows=1):
+    def round(self, round_id):
         self.outcomes.clear()
-        self.post(GATEWAY, self.site.gateway.start(round_id, windows, 1000, 1000, self.now))
+        self.post(GATEWAY, self.site.gateway.start(round_id, self.now))
         self.settle()
         for _ in range(6):
             self.tick(0.8)
@@ -93,8 +101,8 @@ def true_sum(site, included, windows=1):
 
 
 def test_a_quiet_round_sums_everyone(tmp_path):
-    site = make_site(tmp_path)
-    outcome = Network(site).round(1, windows=3)
+    site = make_site(tmp_path, windows=3)
+    outcome = Network(site).round(1)
     assert isinstance(outcome, Completed)
     assert outcome.included == frozenset(range(6))
     assert outcome.sums.tolist() == true_sum(site, range(6), 3).tolist()
@@ -105,8 +113,8 @@ def test_a_quiet_round_sums_everyone(tmp_path):
 @given(st.integers(0, 2**32), st.integers(4, 9), st.integers(0, 2), st.booleans())
 def test_up_to_d_dropouts_at_any_phase_cost_nothing(tmp_path, seed, count, dropouts, repeats):
     rng = random.Random(seed)
-    dropouts = min(dropouts, (count - 1) // 2)
-    site = make_site(tmp_path, count, 1, dropouts, minimum=2, seed=seed % 1000)
+    dropouts = min(dropouts, (count - 2) // 2, count - 3)
+    site = make_site(tmp_path, count, 1, dropouts, seed=seed % 1000)
     vanishing = {}
     for name in rng.sample(names(count), dropouts):
         vanishing[name] = rng.randrange(count + 2)  # how many messages it still sends
@@ -153,7 +161,7 @@ def test_an_agent_known_to_be_gone_is_not_waited_for(tmp_path):
     name = names(6)[2]
     site.gateway.presence(name, online=False, now=0.0)
     net = Network(site, lose=lambda sender, _send: sender == name)
-    net.post(GATEWAY, site.gateway.start(1, 1, 60_000, 60_000, 0.0))
+    net.post(GATEWAY, site.gateway.start(1, 0.0))
     net.settle()  # no time passes
     assert isinstance(net.outcomes[0], Completed)
     assert net.outcomes[0].included == frozenset({0, 1, 3, 4, 5})
@@ -163,7 +171,7 @@ def test_an_agent_that_goes_while_it_is_awaited_is_not_waited_for(tmp_path):
     site = make_site(tmp_path)
     name = names(6)[2]
     net = Network(site, lose=lambda sender, _send: sender == name)
-    net.post(GATEWAY, site.gateway.start(1, 1, 60_000, 60_000, 0.0))
+    net.post(GATEWAY, site.gateway.start(1, 0.0))
     net.settle()
     assert not net.outcomes
     for other, agent in site.agents.items():
@@ -177,7 +185,7 @@ def running_round(tmp_path, kind, **kwargs):
     """A round in which messages of a kind never arrive, so that all stand before it."""
     site = make_site(tmp_path, **kwargs)
     net = Network(site, lose=lambda _sender, send: send.kind is kind)
-    net.post(GATEWAY, site.gateway.start(1, 1, 1000, 1000, 0.0))
+    net.post(GATEWAY, site.gateway.start(1, 0.0))
     net.settle()
     return site, net
 
@@ -232,26 +240,29 @@ def test_a_round_is_never_answered_again_not_even_after_it_ended(tmp_path):
 def test_traffic_of_an_old_session_is_refused_after_a_reboot(tmp_path):
     site, net = running_round(tmp_path, Kind.INCLUDE)
     share = next(s for sender, s in net.seen if s.kind is Kind.SHARE and s.receiver == names(6)[0])
-    sender = messages.decode(share.payload, messages.Sealed).sender
     rebooted = Session(names(6)[0], site.identities[names(6)[0]], site.roster)
     for other in site.sessions.values():
         rebooted.meet(other.me, other.hello())
     digest = site.gateway.state.digest
     with pytest.raises(AuthenticationError):
-        rebooted.open(messages.decode(share.payload, messages.Sealed), digest)
-    assert sender != names(6)[0]
+        rebooted.open(
+            messages.decode(share.payload, messages.Sealed),
+            epoch=site.gateway_session.nonce,
+            bound=digest,
+        )
 
 
 def test_a_sender_seals_a_round_once_even_if_old_hellos_are_repeated(tmp_path):
     site = make_site(tmp_path)
     first, second = (site.sessions[n] for n in names(6)[:2])
-    first.seal(second.me, Kind.SHARE, 7, b"x" * 32, b"text")
+    same = {"epoch": b"e" * 16, "bound": b"x" * 32}
+    first.seal(second.me, Kind.SHARE, 7, **same, plain=b"text")
     reborn = Session(second.me, site.identities[second.me], site.roster)
     current = second.hello()
     assert first.meet(second.me, reborn.hello())
     assert first.meet(second.me, current)  # the same pair of sessions, so the same keys
     with pytest.raises(RefusedError, match="after 7"):
-        first.seal(second.me, Kind.SHARE, 7, b"x" * 32, b"other text")
+        first.seal(second.me, Kind.SHARE, 7, **same, plain=b"other text")
 
 
 @SLOW
@@ -306,7 +317,9 @@ def test_a_symbol_not_below_p_is_refused(tmp_path):
     fresh = Session(sender, site.identities[sender], site.roster)
     site.gateway_session.meet(sender, fresh.hello())
     fresh.meet(GATEWAY, site.gateway_session.hello())
-    sealed = fresh.seal(GATEWAY, Kind.SUM, 1, state.include_digest, b"\xff" * 4 * width)
+    epoch = site.gateway_session.nonce
+    plain = b"\xff" * 4 * width
+    sealed = fresh.seal(GATEWAY, Kind.SUM, 1, epoch=epoch, bound=state.include_digest, plain=plain)
     with pytest.raises(DecodeError, match="not below p"):
         site.gateway.handle(Kind.SUM, sender, sealed, 0.1)
     assert not state.sums
@@ -318,23 +331,121 @@ def test_unanswered_rounds_do_not_grow_memory(tmp_path):
     agent = site.agents[names(6)[0]]
     peer = site.sessions[names(6)[1]]
     for round_id in range(2, 500):
-        sealed = peer.seal(agent._session.me, Kind.SHARE, round_id, b"x" * 32, b"y")
+        sealed = peer.seal(
+            agent._session.me, Kind.SHARE, round_id, epoch=b"e" * 16, bound=b"x" * 32, plain=b"y"
+        )
         agent.handle(Kind.SHARE, peer.me, sealed, 0.1)
     assert len(agent._early) == 1
 
 
-@given(st.integers(2, 8), st.integers(0, 2**32))
-def test_the_chosen_set_is_held_by_all_who_sum(count, seed):
+@given(st.integers(5, 14), st.integers(0, 2), st.integers(0, 2**32))
+def test_the_chosen_set_is_held_by_all_who_sum(count, dropouts, seed):
     rng = random.Random(seed)
+    dropouts = min(dropouts, (count - 2) // 2)
+    partitions = rng.choice([None, dropouts + 1])
+    seats = Seating(Plan(count, 1, dropouts, partitions), frozenset(range(count)))
     reports = {
-        p: frozenset(q for q in range(count) if q == p or rng.random() < 0.8)
-        for p in range(count)
+        p: frozenset(
+            q for q in seats.plan.members(seats.plan.group_of(p)) if q == p or rng.random() < 0.8
+        )
+        for p in seats.holders
         if rng.random() < 0.9
     }
-    quorum = rng.randint(1, count)
-    included, positions = choose_set(reports, quorum)
-    assert all(included <= reports[p] for p in positions)
-    assert len(positions) >= min(quorum, len(reports))
+    included, positions = choose_set(reports, seats)
+    for group in range(seats.plan.groups):
+        members = set(seats.plan.members(group)) & included
+        for position in positions:
+            assert members <= reports[seats.holder(group, position)]
+
+
+def test_two_who_hear_nobody_are_left_out():
+    everyone = frozenset(range(7))
+    seats = Seating(Plan(7, 1, 2), everyone)
+    reports = dict.fromkeys(range(5), everyone) | {5: frozenset({5}), 6: frozenset({6})}
+    assert choose_set(reports, seats) == (everyone, frozenset(range(5)))
+
+
+@SLOW
+@given(st.integers(0, 2**32), st.integers(6, 40), st.integers(1, 2), st.integers(0, 2))
+def test_groups_in_a_tree_sum_exactly_with_dropouts(tmp_path, seed, count, collusion, dropouts):
+    rng = random.Random(seed)
+    partitions = rng.randint(dropouts + 1, dropouts + 3)
+    if count < partitions + collusion + dropouts:
+        return
+    site = make_site(
+        tmp_path, count, collusion, dropouts, collusion + 2, seed % 1000, partitions=partitions
+    )
+    vanishing = {name: rng.randrange(12) for name in rng.sample(names(count), dropouts)}
+
+    def lose(sender, _send):
+        if sender not in vanishing:
+            return False
+        vanishing[sender] -= 1
+        return vanishing[sender] < 0
+
+    outcome = Network(site, rng, lose).round(1)
+    assert isinstance(outcome, Completed), outcome
+    assert outcome.sums.tolist() == true_sum(site, outcome.included).tolist()
+    present = {p for p in range(count) if site.roster.agents[p].id not in vanishing}
+    assert present <= outcome.included
+
+
+def test_agents_that_are_away_take_no_position_with_them(tmp_path):
+    """Ten of forty agents are off for good: still D more may vanish while a round runs."""
+    site = make_site(tmp_path, 40, 1, 1, partitions=2)
+    away = set(names(40)[::5])
+    for name in away:
+        site.gateway.presence(name, online=False, now=0.0)
+    gone = names(40)[1]
+    net = Network(site, lose=lambda sender, _send: sender in away or sender == gone)
+    outcome = net.round(1)
+    assert isinstance(outcome, Completed)
+    assert len(outcome.included) >= 31
+
+
+def test_a_gateway_that_lost_its_store_is_answered_under_other_keys(tmp_path):
+    site = make_site(tmp_path)
+    net = Network(site)
+    assert isinstance(net.round(500), Completed)
+    reborn = Session(GATEWAY, site.identities[GATEWAY], site.roster)
+    old_hello = site.gateway_session.hello()
+    for agent in site.agents.values():
+        agent.handle(Kind.KEY, GATEWAY, reborn.hello(), 0.0)
+    site.sessions[GATEWAY] = reborn
+    terms = site.gateway._terms
+    site.gateway = type(site.gateway)(reborn, terms)
+    for name, session in site.sessions.items():
+        if name != GATEWAY:
+            site.gateway.handle(Kind.KEY, name, session.hello(), 0.0)
+            site.gateway.presence(name, online=True, now=0.0)
+    again = Network(site)
+    assert isinstance(again.round(1), Completed)
+    old_announce = next(send for _, send in net.seen if send.kind is Kind.ANNOUNCE)
+    agent = site.agents[names(6)[0]]
+    agent.handle(Kind.KEY, GATEWAY, old_hello, 9.0)  # a hostile broker repeats the old session
+    with pytest.raises(RefusedError, match="after 500"):
+        agent.handle(Kind.ANNOUNCE, GATEWAY, old_announce.payload, 9.0)
+
+
+def test_parties_with_other_terms_do_not_understand_each_other(tmp_path):
+    site = make_site(tmp_path)
+    other = make_site(tmp_path, 6, 2, 1, minimum=4)
+    announce = site.gateway.start(1, 0.0)[0]
+    agent = site.agents[names(6)[0]]
+    agent._terms = other.gateway._terms
+    with pytest.raises(RefusedError, match="terms"):
+        agent.handle(Kind.ANNOUNCE, GATEWAY, announce.payload, 0.0)
+
+
+def test_colluders_who_answer_two_sets_do_not_decode_both():
+    """T colluders lend their positions to a second set: the honest ones are still too few."""
+    for agents, collusion, dropouts in itertools.product(range(4, 12), (1, 2, 3), (0, 1, 2, 3)):
+        try:
+            code = Plan(agents, collusion, dropouts).code(agents)
+        except ConfigurationError:
+            continue
+        honest = code.positions - collusion
+        assert 2 * (code.quorum - collusion) > honest
 
 
 def test_secrets_do_not_print(tmp_path):
