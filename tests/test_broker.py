@@ -383,7 +383,7 @@ def test_every_rule_names_its_client_and_its_site(site, ids):
 
 def test_all_that_the_protocol_subscribes_to_is_granted():
     blocks = acl_text("s", "g", ["one", "two"]).split("\n\n")
-    for name in agent_subscriptions("s", "one", "g"):
+    for name in agent_subscriptions("s", "one", "g", ["two"]):
         assert f"topic read {name}\n" in blocks[1] + "\n"
     for name in gateway_subscriptions("s"):
         assert f"topic read {name}\n" in blocks[0] + "\n"
