@@ -7,7 +7,7 @@ from types import FrameType
 
 from edge.agent import Agent
 from protocol import topics
-from protocol.link import Links
+from protocol.links import Links
 
 
 class AgentHost:

@@ -32,7 +32,8 @@ from protocol.config import SiteConfig, load
 from protocol.exits import Exit
 from protocol.gateway_rounds import Completed, Failed, Outcome
 from protocol.identity import Roster
-from protocol.link import Arrived, LinkDown, Links, LinkUp, Refused
+from protocol.link import Arrived, LinkDown, LinkUp, Refused
+from protocol.links import Links
 
 log = logging.getLogger(__name__)
 
