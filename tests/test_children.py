@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from emulator.children import QUEUE_LIMIT, SERVERS, Children, Ended, Event
+from emulator.children import LINE_LIMIT_BYTES, QUEUE_LIMIT, SERVERS, Children, Ended, Event
 from emulator.errors import ChildDied, EmulatorError
 from emulator.watchdog import TOKEN_VARIABLE
 
@@ -159,7 +159,10 @@ def test_a_flood_costs_no_memory_nor_the_stop(tmp_path, line):
 
 
 def test_a_line_without_end_is_cut(children):
-    code = "import sys\nsys.stdout.write('{' + ' ' * 3_500_000 + '}\\n'); print('{\"after\": 1}')"
+    spaces = 2 * LINE_LIMIT_BYTES + 500_000
+    code = (
+        f"import sys\nsys.stdout.write('{{' + ' ' * {spaces} + '}}\\n')\nprint('{{\"after\": 1}}')"
+    )
     children.start("long", python(code), may_end=True)
     assert children.wait_any(10) == Event("long", {"after": 1})
 

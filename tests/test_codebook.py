@@ -36,7 +36,7 @@ def test_a_delta_leads_where_it_was_written_for(old: Codebook, new: Codebook):
     assert old.apply(delta).state_hash() == new.state_hash()
     assert (not delta) == (old == new)
     written, removed = split_delta(delta, FORM)
-    assert len(delta) == len(written) * FORM.record_bytes + len(removed) * 3
+    assert len(delta) <= len(written) * FORM.record_bytes + len(removed) * 3
     assert set(removed) == set(old.ids.tolist()) - set(new.ids.tolist())
 
 
@@ -98,6 +98,75 @@ def test_a_damaged_delta_never_leads_to_the_same_hash(
         return
     assert found != new
     assert found.state_hash() != new.state_hash()
+
+
+inside = st.lists(
+    st.tuples(st.integers(0, 3), st.integers(1, 300), *[st.floats(0, 1)] * 3), max_size=12
+).map(
+    lambda rows: Codebook.from_prototypes(
+        list(range(len(rows))),
+        [row[0] for row in rows],
+        [row[1] for row in rows],
+        np.array([row[2:] for row in rows]).reshape(-1, 3),
+        labels=4,
+    )
+)
+
+
+@unhurried
+@given(inside, inside)
+def test_within_the_range_a_byte_a_feature_is_enough(old: Codebook, new: Codebook):
+    delta = old.delta_to(new, tolerance=0.0021)
+    written, removed = split_delta(delta, FORM)
+    assert len(delta) == len(written) * FORM.narrow_bytes + len(removed) * 3
+    committed = old.apply(delta)
+    assert np.abs(committed.features() - new.features()).max(initial=0) <= 0.0021
+    assert (committed.classes == new.classes).all()
+
+
+def test_every_narrow_byte_stands_for_one_value():
+    wide = Codebook.from_prototypes(
+        range(256), [3] * 256, [9] * 256, np.arange(256)[:, None] / 255, labels=127
+    )
+    delta = Codebook.empty(wide.form).delta_to(wide)
+    assert len(delta) == 256 * 6  # exact, so that no tolerance is needed
+    assert {delta[at + 5] for at in range(0, len(delta), 6)} == set(range(256))
+    assert Codebook.empty(wide.form).apply(delta) == wide
+
+
+def test_narrow_records_are_refused_where_classes_need_the_bit():
+    many = RecordFormat(3, 128)
+    narrow = (1).to_bytes(2) + bytes([0x80]) + (7).to_bytes(2) + bytes(3)
+    assert Codebook.empty(FORM).apply(narrow).records["class"].tolist() == [0]
+    with pytest.raises(CodebookError, match="ends within"):
+        Codebook.empty(many).apply(narrow)
+    with pytest.raises(CodebookError, match="class 4"):
+        Codebook.empty(FORM).apply(narrow[:2] + bytes([0x84]) + narrow[3:])
+    book = Codebook.from_prototypes([1], [127], [7], [[0.0, 0.0, 0.0]], labels=128)
+    assert Codebook.empty(many).delta_to(book) == book.encode()
+
+
+@unhurried
+@given(books, books, st.integers(1, 5))
+def test_a_limited_delta_is_continued_by_the_next(old: Codebook, new: Codebook, most: int):
+    committed, deltas = old, 0
+    while delta := committed.delta_to(new, most=most):
+        assert len(split_delta(delta, FORM)[0]) <= most
+        committed, deltas = committed.apply(delta), deltas + 1
+    assert committed == new
+    assert deltas <= max(1, -(-len(new) // most))
+
+
+def test_a_limited_delta_takes_the_largest_change_first():
+    x = [[0.1, 0.1, 0.1], [0.5, 0.5, 0.5], [0.9, 0.9, 0.9]]
+    old = Codebook.from_prototypes([1, 2, 3], [0, 1, 2], [4, 4, 4], x, labels=4)
+    x[1] = [0.5, 0.6, 0.5]
+    x[2] = [0.9, 0.92, 0.9]
+    new = Codebook.from_prototypes([2, 3, 4], [1, 2, 0], [4, 4, 1], [x[1], x[2], x[0]], labels=4)
+    for most, expected in ((1, [4]), (2, [2, 4]), (3, [2, 3, 4])):
+        written, removed = split_delta(old.delta_to(new, most=most), FORM)
+        assert sorted(written) == expected
+        assert removed == [1]
 
 
 def entry(number: int, label: int = 0, features: tuple[int, ...] = (1, 2, 3)) -> bytes:
