@@ -1,4 +1,4 @@
-"""A real Anvil on a free loopback port, for tests."""
+"""Real nodes on free loopback ports, for tests."""
 
 import contextlib
 import os
@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+from contracts.keys import address_of
+from contracts.local_node import LocalNode
 from contracts.toolchain import binary
 
 CHAIN_ID = 31_337
@@ -29,8 +31,40 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+class Chain:
+    """A node that answers at `url`."""
+
+    url: str
+
+    def rpc(self, method: str, *params: object) -> object:
+        import json
+
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
+        request = urllib.request.Request(
+            self.url, body.encode(), {"content-type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            parsed = json.load(answer)
+        assert "error" not in parsed, parsed
+        return parsed["result"]
+
+
+class Geth(Chain):
+    """`geth --dev` with money for `KEYS`."""
+
+    def __enter__(self) -> Self:
+        self._node = LocalNode("geth")
+        self._node.__enter__()
+        self.url = self._node.url
+        self._node.fund(*(address_of(bytes.fromhex(key)) for key in KEYS))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._node.__exit__(None, None, None)
+
+
 @dataclass
-class Anvil:
+class Anvil(Chain):
     """An Anvil that starts and stops, keeping its state in `state` if it is given."""
 
     port: int = field(default_factory=free_port)
@@ -38,9 +72,8 @@ class Anvil:
     block_time_s: int | None = None
     process: subprocess.Popen[bytes] | None = None
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+    def __post_init__(self) -> None:
+        self.url = f"http://127.0.0.1:{self.port}"
 
     def start(self) -> Self:
         args = [str(binary("anvil")), "--port", str(self.port), "--silent"]
@@ -55,18 +88,6 @@ class Anvil:
             time.sleep(0.01)
         self.stop()
         raise AssertionError("Anvil did not listen within 15 s")
-
-    def rpc(self, method: str, *params: object) -> object:
-        import json
-
-        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
-        request = urllib.request.Request(
-            self.url, body.encode(), {"content-type": "application/json"}
-        )
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            parsed = json.load(answer)
-        assert "error" not in parsed, parsed
-        return parsed["result"]
 
     def stop(self) -> None:
         if self.process is None:

@@ -37,7 +37,9 @@ def field_vectors():
         left = [
             [v - largest for v in drawn(f"{tag} l{r}", depth, 2 * largest + 1)] for r in range(rows)
         ]
-        right = [(drawn(f"{tag} r{d}", columns - 1) + extremes[d % 6 :])[:columns] for d in range(depth)]
+        right = [
+            (drawn(f"{tag} r{d}", columns - 1) + extremes[d % 6 :])[:columns] for d in range(depth)
+        ]
         products.append({"left": left, "right": right, "product": slow.matmul(left, right)})
     worst = [[P // 2] * 127], [[P - 1, P // 2, P // 2 + 1]] * 127
     products.append({"left": worst[0], "right": worst[1], "product": slow.matmul(*worst)})
@@ -113,7 +115,11 @@ def schema_vectors():
     # N, T, D, K (null for one group of all), minimum, B, milliseconds for shares and for sums
     numbers = [[6, 1, 1, None, 3, 1, 1000, 1000], [40, 2, 2, 3, 4, 16, 2000, 500]]
     terms = [
-        {"numbers": n, "private": [True, False], "digest": terms_digest(digest, n).hex()}
+        {
+            "numbers": n,
+            "private": [True, False],
+            "digest": slow.terms_digest(digest, n, [True, False]).hex(),
+        }
         for n in numbers
     ]
     return {
@@ -124,20 +130,6 @@ def schema_vectors():
         "digest": digest.hex(),
         "terms": terms,
     }
-
-
-def terms_digest(schema, numbers):
-    packed = [schema, numbers, [True, False]]
-    return hashlib.sha256(b"protoledger terms v1" + pack_null(packed)).digest()
-
-
-def pack_null(value):
-    """`slow.pack` with nil for None."""
-    if value is None:
-        return b"\xc0"
-    if isinstance(value, list):
-        return bytes([0x90 | len(value)]) + b"".join(pack_null(item) for item in value)
-    return slow.pack(value)
 
 
 def member_vectors():
@@ -280,7 +272,7 @@ def bad_vectors():
             ("cut", envelope[:-1]),
             ("empty", b""),
             ("a map", b"\x85" + envelope[1:]),
-            ("nested to the limit", b"\x91" * 100_000),
+            ("nested to the limit", b"\x91" * 3000),
         ],
         "Sealed": [
             ("unknown version", slow.pack([2, *seal[1:]])),
@@ -349,7 +341,12 @@ def bad_envelopes(good, known):
         ("another kind than the topic's", INCLUDE, GATEWAY, valid),
         ("another sender than the topic's", ANNOUNCE, FIRST, valid),
         ("a changed signature", ANNOUNCE, GATEWAY, flipped),
-        ("of another site", ANNOUNCE, GATEWAY, slow.signed("cellar", 2, GATEWAY, announce, sign)[2]),
+        (
+            "of another site",
+            ANNOUNCE,
+            GATEWAY,
+            slow.signed("cellar", 2, GATEWAY, announce, sign)[2],
+        ),
         (
             "signed as another kind",
             ANNOUNCE,
@@ -410,9 +407,10 @@ FILES = {
 
 
 def text_of(content):
-    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).replace(
-        '},{"', '},\n{"'
-    ) + "\n"
+    return (
+        json.dumps(content, ensure_ascii=False, separators=(",", ":")).replace('},{"', '},\n{"')
+        + "\n"
+    )
 
 
 def main():

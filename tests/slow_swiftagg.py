@@ -75,8 +75,8 @@ def matmul(left, right):
 def pack(value):
     """MessagePack, the shortest form of each value; floats are always 64 bits."""
     match value:
-        case bool():
-            return b"\xc3" if value else b"\xc2"
+        case None | bool():
+            return {None: b"\xc0", False: b"\xc2", True: b"\xc3"}[value]
         case int():
             return _pack_int(value)
         case float():

@@ -7,19 +7,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import pytest
 
 import chain
 from contracts.binding import Account, Buffer
-from contracts.deployment import Deployment, Sender, deploy
 from contracts.errors import KeyFileError, RevertedError
-from contracts.keys import address_of, create_key
+from contracts.keys import create_key
 from contracts.rpc import Log, Node
 from gateway.codebook import Codebook, RecordFormat
 from gateway.errors import LedgerError
@@ -28,82 +25,12 @@ from gateway.ledger import (
     CodebookDropped,
     CommitRejected,
     Committed,
-    Ledger,
     LedgerAvailable,
-    LedgerConfig,
-    LedgerEvent,
     LedgerFailed,
     LedgerUnavailable,
     OwnerLied,
 )
-
-SCHEMA = bytes(range(32))
-OWNER, ALICE, BOB, STRANGER = (bytes.fromhex(key) for key in chain.KEYS)
-T = TypeVar("T")
-FORM = RecordFormat(2, 3)
-
-
-def book(seed: int, size: int = 11) -> Codebook:
-    random = np.random.default_rng(seed)
-    return Codebook.from_prototypes(
-        random.choice(60, size, replace=False),
-        random.integers(0, 3, size),
-        random.integers(1, 500, size),
-        random.normal(0.5, 0.5, (size, 2)),
-        labels=3,
-    )
-
-
-@dataclass
-class Site:
-    """A ledger client with its events and files."""
-
-    anvil: chain.Anvil
-    deployment: Deployment
-    folder: Path
-    key: bytes
-    events: list[LedgerEvent] = field(default_factory=list)
-
-    @property
-    def address(self) -> str:
-        return address_of(self.key)
-
-    def config(self, **changes: object) -> LedgerConfig:
-        key_file = self.folder / f"{self.address}.key"
-        if not key_file.exists():
-            key_file.touch(mode=0o600)
-            key_file.write_text(self.key.hex())
-        values = {
-            "rpc_url": self.anvil.url,
-            "chain_id": chain.CHAIN_ID,
-            "contract": self.deployment.buffer,
-            "key_file": key_file,
-            "poll_s": 0.05,
-            "tolerance": 0.0,  # so that what arrives is what was submitted
-            "weight_ratio": 1.0,
-        }
-        return LedgerConfig.model_validate(values | changes)
-
-    def ledger(self, database: str = "", schema: bytes = SCHEMA, **changes: object) -> Ledger:
-        path = self.folder / (database or f"{self.address}.db")
-        return Ledger(self.config(**changes), path, schema, 2, 3, self.events.append)
-
-    def wait(self, kind: type[T], wanted: Callable[[T], bool] = lambda _: True) -> T:
-        deadline = time.monotonic() + 15
-        while time.monotonic() < deadline:
-            for event in list(self.events):
-                if isinstance(event, kind) and wanted(event):
-                    return event
-            time.sleep(0.01)
-        raise AssertionError(f"no {kind.__name__} among {self.events}")
-
-    def sees(self, owner: bytes, expected: Codebook) -> CodebookChanged:
-        return self.wait(
-            CodebookChanged, lambda e: e.owner == address_of(owner) and e.codebook == expected
-        )
-
-    def count(self, kind: type) -> int:
-        return sum(isinstance(event, kind) for event in self.events)
+from ledgers import ALICE, BOB, FORM, OWNER, STRANGER, Site, book, deployed, send
 
 
 @pytest.fixture(scope="module")
@@ -112,23 +39,10 @@ def anvil() -> Iterator[chain.Anvil]:
         yield running
 
 
-def deployed(anvil: chain.Anvil, *keys: bytes) -> Deployment:
-    return deploy(anvil.url, OWNER, SCHEMA, 2, 3, [address_of(key) for key in keys])
-
-
 @pytest.fixture
 def sites(anvil: chain.Anvil, tmp_path: Path) -> tuple[Site, Site]:
     deployment = deployed(anvil, ALICE, BOB)
     return Site(anvil, deployment, tmp_path, ALICE), Site(anvil, deployment, tmp_path, BOB)
-
-
-def send(site: Site, key: bytes, call: bytes) -> None:
-    """Send a call to the buffer with a key, past the client."""
-    node = Node(site.anvil.url)
-    sender = Sender(node, Account(key))
-    sender.send(site.deployment.buffer, call, 1_000_000)
-    sender.wait()
-    node.close()
 
 
 def test_a_commit_reaches_the_other_gateway_as_it_was(sites: tuple[Site, Site]) -> None:
@@ -207,26 +121,6 @@ def test_two_processes_with_one_key_neither_lose_nor_double(sites: tuple[Site, S
     assert last.codebook in (book(13), book(23))
     assert alice.count(Committed) + twin.count(Committed) == 8
     assert not bob.count(OwnerLied)
-
-
-def test_a_liar_is_named_and_ignored(sites: tuple[Site, Site]) -> None:
-    alice, bob = sites
-    buffer, honest = Buffer(alice.deployment.buffer), book(1)
-    delta = Codebook.empty(FORM).delta_to(honest)
-    with bob.ledger() as follower:
-        send(alice, ALICE, buffer.commit(0, 11, honest.state_hash(), delta))
-        bob.sees(ALICE, honest)
-        send(alice, ALICE, buffer.commit(1, 11, bytes(32), honest.delta_to(book(2))))
-        lied = bob.wait(OwnerLied)
-        assert (lied.owner, lied.version) == (alice.address, 2)
-        assert bob.wait(CodebookDropped).owner == alice.address
-        send(alice, ALICE, buffer.commit(2, 11, honest.state_hash(), b"\0"))
-        follower.submit(book(5))  # the follower itself goes on
-        bob.sees(BOB, book(5))
-    assert bob.count(OwnerLied) == 1
-    with alice.ledger() as writer:  # what is built on a lie cannot be mended by its own key
-        writer.submit(book(3))
-        assert alice.wait(CommitRejected).permanent
 
 
 def test_a_removed_gateway_is_dropped_and_comes_back(sites: tuple[Site, Site]) -> None:
