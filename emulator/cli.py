@@ -150,7 +150,11 @@ def _run(options: Options, console: Console, json_file: Path | None) -> None:
 
 def _check_plan(options: Options) -> None:
     """Find out before the run whether so many agents can bear what is asked of them."""
-    partitions = None if isinstance(options.partitions, str) else options.partitions
+    partitions: int | None = None
+    if options.partitions == "auto":
+        partitions = options.dropouts + 1  # the smallest groups; if these fit, something does
+    elif options.partitions != "all":
+        partitions = options.partitions
     Plan(options.agents, options.collusion, options.dropouts, partitions)
     if options.agents < options.minimum_contributors:
         raise ConfigurationError(
