@@ -105,7 +105,7 @@ class Agent:
             elif payload:  # an empty retained message is a cleared one
                 self._publish(self._rounds.handle(address.kind, address.sender, payload, now))
         except LateError:
-            return  # normal: a quorum does not wait for the slowest
+            self.refused["LateError"] += 1  # normal: a quorum does not wait for the slowest
         except ProtocolError as error:
             name = type(error).__name__
             self.refused[name] += 1
@@ -116,7 +116,9 @@ class Agent:
         for message in self._outgoing(messages):
             self.answered += message.kind is Kind.SUM
             target = topics.topic(self._site.site, message.kind, self.id, message.receiver)
-            self.link.publish(target, message.payload, expiry_s=self._expiry_s)
+            # a session key is kept by the broker for who comes later
+            expiry_s = None if message.kind is Kind.KEY else self._expiry_s
+            self.link.publish(target, message.payload, expiry_s=expiry_s)
 
 
 def open_windows(config: AgentConfig, schema: Schema, windows: int) -> Windows:

@@ -146,6 +146,7 @@ class Rounds:
                 return None  # a cleared retained message, or our own
             return self._act(self._machine.handle(address.kind, address.sender, payload, now))
         except LateError:
+            self.refused["LateError"] += 1  # normal: a quorum does not wait for the slowest
             return None
         except ProtocolError as error:
             self._count_refused(error)
@@ -160,5 +161,7 @@ class Rounds:
     def _act(self, step: Step) -> Outcome | None:
         for message in step.send:
             target = topics.topic(self._site.site, message.kind, self._id)
-            self.link.publish(target, message.payload, expiry_s=self.terms.round_s)
+            # a session key is kept by the broker for who comes later
+            expiry_s = None if message.kind is Kind.KEY else self.terms.round_s
+            self.link.publish(target, message.payload, expiry_s=expiry_s)
         return step.outcome

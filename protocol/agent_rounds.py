@@ -110,6 +110,8 @@ class AgentRounds:
         # old one must not make us answer its rounds again.
         self._last_rounds: dict[bytes, int] = {}
         self._epoch = b""
+        self._left_out = False
+        self._unheard = False
         self._early: dict[tuple[Kind, str], Sealed] = {}
         self._gone: set[int] = set()
 
@@ -249,6 +251,10 @@ class AgentRounds:
     def _on_sealed(self, kind: Kind, sealed: Sealed, sender: str) -> list[Send]:
         if sealed.kind is not kind or sealed.sender != sender or sender not in self._numbers:
             raise RefusedError(f"{kind.name} by {sender}", f"{sealed.kind.name} by {sealed.sender}")
+        group = self._terms.plan.group_of(self._numbers[sender])
+        near = [self._group] if kind is Kind.SHARE else self._terms.plan.children(self._group)
+        if group not in near:  # before anything is kept: memory must not grow with other groups
+            raise RefusedError(f"{kind.name} of groups {near}", f"one of {sender}")
         state = self.state
         running = not isinstance(state, Idle) and state.announce.round_id == sealed.round_id
         same_epoch = self._session.session_of(self._gateway) == self._epoch
@@ -295,6 +301,8 @@ class AgentRounds:
         return [] if state.awaited or state.reported else self._report(state)
 
     def _report(self, state: Sharing) -> list[Send]:
+        # whose share is missing may hold a former key of ours
+        self._unheard = bool(state.awaited)
         members = messages.pack_members(set(state.held))
         self.state = replace(state, reported=True)
         return [self._sealed(Kind.RECEIVED, state, state.digest, self._gateway, members)]
@@ -311,6 +319,7 @@ class AgentRounds:
         if len(included) < self._terms.minimum:
             expected = f"a set of at least {self._terms.minimum}"
             raise RefusedError(expected, f"one of {len(included)}")
+        self._left_out = self._me not in included
         position = state.seats.position(self._me)
         if position is None:
             self.state = Answered(state.announce, state.digest, state.round_deadline)
@@ -356,13 +365,13 @@ class AgentRounds:
         if not isinstance(state, Adding) or state.awaited:
             return []
         parent = self._terms.plan.parent(self._group)
+        above = None if parent is None else state.seats.holder(parent, state.position)
         plain = prime_field.to_bytes(state.total)
         self.state = Answered(state.announce, state.digest, state.round_deadline)
         if parent is None:
             return [self._sealed(Kind.SUM, state, state.include_digest, self._gateway, plain)]
-        above = state.seats.holder(parent, state.position)
         if above is None:
-            raise RefusedError("a holder above this one", f"none at position {state.position}")
+            return []  # nobody holds this position there: it is lost, others make the quorum
         name = self._names[above]
         return [self._sealed(Kind.PARTIAL, state, state.include_digest, name, plain)]
 
@@ -371,4 +380,8 @@ class AgentRounds:
         if isinstance(state, Idle) or result.announce != state.digest:
             raise LateError(f"the result of round {result.round_id}, which is not running")
         self.state = Idle()
+        if result.reason or self._left_out or self._unheard:
+            # A broker that repeated a former hello of ours makes peers seal for a session that is
+            # gone; the present one once more mends that.
+            return [Send(Kind.KEY, self._session.hello())]
         return []

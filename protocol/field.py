@@ -25,7 +25,10 @@ Symbols = NDArray[np.uint32]
 Matrix = NDArray[np.int64]
 
 _EXACT = 2.0**53
-_LIMB = 2.0**16
+_LIMB = 2**16
+_RECIPROCAL = 1.0 / P
+_BLOCK_WORK = 2**18  # multiplications: up to here OpenBLAS stays in its caller's thread
+_BLOCK_SIZE = 2**15  # numbers: what is larger the allocator maps anew every time
 
 
 def uniform(count: int) -> Symbols:
@@ -38,10 +41,11 @@ def uniform(count: int) -> Symbols:
         uint32 array of shape (count,), below p.
     """
     stream = Cipher(AES(os.urandom(32)), CTR(bytes(16))).encryptor()
-    words = np.frombuffer(stream.update(bytes(4 * count)), dtype="<u4") & np.uint32(P)
-    drawn: Symbols = words.astype(np.uint32)
+    words = np.frombuffer(stream.update(bytes(4 * count)), dtype="<u4")
+    drawn: Symbols = (words & np.uint32(P)).astype(np.uint32, copy=False)
     # 31 bits hit p itself once in 2³¹: draw those again, reducing them would favour 0
-    while (again := np.flatnonzero(drawn == P)).size:
+    while count and int(drawn.max()) == P:
+        again = np.flatnonzero(drawn == P)
         fresh = np.frombuffer(stream.update(bytes(4 * again.size)), dtype="<u4")
         drawn[again] = fresh & np.uint32(P)
     return drawn
@@ -52,49 +56,74 @@ def fold(values: NDArray[np.float64]) -> Symbols:
 
     `values` is overwritten.
     """
-    values -= np.rint(values / P) * P
+    # the reciprocal may miss the nearest multiple by one where two are as near: no harm is done
+    multiples = values * _RECIPROCAL
+    np.rint(multiples, out=multiples)
+    multiples *= P
+    values -= multiples
     remainder = values.astype(np.int32).view(np.uint32)
     # a negative remainder r is 2³²+r as uint32; adding p wraps it to r+p, the smaller of the two
-    smaller: Symbols = np.minimum(remainder, remainder + np.uint32(P))
-    return smaller
+    smaller: Symbols = remainder + np.uint32(P)
+    return np.minimum(remainder, smaller, out=smaller)
 
 
-def centred(symbols: Symbols) -> NDArray[np.float64]:
-    """Return the centred representatives as float64."""
-    values = symbols.astype(np.float64)
-    values[symbols > HALF] -= P
-    return values
+class Multiplier:
+    """A small matrix, made ready to multiply rows of symbols modulo p.
 
-
-def matmul(matrix: Matrix, symbols: Symbols) -> Symbols:
-    """Multiply a small matrix by rows of symbols, modulo p.
+    It works in blocks of columns. They stay in the cache, and are too small for a BLAS to wake its
+    threads, which would cost many times what they bring.
 
     Args:
         matrix: int64 of shape (r, d) with centred entries; d at most 127.
-        symbols: uint32 of shape (d, columns).
 
-    Returns:
-        uint32 of shape (r, columns).
+    Raises:
+        ValueError: if it has more columns than that.
 
     Doctest:
 
-        >>> a = np.array([[1, -1]]); b = np.array([[3], [5]], dtype=np.uint32)
-        >>> int(matmul(a, b)[0, 0]) == P - 2
+        >>> times = Multiplier(np.array([[1, -1]]))
+        >>> int(times(np.array([[3], [5]], dtype=np.uint32))[0, 0]) == P - 2
         True
     """
-    if matrix.shape[1] > 127:
-        raise ValueError(f"the exact product holds to 127 rows, found {matrix.shape[1]}")
-    left = matrix.astype(np.float64)
-    right = centred(symbols)
-    largest_sum = float(np.abs(left).sum(axis=1).max(initial=0.0))
-    if largest_sum * HALF < _EXACT:
-        return fold(left @ right)
-    # Beyond 53 bits: cut the symbols in two 16-bit limbs, each product is exact again.
-    high = np.rint(right / _LIMB)
-    right -= high * _LIMB
-    upper = centred(fold(left @ high)) * _LIMB
-    upper += left @ right
-    return fold(upper)
+
+    def __init__(self, matrix: Matrix) -> None:
+        if matrix.shape[1] > 127:
+            raise ValueError(f"the exact product holds to 127 rows, found {matrix.shape[1]}")
+        self._left = matrix.astype(np.float64)
+        largest_sum = float(np.abs(self._left).sum(axis=1).max(initial=0.0))
+        self._exact = largest_sum * P < _EXACT
+        rows, inner = matrix.shape
+        self._block = max(1, _BLOCK_WORK // max(1, rows * inner))
+        self._block = min(self._block, max(1, _BLOCK_SIZE // max(1, rows, inner)))
+
+    def __call__(self, symbols: Symbols) -> Symbols:
+        """Multiply uint32 of shape (d, columns); returns uint32 of shape (r, columns)."""
+        multiply = self._single if self._exact else self._in_limbs
+        columns = symbols.shape[1]
+        if columns <= self._block:
+            return multiply(symbols)
+        product = np.empty((self._left.shape[0], columns), dtype=np.uint32)
+        for begin in range(0, columns, self._block):
+            block = slice(begin, begin + self._block)
+            product[:, block] = multiply(symbols[:, block])
+        return product
+
+    def _single(self, symbols: Symbols) -> Symbols:
+        return fold(self._left @ symbols.astype(np.float64))
+
+    def _in_limbs(self, symbols: Symbols) -> Symbols:
+        # Beyond 53 bits: two limbs of at most 2¹⁵ in absolute value, each product is exact again.
+        high = (symbols + np.uint32(_LIMB // 2)) >> np.uint32(16)
+        low = (symbols - (high << np.uint32(16))).view(np.int32)
+        upper = fold(self._left @ high.astype(np.float64)).astype(np.float64)
+        upper *= _LIMB
+        upper += self._left @ low.astype(np.float64)
+        return fold(upper)
+
+
+def matmul(matrix: Matrix, symbols: Symbols) -> Symbols:
+    """Multiply a small matrix by rows of symbols, modulo p; see `Multiplier`."""
+    return Multiplier(matrix)(symbols)
 
 
 def add(rows: Symbols) -> Symbols:
@@ -132,18 +161,18 @@ def inverse(matrix: Matrix) -> Matrix:
 
 def to_bytes(symbols: Symbols) -> bytes:
     """Encode symbols as uint32 little-endian."""
-    return symbols.astype("<u4").tobytes()
+    return symbols.astype("<u4", copy=False).tobytes()
 
 
 def from_bytes(data: bytes, count: int) -> Symbols:
-    """Decode exactly `count` symbols.
+    """Decode exactly `count` symbols, as a view of `data` that cannot be written to.
 
     Raises:
         DecodeError: on another length or a symbol that is not below p.
     """
     if len(data) != 4 * count:
         raise DecodeError(f"expected {count} symbols in {4 * count} bytes, found {len(data)} bytes")
-    symbols: Symbols = np.frombuffer(data, dtype="<u4").astype(np.uint32)
+    symbols: Symbols = np.frombuffer(data, dtype="<u4").astype(np.uint32, copy=False)
     if symbols.size and int(symbols.max()) >= P:
         raise DecodeError(f"symbol {int(symbols.max())} is not below p = {P}")
     return symbols

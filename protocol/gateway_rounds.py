@@ -219,6 +219,8 @@ class GatewayRounds:
         match self.state, kind:
             case Collecting() as state, Kind.RECEIVED if number in state.seats.holders:
                 self._check_round(state, sealed)
+                if number in state.reports:
+                    raise RefusedError("one report an agent", f"another one from {sender}")
                 plain = self._session.open(sealed, epoch=self._session.nonce, bound=state.digest)
                 state.reports[number] = messages.unpack_members(plain, self._terms.plan.agents)
                 state.awaited.discard(number)
@@ -310,4 +312,9 @@ class GatewayRounds:
         self.state = Idle()
         self._ended = state.announce.round_id
         result = Result(state.announce.round_id, state.digest, included, reason)
-        return Step([Send(Kind.RESULT, self._session.sign(Kind.RESULT, result))], outcome)
+        send = [Send(Kind.RESULT, self._session.sign(Kind.RESULT, result))]
+        present = messages.unpack_members(state.announce.present, self._terms.plan.agents)
+        if included < len(present):
+            # To whom a broker repeated a former hello of ours, we would be refused for ever.
+            send.insert(0, Send(Kind.KEY, self._session.hello()))
+        return Step(send, outcome)

@@ -19,7 +19,7 @@ from msgspec import Meta, Struct
 
 from protocol.errors import AuthenticationError, ConfigurationError
 from protocol.files import read_secret, write_secret
-from protocol.topics import NAME_PATTERN
+from protocol.topics import NAME_PATTERN, is_name
 
 _KEY_DOMAIN = b"protoledger roster v1\0"
 
@@ -157,6 +157,9 @@ class Roster:
                 f"sign it again with `protoledger keys roster`"
             ) from error
         ids = [content.gateway.id, *(a.id for a in content.agents)]
+        # msgspec searches a pattern, and `$` lets a newline follow
+        if strange := [name for name in (content.site, *ids) if not is_name(name)]:
+            raise ConfigurationError(f"{path}: {strange[0]!r} is no name of a site or device")
         if twice := sorted({i for i in ids if ids.count(i) > 1}):
             raise ConfigurationError(f"{path} names a device twice: {', '.join(twice)}")
         digest = hashlib.sha256(signed).digest()

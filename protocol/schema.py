@@ -91,7 +91,7 @@ class Schema:
     channels: tuple[Channel, ...]
     labels: tuple[str, ...]
 
-    @property
+    @cached_property
     def length(self) -> int:
         """L, the symbols of one window: 2C + labels."""
         return 2 * len(self.channels) + len(self.labels)
@@ -151,8 +151,13 @@ class Schema:
         count = len(self.channels)
         rows = np.zeros((window.values.shape[0], self.length), dtype=np.uint32)
         read = np.isfinite(window.values)
-        steps = np.rint((np.where(read, window.values, self._lows) - self._lows) / self._steps)
-        rows[:, 0 : 2 * count : 2] = np.clip(steps, 0, self._largest)
+        steps = window.values - self._lows
+        steps /= self._steps
+        np.rint(steps, out=steps)
+        np.fmax(steps, 0.0, out=steps)  # of NaN and 0 it takes 0
+        np.minimum(steps, self._largest, out=steps)
+        steps *= read  # an infinite one is clipped by now
+        rows[:, 0 : 2 * count : 2] = steps
         rows[:, 1 : 2 * count : 2] = read
         voted = np.flatnonzero(window.labels != NO_LABEL)
         rows[voted, 2 * count + window.labels[voted]] = 1

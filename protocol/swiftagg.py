@@ -25,7 +25,7 @@ import numpy as np
 
 from protocol import field
 from protocol.errors import ConfigurationError, QuorumError
-from protocol.field import Matrix, Symbols
+from protocol.field import Matrix, Multiplier, Symbols
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,11 @@ class Code:
         return powers
 
     @cached_property
-    def _inverses(self) -> dict[tuple[int, ...], Matrix]:
+    def _encoder(self) -> Multiplier:
+        return Multiplier(self._powers)
+
+    @cached_property
+    def _solvers(self) -> dict[tuple[int, ...], Multiplier]:
         return {}
 
     def encode(self, vector: Symbols) -> Symbols:
@@ -113,7 +117,7 @@ class Code:
         parts = np.zeros((self.quorum, width), dtype=np.uint32)
         parts[: self.parts].reshape(-1)[: vector.size] = vector
         parts[self.parts :] = field.uniform(self.collusion * width).reshape(-1, width)
-        return field.matmul(self._powers, parts)
+        return self._encoder(parts)
 
     def decode(self, sums: dict[int, Symbols], length: int) -> Symbols:
         """Interpolate the sum of the vectors from what positions report.
@@ -131,10 +135,10 @@ class Code:
         if len(sums) < self.quorum:
             raise QuorumError(f"{len(sums)} of {self.quorum} needed positions answered")
         positions = tuple(sorted(sums)[: self.quorum])
-        solver = self._inverses.get(positions)
+        solver = self._solvers.get(positions)
         if solver is None:
-            solver = field.inverse(self._powers[list(positions)])[: self.parts]
-            if len(self._inverses) < 256:  # which positions answer is the network's choice: bounded
-                self._inverses[positions] = solver
-        parts = field.matmul(solver, np.stack([sums[j] for j in positions]))
+            solver = Multiplier(field.inverse(self._powers[list(positions)])[: self.parts])
+            if len(self._solvers) < 256:  # which positions answer is the network's choice: bounded
+                self._solvers[positions] = solver
+        parts = solver(np.stack([sums[j] for j in positions]))
         return parts.reshape(-1)[:length]

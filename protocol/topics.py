@@ -23,6 +23,15 @@ _NAMES = {kind.name.lower(): kind for kind in Kind}
 _PAIRED = {Kind.SHARE, Kind.PARTIAL}
 
 
+def is_name(text: str) -> bool:
+    r"""Whether a site or device may be called so.
+
+    >>> is_name("pi-1"), is_name("pi-1\n"), is_name("+")
+    (True, False, False)
+    """
+    return re.fullmatch(NAME_PATTERN, text) is not None and not text.endswith("\n")
+
+
 @dataclass(frozen=True)
 class Address:
     """A topic taken apart.
@@ -62,7 +71,7 @@ def parse(text: str) -> Address:
     kind = _NAMES.get(name)
     if (kind is None and name != PRESENCE) or bool(receiver) != (kind in _PAIRED):
         raise DecodeError(f"topic {text!r} has no known kind")
-    if not all(re.match(NAME_PATTERN, level) for level in (site, sender, *receiver)):
+    if not all(is_name(level) for level in (site, sender, *receiver)):
         raise DecodeError(f"topic {text!r} has a level that is no name")
     return Address(site, kind, sender, receiver[0] if receiver else None)
 

@@ -1,9 +1,9 @@
 """What T colluders and the gateway see together tells nothing but the sum.
 
-First exactly: all that they see is a linear map of the honest agents' parts W and masks Z, A·W + B·Z.
-As Z is uniform, the view depends on W only through y·A for those y with y·B = 0. Those rows must
-lie in the span of the sum's own rows. Points and seats are the implementation's. Then statistically,
-on what really went through rounds.
+First exactly: all that they see is a linear map of the honest agents' parts W and masks Z, namely
+A·W + B·Z. As Z is uniform, the view depends on W only through y·A for those y with y·B = 0. Those
+rows must lie in the span of the sum's own rows. Points and seats are the implementation's. Then
+statistically, on what really went through rounds.
 """
 
 import itertools
@@ -15,6 +15,7 @@ from test_rounds import Network
 
 from attic import make_site, names
 from protocol import field
+from protocol.errors import ConfigurationError
 from protocol.gateway_rounds import Completed, choose_set
 from protocol.seating import Plan, Seating
 
@@ -22,7 +23,7 @@ P = field.P
 
 
 def eliminate(rows, columns):
-    """Bring the first `columns` columns of a matrix into echelon form modulo p; returns the rank."""
+    """Bring the first `columns` columns of a matrix into echelon form; returns their rank."""
     rank = 0
     for column in range(columns):
         candidates = np.flatnonzero(rows[rank:, column])
@@ -119,12 +120,11 @@ SITES = [
 def test_no_t_agents_and_the_gateway_learn_more_than_the_sum(plan):
     rng = random.Random(1)
     for away in (0, 1):
-        gone = set(rng.sample(range(plan.agents), away))
-        present = frozenset(range(plan.agents)) - gone
-        if len(present) < plan.agents and plan.partitions is None:
-            gone = set()
-            present = frozenset(range(plan.agents))
-        seats = Seating(plan, present)
+        present = frozenset(range(plan.agents)) - set(rng.sample(range(plan.agents), away))
+        try:
+            seats = Seating(plan, present)
+        except ConfigurationError:
+            continue  # this plan needs everyone
         view = View(seats)
         left_out = frozenset(rng.sample(sorted(present), min(plan.dropouts, 1)))
         for included in (present, present - left_out):
@@ -253,10 +253,9 @@ def compare(first, second):
     """Names of what differs: single views, and pairs of views of the same column."""
     shared = sorted(first.keys() & second.keys(), key=str)
     assert len(shared) > 5
-    found = []
-    for key in shared:
-        if too_far_apart(cells(first[key]), cells(second[key]), BINS):
-            found.append(key)
+    found: list[object] = [
+        key for key in shared if too_far_apart(cells(first[key]), cells(second[key]), BINS)
+    ]
     for one, two in itertools.combinations(shared, 2):
         a, b = (cells(run[one], run[two]) for run in (first, second))
         if len(first[one]) == len(first[two]) and too_far_apart(a, b, BINS * BINS):
@@ -280,16 +279,17 @@ def test_partial_sums_do_not_tell_two_inputs_apart(tmp_path):
 def test_without_masks_the_transcripts_differ(tmp_path, monkeypatch):
     """The comparison can fail."""
     monkeypatch.setattr(field, "uniform", lambda count: np.zeros(count, dtype=np.uint32))
-    monkeypatch.setattr(field, "P", field.P)
     small = [transcript(tmp_path / str(i), inputs) for i, inputs in enumerate(SAME_SUM)]
-    spread = [{key: value * 7919 % P for key, value in run.items()} for run in small]
+    spread = [
+        {key: value.astype(np.int64) * 2_000_003 % P for key, value in run.items()} for run in small
+    ]
     assert compare(*spread)
 
 
 def test_shares_are_uniform(tmp_path):
     run = transcript(tmp_path / "run", SAME_SUM[0])
     shares = np.concatenate([v for key, v in run.items() if len(key) == 3])
-    assert len(shares) > 10_000
+    assert len(shares) > 5000
     ideal = np.arange(len(shares)) * 64 // len(shares)
     assert not too_far_apart(shares.astype(np.int64) * 64 // P, ideal, 64)
     low = shares % 64

@@ -179,6 +179,26 @@ def test_bad_envelopes_are_refused(sessions, case):
         )
 
 
+@pytest.mark.parametrize(
+    "point", [bytes(32), b"\x01" + bytes(31), b"\xec" + b"\xff" * 30 + b"\x7f"]
+)
+def test_a_session_key_of_low_order_is_refused(sessions, point):
+    """The exchange would give zero, which everybody knows."""
+    cheat, other = sessions["attic.agent-00"], sessions["attic.agent-01"]
+    known = other.session_of(cheat.me)
+    hello = cheat.sign(Kind.KEY, messages.SessionKey(cheat.roster.digest, b"n" * 16, point))
+    with pytest.raises(AuthenticationError, match="bad session key"):
+        other.meet(cheat.me, hello)
+    assert other.session_of(cheat.me) == known
+
+
+def test_a_session_key_for_another_roster_is_refused(sessions):
+    cheat, other = sessions["attic.agent-00"], sessions["attic.agent-01"]
+    hello = cheat.sign(Kind.KEY, messages.SessionKey(bytes(32), b"n" * 16, b"k" * 32))
+    with pytest.raises(AuthenticationError, match="another roster"):
+        other.meet(cheat.me, hello)
+
+
 @each(BAD["seal"])
 def test_bad_seals_are_refused(sessions, case):
     epoch = bytes.fromhex(MESSAGES["parties"]["attic.gateway"]["nonce"])
