@@ -4,6 +4,7 @@ Every model is frozen, refuses unknown keys and describes each field: the refere
 JSON Schema are made from them. All that is wrong with a file is told at once.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
@@ -188,8 +189,9 @@ class SiteConfig(Model):
         minimum = self.aggregation.minimum_contributors
         if roster.site != self.site:
             yield f"the roster is of site {roster.site!r}, this file of {self.site!r}"
+        carried = Counter(name for agent in roster.agents for name in set(agent.channels))
         for channel in self.channels:
-            carriers = sum(channel.name in agent.channels for agent in roster.agents)
+            carriers = carried[channel.name]
             if channel.private and carriers < minimum:
                 yield (
                     f"channel {channel.name!r} is carried by {carriers} agents, "
@@ -205,6 +207,7 @@ class SiteConfig(Model):
 
 
 _Config = TypeVar("_Config", bound=Model)
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's, where it was built in
 
 
 def load(path: Path, shape: type[_Config]) -> _Config:
@@ -214,7 +217,7 @@ def load(path: Path, shape: type[_Config]) -> _Config:
         ConfigurationError: with one line for everything that is wrong.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)  # noqa: S506
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -7,6 +7,7 @@ derivation, so that parties with different rosters cannot talk to each other by 
 
 import hashlib
 import re
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -160,7 +161,7 @@ class Roster:
         # msgspec searches a pattern, and `$` lets a newline follow
         if strange := [name for name in (content.site, *ids) if not is_name(name)]:
             raise ConfigurationError(f"{path}: {strange[0]!r} is no name of a site or device")
-        if twice := sorted({i for i in ids if ids.count(i) > 1}):
+        if twice := sorted(name for name, count in Counter(ids).items() if count > 1):
             raise ConfigurationError(f"{path} names a device twice: {', '.join(twice)}")
         digest = hashlib.sha256(signed).digest()
         return cls(content.site, content.gateway, content.agents, digest)

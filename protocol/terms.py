@@ -66,12 +66,12 @@ class Terms:
         if problems:
             raise ConfigurationError("; ".join(problems))
 
-    @property
+    @cached_property
     def length(self) -> int:
         """Symbols of a round's vector."""
         return self.windows * self.schema.length
 
-    @property
+    @cached_property
     def box_bytes(self) -> int:
         """The largest sealed message that a peer may send, whatever K a round has."""
         return 4 * self.length + _BOX_SLACK
