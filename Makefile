@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup check test test-long emulate lock contracts clean
+.PHONY: help setup check test test-long emulate lock contracts geth clean
 # A caller's environment must not lead Python elsewhere.
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
@@ -12,7 +12,7 @@ help: ## this list
 
 setup: .venv/.ready node_modules/.ready .venv/.broker ## Python packages, chain tools, MQTT broker
 
-check: setup ## style, types, layers, contracts
+check: setup .venv/.slither ## style, types, layers, contracts
 	@bash scripts/check.sh
 
 test: setup ## all tests but the long ones; ARGS: pytest's
@@ -33,8 +33,11 @@ lock: setup ## resolve the Python dependencies anew; ARGS=--upgrade: the newest
 contracts: setup ## compile the contracts and write their artifacts
 	@.venv/bin/python -m contracts.build
 
+geth: setup ## build Geth with Go: the ledger's tests and benchmark then use it too
+	@bash scripts/setup.sh geth
+
 clean: ## remove what the others made
-	@rm -rf .venv node_modules contracts/out contracts/cache .*_cache .hypothesis
+	@rm -rf .venv .venv-bench node_modules contracts/out contracts/cache .*_cache .hypothesis
 
 .venv/.ready: requirements.lock pyproject.toml scripts/setup.sh
 	@bash scripts/setup.sh python
@@ -44,3 +47,6 @@ node_modules/.ready: package.json package-lock.json
 
 .venv/.broker: | .venv/.ready
 	@bash scripts/setup.sh broker
+
+.venv/.slither: scripts/slither.lock | .venv/.ready
+	@bash scripts/setup.sh slither

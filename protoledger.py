@@ -5,8 +5,10 @@ An agent on a Pi has the `edge` extra alone, so the command must not import what
 
 import importlib
 import importlib.util
+import json
 import sys
 from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
@@ -18,7 +20,9 @@ PARTS = {
     ),
     "edge": ("edge.cli", "The agent on a Pi."),
     "gateway": ("gateway.cli", "A site's gateway."),
-    "contracts": ("contracts.cli", "The contracts on the chain."),
+    "contracts": ("gateway.ledger_cli", "The contracts on the chain."),
+    "oracle": ("gateway.oracle_cli", "Outside data on the chain: the reporter, and its owner."),
+    "bench": ("experiments.bench_cli", "Measurements, and comparisons with what others reach."),
     "keys": ("protocol.cli", "Identities and the signed roster."),
 }
 
@@ -42,6 +46,26 @@ def _root(
     ),
 ) -> None:
     """Raspberry Pis learn together: readings stay private, the model belongs to nobody."""
+
+
+# name → (module, model) of a configuration file
+FILES = {
+    "site": ("protocol.config", "SiteConfig"),
+    "agent": ("edge.config", "AgentConfig"),
+    "gateway": ("gateway.config", "GatewayConfig"),
+}
+
+
+@app.command()
+def schema(
+    file: Annotated[str, typer.Argument(help=f"Which file: {', '.join(FILES)}.")],
+) -> None:
+    """Print the JSON Schema of a configuration file, for an editor to check and complete it."""
+    if file not in FILES:
+        raise typer.BadParameter(f"{file!r} is none of {', '.join(FILES)}")
+    module, name = FILES[file]
+    model = getattr(importlib.import_module(module), name)
+    typer.echo(json.dumps(model.model_json_schema(), indent=2))
 
 
 def _load(word: str) -> typer.Typer:

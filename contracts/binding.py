@@ -45,6 +45,16 @@ class GatewayLog:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckpointLog:
+    """An owner's codebook was stored in the code of the contract `store`, after one zero byte."""
+
+    owner: str
+    version: int
+    store: str
+    log: Log = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Head:
     """Where an owner's codebook stands, as the contract keeps it."""
 
@@ -152,7 +162,11 @@ class Buffer(Contract):
             return self.encode(signature, base, count, state_hash, delta, oracle_round)
         return self.encode("commit(uint32,uint16,bytes32,bytes)", base, count, state_hash, delta)
 
-    def event(self, log: Log) -> DeltaLog | GatewayLog | None:
+    def topic(self, *names: str) -> list[bytes]:
+        """Give the first topics of events, by which a node picks logs."""
+        return [topic for topic, name in self._topics.items() if name in names]
+
+    def event(self, log: Log) -> DeltaLog | GatewayLog | CheckpointLog | None:
         """Decode an event; None for those that no follower needs."""
         name = self._topics.get(log.topics[0]) if log.topics else None
         if name == "Delta":
@@ -162,6 +176,9 @@ class Buffer(Contract):
             return DeltaLog(owner, version, count, state_hash, oracle_round, delta, log)
         if name in {"GatewayAdded", "GatewayRemoved"}:
             return GatewayLog(_address(log.topics[1]), name == "GatewayAdded", log)
+        if name == "Checkpoint":
+            version = int.from_bytes(log.topics[2])
+            return CheckpointLog(_address(log.topics[1]), version, _address(log.data), log)
         return None
 
     def head(self, node: Node, owner: str) -> Head:
@@ -196,6 +213,14 @@ class Buffer(Contract):
             )
         ]
         return Terms(*values)
+
+    def standing(self, node: Node) -> tuple[str, str, bool]:
+        """Read who owns the contract, which oracle it cites, and whether it is paused."""
+        owner, oracle = (
+            "0x" + node.call(self.address, self.encode(f"{name}()"))[12:].hex()
+            for name in ("owner", "oracle")
+        )
+        return owner, oracle, any(node.call(self.address, self.encode("paused()")))
 
 
 class Account:

@@ -1,4 +1,6 @@
-"""`protoledger contracts`: deploy, say who may write, and show how the codebooks stand.
+"""The owner's half of `protoledger contracts`: deploy, say who may write, show what was spent.
+
+`gateway.ledger_cli` adds the commands that fold codebooks.
 
 Keys come from files that only their owner may read (`contracts.keys`), never from the command line.
 Exit codes: 0 done, 64 a malformed argument, 69 the node does not answer, 78 a key file or
@@ -26,6 +28,8 @@ from contracts.keys import address_of, create_key, load_key
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from contracts.binding import Contract as EncodedContract
+
 app = typer.Typer(help="The contracts on the chain.", no_args_is_help=True, add_completion=False)
 
 _USAGE, _UNAVAILABLE, _CONFIGURATION = 64, 69, 78
@@ -37,11 +41,12 @@ Password = Annotated[
 ]
 Contract = Annotated[str, typer.Option("--contract", help="PrototypeBuffer's address.")]
 Gateways = Annotated[list[str], typer.Argument(help="Addresses of gateways.")]
+_NO_ORACLE = "0x" + "00" * 20
 _LOCAL = "http://127.0.0.1:8545"
 
 
 @contextmanager
-def _reported() -> Iterator[None]:
+def reported() -> Iterator[None]:
     """Turn this package's errors into a line on stderr and an exit code."""
     try:
         yield
@@ -55,7 +60,8 @@ def _reported() -> Iterator[None]:
         raise typer.Exit(code) from error
 
 
-def _addresses(values: list[str]) -> list[str]:
+def addresses(values: list[str]) -> list[str]:
+    """Check addresses, and give them in lower case; exit 64 names the first that is none."""
     for value in values:
         if not re.fullmatch("0x[0-9a-fA-F]{40}", value):
             typer.echo(f"error: {value!r} is no address: 0x and 40 hex digits", err=True)
@@ -63,23 +69,32 @@ def _addresses(values: list[str]) -> list[str]:
     return [value.lower() for value in values]
 
 
-def _change(rpc: str, key: bytes, contract: str, signature: str, *values: object) -> None:
-    """Call the buffer as its owner; a refusal is named before anything is sent."""
-    from contracts.binding import Account, Buffer  # noqa: PLC0415 - loads web3
+def call_buffer(rpc: str, key: bytes, contract: str, signature: str, *values: object) -> None:
+    """Call the buffer, most often as its owner; see `call_contract`."""
+    from contracts.binding import Buffer  # noqa: PLC0415 - loads web3
+
+    call_contract(rpc, key, Buffer(contract), signature, *values)
+
+
+def call_contract(
+    rpc: str, key: bytes, to: EncodedContract, signature: str, *values: object
+) -> None:
+    """Call a contract; a refusal is named before anything is sent."""
+    from contracts.binding import Account  # noqa: PLC0415 - loads web3
     from contracts.deployment import Sender  # noqa: PLC0415
     from contracts.rpc import Node  # noqa: PLC0415
 
-    node, account, buffer = Node(rpc), Account(key), Buffer(contract)
+    node, account = Node(rpc), Account(key)
     try:
-        if not node.code(buffer.address):
-            raise NoContractError(f"there is no contract at {buffer.address} on {rpc}")
-        call = buffer.encode(signature, *values)
+        if not node.code(to.address):
+            raise NoContractError(f"there is no contract at {to.address} on {rpc}")
+        call = to.encode(signature, *values)
         try:
-            gas = node.estimate_gas(account.address, buffer.address, call)
+            gas = node.estimate_gas(account.address, to.address, call)
         except RevertedError as error:
-            raise buffer.explain(error) from error
+            raise to.explain(error) from error
         sender = Sender(node, account)
-        sender.send(buffer.address, call, gas * 5 // 4)
+        sender.send(to.address, call, gas * 5 // 4)
         receipt = sender.wait()[0]
         typer.echo(f"done in block {receipt.block}, {receipt.gas_used} gas")
     finally:
@@ -89,7 +104,7 @@ def _change(rpc: str, key: bytes, contract: str, signature: str, *values: object
 @app.command()
 def key(path: Annotated[Path, typer.Argument(help="File to make; must not exist.")]) -> None:
     """Make a key for the chain, and show its address."""
-    with _reported():
+    with reported():
         typer.echo(address_of(create_key(path)))
 
 
@@ -114,8 +129,8 @@ def deploy(
         typer.echo(f"error: {schema_hash!r} is no hash: 64 hex digits", err=True)
         raise typer.Exit(_USAGE)
     schema = bytes.fromhex(schema_hash.removeprefix("0x"))
-    gateways = _addresses(gateway or [])
-    with _reported():
+    gateways = addresses(gateway or [])
+    with reported():
         made = put(rpc, load_key(key, password), schema, features, labels, gateways)
     for name in ("buffer", "oracle", "owner", "chain_id", "genesis_hash", "block", "gas_used"):
         typer.echo(f"{name}: {getattr(made, name)}")
@@ -126,10 +141,10 @@ def grant(
     gateways: Gateways, key: Key, contract: Contract, rpc: Rpc = _LOCAL, password: Password = None
 ) -> None:
     """Let gateways write their codebooks."""
-    wanted = _addresses(gateways)
-    [contract] = _addresses([contract])
-    with _reported():
-        _change(rpc, load_key(key, password), contract, "addGateways(address[])", wanted)
+    wanted = addresses(gateways)
+    [contract] = addresses([contract])
+    with reported():
+        call_buffer(rpc, load_key(key, password), contract, "addGateways(address[])", wanted)
 
 
 @app.command()
@@ -137,21 +152,74 @@ def revoke(
     gateways: Gateways, key: Key, contract: Contract, rpc: Rpc = _LOCAL, password: Password = None
 ) -> None:
     """Forbid gateways to write; the others drop their codebooks."""
-    [contract, *unwanted] = _addresses([contract, *gateways])
-    with _reported():
+    [contract, *unwanted] = addresses([contract, *gateways])
+    with reported():
         secret = load_key(key, password)
         for gateway in unwanted:
-            _change(rpc, secret, contract, "removeGateway(address)", gateway)
+            call_buffer(rpc, secret, contract, "removeGateway(address)", gateway)
+
+
+@app.command()
+def pause(key: Key, contract: Contract, rpc: Rpc = _LOCAL, password: Password = None) -> None:
+    """Stop all commits and checkpoints; they wait in the gateways."""
+    [contract] = addresses([contract])
+    with reported():
+        call_buffer(rpc, load_key(key, password), contract, "pause()")
+
+
+@app.command()
+def unpause(key: Key, contract: Contract, rpc: Rpc = _LOCAL, password: Password = None) -> None:
+    """Allow commits and checkpoints again."""
+    [contract] = addresses([contract])
+    with reported():
+        call_buffer(rpc, load_key(key, password), contract, "unpause()")
+
+
+@app.command()
+def set_oracle(
+    oracle: Annotated[str, typer.Argument(help="DataOracle's address, or `none`.")],
+    key: Key,
+    contract: Contract,
+    rpc: Rpc = _LOCAL,
+    password: Password = None,
+) -> None:
+    """Name the oracle whose rounds commits may cite."""
+    [address, contract] = addresses([_NO_ORACLE if oracle == "none" else oracle, contract])
+    with reported():
+        call_buffer(rpc, load_key(key, password), contract, "setOracle(address)", address)
+
+
+@app.command()
+def transfer(
+    owner: Annotated[str, typer.Argument(help="Who shall own the contract.")],
+    key: Key,
+    contract: Contract,
+    rpc: Rpc = _LOCAL,
+    password: Password = None,
+) -> None:
+    """Offer the contract to another owner, who must `accept` it."""
+    [address, contract] = addresses([owner, contract])
+    with reported():
+        secret = load_key(key, password)
+        call_buffer(rpc, secret, contract, "transferOwnership(address)", address)
+
+
+@app.command()
+def accept(key: Key, contract: Contract, rpc: Rpc = _LOCAL, password: Password = None) -> None:
+    """Take over a contract that was offered to this key's account."""
+    [contract] = addresses([contract])
+    with reported():
+        call_buffer(rpc, load_key(key, password), contract, "acceptOwnership()")
 
 
 @app.command()
 def show(contract: Contract, rpc: Rpc = _LOCAL) -> None:
-    """Show what the deployment fixed, and how every gateway's codebook stands."""
-    from contracts.binding import Buffer, GatewayLog  # noqa: PLC0415 - loads web3
+    """Show what the deployment fixed, how every codebook stands, and what it cost its gateway."""
+    from contracts.binding import Buffer, DeltaLog, GatewayLog  # noqa: PLC0415 - loads web3
     from contracts.rpc import Node  # noqa: PLC0415
 
-    [contract] = _addresses([contract])
-    with _reported():
+    [contract] = addresses([contract])
+    with reported():
         node, buffer = Node(rpc), Buffer(contract)
         if not node.code(buffer.address):
             raise NoContractError(f"there is no contract at {buffer.address} on {rpc}")
@@ -162,10 +230,17 @@ def show(contract: Contract, rpc: Rpc = _LOCAL) -> None:
         typer.echo(
             f"{terms.features} features, {terms.labels} labels, at most {terms.max_records} records"
         )
-        for owner in sorted({event.owner for event in events if isinstance(event, GatewayLog)}):
-            head = buffer.head(node, owner)
+        owner, oracle, paused = buffer.standing(node)
+        typer.echo(f"owner {owner}, oracle {oracle}{', paused' if paused else ''}")
+        for gateway in sorted({event.owner for event in events if isinstance(event, GatewayLog)}):
+            head = buffer.head(node, gateway)
+            commits = [e for e in events if isinstance(e, DeltaLog) and e.owner == gateway]
+            receipts = [node.receipt(commit.log.transaction) for commit in commits]
+            gas = sum(receipt.gas_used for receipt in receipts if receipt is not None)
+            size = head.count * (5 + 2 * terms.features)
             typer.echo(
-                f"{owner} {head.status:8} version {head.version}, {head.count} records, "
-                f"block {head.commit_block}, checkpoint {head.checkpoint_version or '–'}",
+                f"{gateway} {head.status:8} version {head.version}, {head.count} records, "
+                f"{size} bytes, block {head.commit_block}, checkpoint "
+                f"{head.checkpoint_version or '–'}, {gas} gas",
             )
         node.close()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 GWEI = 10**9
 _CREATION_GAS = 4_000_000
 _CALL_GAS = 120_000
-_GAS_PER_GATEWAY = 30_000
+_GAS_PER_GATEWAY = 55_000
 
 
 @dataclass(frozen=True, slots=True)

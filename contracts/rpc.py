@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from contracts.errors import ChainUnreachableError, RevertedError, RpcError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 _REVERTED = 3  # the code that nodes give a reverted call
 _CALLS = {"eth_call", "eth_estimateGas"}
@@ -64,7 +64,7 @@ class Node:
     """
 
     def __init__(self, url: str, timeout_s: float = 10.0) -> None:
-        import requests  # noqa: PLC0415 - web3 loads it anyway
+        import requests  # noqa: PLC0415 - web3 loads it
         from web3 import HTTPProvider  # noqa: PLC0415 - see the module's docstring
 
         self._session = requests.Session()
@@ -128,12 +128,27 @@ class Node:
                 _number(raw.get("baseFeePerGas") or "0x0"),
             )
 
-    def logs(self, address: str, first: int, last: int) -> list[Log]:
-        """Fetch all events of a contract in the blocks first … last, in order."""
-        raw = self.request(
-            "eth_getLogs",
-            {"address": address, "fromBlock": hex(first), "toBlock": hex(last)},
-        )
+    def logs(
+        self, address: str, first: int, last: int, *topics: Sequence[bytes] | None
+    ) -> list[Log]:
+        """Fetch events of a contract in the blocks first … last, in order.
+
+        Args:
+            address: the contract.
+            first: first block.
+            last: last block.
+            topics: for each place, the topics of which one must stand there; None: any.
+        """
+        wanted: dict[str, object] = {
+            "address": address,
+            "fromBlock": hex(first),
+            "toBlock": hex(last),
+        }
+        if topics:
+            wanted["topics"] = [
+                None if each is None else [_hex(topic) for topic in each] for each in topics
+            ]
+        raw = self.request("eth_getLogs", wanted)
         found = (
             [_log(entry) for entry in raw if isinstance(entry, dict)]
             if isinstance(raw, list)
@@ -173,7 +188,12 @@ class Node:
 
     def receipt(self, transaction: str) -> Receipt | None:
         """Tell what became of a transaction; None if it is not mined (any more)."""
-        raw = self.request("eth_getTransactionReceipt", transaction)
+        try:
+            raw = self.request("eth_getTransactionReceipt", transaction)
+        except RpcError as error:
+            if "indexing" in error.text:  # Geth, when it has just started or mined
+                return None
+            raise
         if not isinstance(raw, dict):
             return None
         with _understood("eth_getTransactionReceipt"):

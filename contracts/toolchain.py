@@ -9,6 +9,7 @@ package is addressed directly.
 
 import os
 import platform
+import shutil
 import sys
 from pathlib import Path
 
@@ -43,6 +44,20 @@ def binary(tool: str, modules: Path = REPOSITORY / "node_modules") -> Path:
             f"{tool} is not installed: {path} does not exist; run `npm ci` in {modules.parent}",
         )
     return path
+
+
+def geth() -> Path:
+    """Path of go-ethereum's `geth`: that of `make geth`, else one that is installed.
+
+    Raises:
+        ToolMissingError: there is none.
+    """
+    built = REPOSITORY / ".venv" / "bin" / "geth"
+    if built.is_file():
+        return built
+    if found := shutil.which("geth"):
+        return Path(found)
+    raise ToolMissingError("geth is not installed; `make geth` builds it where Go is installed")
 
 
 def main() -> None:

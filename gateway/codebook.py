@@ -7,7 +7,10 @@ A **record** is, big-endian, `id u16 | class u8 | weight u16 | features × i16`:
 q = round(12000·x), clamped to ±32767, so that ±2.73 ranges fit; half a step is 0.004 % of a range.
 A **snapshot** is all records sorted by id; the **state hash** is its keccak-256.
 A **delta** is a row of entries sorted by id: a record inserts or replaces, and the three bytes
-`id u16 | 0xff` remove. So class 255 is no label.
+`id u16 | 0xff` remove. So class 255 is no label. With at most 127 labels a record may also be
+**narrow**, marked by the class's high bit: `id u16 | class + 0x80 | weight u16 | features × u8`,
+where b stands for b/255 of the range. Most bytes that a commit pays for are features, so that is
+worth up to a third of its gas. The contract does not look into deltas.
 
 Decoders are strict, because what they read was written by somebody else: sorted, no id twice, no
 unknown class, no feature below −32767, nothing left over. An entry that changes nothing is allowed.
@@ -15,6 +18,7 @@ unknown class, no feature below −32767, nothing left over. An entry that chang
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
 STEPS_PER_RANGE = 12_000
 MAX_STEPS = 32_767
 REMOVED_CLASS = 0xFF
+NARROW = 0x80
 HEADER_BYTES = 5
 REMOVAL_BYTES = 3
 SNAPSHOT_BYTES = 24_575  # what the code of one data contract holds, as the contract checks it
@@ -63,6 +68,15 @@ class RecordFormat:
     def record_bytes(self) -> int:
         """Bytes of one record."""
         return HEADER_BYTES + 2 * self.features
+
+    @property
+    def narrow_bytes(self) -> int:
+        """Bytes of one narrow record in a delta."""
+        return HEADER_BYTES + self.features
+
+    def is_narrow(self, class_byte: int) -> bool:
+        """Whether this class byte of a delta's entry marks a narrow record."""
+        return self.labels < NARROW <= class_byte < REMOVED_CLASS
 
     @property
     def max_records(self) -> int:
@@ -211,19 +225,26 @@ class Codebook:
         return self._hash
 
     def delta_to(
-        self, new: Codebook, *, tolerance: float = 0.0, weight_ratio: float = 1.0
+        self,
+        new: Codebook,
+        *,
+        tolerance: float = 0.0,
+        weight_ratio: float = 1.0,
+        most: int | None = None,
     ) -> bytes:
         """Write what must change to reach `new`, possibly leaving small changes out.
 
         What is then committed is `apply(delta)`, which equals `new` if nothing is left out. A
-        prototype that is written at all is written as it is in `new`; one that is left out keeps
-        its old record, and is compared with that again the next time, so errors do not add up.
+        prototype that is left out keeps its old record, and is compared with that again the next
+        time, so errors do not add up.
 
         Args:
             new: where to go; its format must be the same.
-            tolerance: features that all moved by at most this share of the range are left out;
-                0.005 saves a tenth of the gas.
+            tolerance: features that all moved by at most this share of the range are left out, and
+                a record is written narrow if that moves none of its features by more.
             weight_ratio: a weight that grew or shrank by at most this factor is left out; ≥ 1.
+            most: records to write at most; those that change most go first, the others wait for
+                the next delta. Removals are always written.
 
         Returns:
             The delta; empty if there is nothing to say.
@@ -234,16 +255,17 @@ class Codebook:
         if new.form != self.form:
             raise CodebookError(f"a delta from {self.form} to {new.form}")
         old_rows = {int(number): row for row, number in enumerate(self.ids)}
-        entries: dict[int, bytes] = {
-            number: number.to_bytes(2) + bytes([REMOVED_CLASS])
-            for number in old_rows.keys() - set(new.ids.tolist())
-        }
         steps = tolerance * STEPS_PER_RANGE
+        changed: list[tuple[float, int, bytes]] = []
         for row, number in enumerate(new.ids.tolist()):
             after = new.records[row]
             at = old_rows.get(number)
-            if at is None or _differs(self.records[at], after, steps, weight_ratio):
-                entries[number] = after.tobytes()
+            change = _change(None if at is None else self.records[at], after, steps, weight_ratio)
+            if change:
+                changed.append((-change, number, _entry(after, self.form, steps)))
+        entries = {number: entry for _, number, entry in sorted(changed)[:most]}
+        for number in old_rows.keys() - set(new.ids.tolist()):
+            entries[number] = number.to_bytes(2) + bytes([REMOVED_CLASS])
         return b"".join(entries[number] for number in sorted(entries))
 
     def apply(self, delta: bytes) -> Codebook:
@@ -285,19 +307,51 @@ def split_delta(delta: bytes, form: RecordFormat) -> tuple[dict[int, bytes], Seq
     removed: list[int] = []
     at, previous = 0, -1
     while at < len(delta):
-        is_removal = delta[at + 2 : at + 3] == bytes([REMOVED_CLASS])
-        end = at + (REMOVAL_BYTES if is_removal else form.record_bytes)
-        if end > len(delta):
+        class_byte = delta[at + 2] if at + 2 < len(delta) else 0
+        size = form.record_bytes
+        if class_byte == REMOVED_CLASS:
+            size = REMOVAL_BYTES
+        elif form.is_narrow(class_byte):
+            size = form.narrow_bytes
+        if at + size > len(delta):
             raise CodebookError(f"a delta of {len(delta)} bytes ends within the entry at {at}")
         number = int.from_bytes(delta[at : at + 2])
         if number <= previous:
             raise CodebookError(f"a delta names prototype {number} after {previous}")
-        if is_removal:
+        entry = delta[at : at + size]
+        if class_byte == REMOVED_CLASS:
             removed.append(number)
         else:
-            written[number] = delta[at:end]
-        at, previous = end, number
+            written[number] = _widened(entry) if form.is_narrow(class_byte) else entry
+        at, previous = at + size, number
     return written, removed
+
+
+def _widened(entry: bytes) -> bytes:
+    """Give the record that a narrow entry stands for."""
+    narrow = np.frombuffer(entry, np.uint8, offset=HEADER_BYTES).astype(np.int64)
+    header = entry[:2] + bytes([entry[2] - NARROW]) + entry[3:HEADER_BYTES]
+    features: bytes = _from_narrow(narrow).astype(">i2").tobytes()
+    return header + features
+
+
+def _from_narrow(narrow: NDArray[np.int64]) -> NDArray[np.int64]:
+    # Whole numbers, so that every machine that folds a delta finds the same hash.
+    return (2 * narrow * STEPS_PER_RANGE + 255) // 510
+
+
+def _entry(record: np.void, form: RecordFormat, steps: float) -> bytes:
+    """Write a record, narrow if that moves no feature by more than `steps`."""
+    wide: bytes = record.tobytes()
+    q = record["q"].astype(np.int64)
+    if not form.labels < NARROW or q.min() < 0 or q.max() > STEPS_PER_RANGE:
+        return wide
+    narrow = (2 * q * 255 + STEPS_PER_RANGE) // (2 * STEPS_PER_RANGE)
+    if np.abs(_from_narrow(narrow) - q).max() > steps:
+        return wide
+    header = wide[:2] + bytes([wide[2] + NARROW]) + wide[3:HEADER_BYTES]
+    features: bytes = narrow.astype(np.uint8).tobytes()
+    return header + features
 
 
 def _whole(values: ArrayLike, name: str, largest: int) -> NDArray[np.int64]:
@@ -309,9 +363,12 @@ def _whole(values: ArrayLike, name: str, largest: int) -> NDArray[np.int64]:
     return found.astype(np.int64)
 
 
-def _differs(old: np.void, new: np.void, steps: float, weight_ratio: float) -> bool:
-    if old["class"] != new["class"]:
-        return True
-    moved = np.abs(old["q"].astype(np.int64) - new["q"].astype(np.int64)).max()
+def _change(old: np.void | None, new: np.void, steps: float, weight_ratio: float) -> float:
+    """Say how much a record changed, as far as it matters; 0 if it may be left out."""
+    importance = math.sqrt(int(new["weight"]) + 1)
+    if old is None or old["class"] != new["class"]:
+        return (1 + STEPS_PER_RANGE) * importance
+    moved = int(np.abs(old["q"].astype(np.int64) - new["q"].astype(np.int64)).max())
     light, heavy = sorted((int(old["weight"]), int(new["weight"])))
-    return bool(moved > steps or heavy > light * weight_ratio)
+    small = moved <= steps and heavy <= light * weight_ratio
+    return 0.0 if small else (1 + moved) * importance

@@ -4,23 +4,29 @@
 does not (a reorg, or a chain that a crash rewound: no node tells about either) the copy is rolled
 back to the newest block that does, and folded anew. Logs fetched while a reorg happens are caught
 by the next scan, because all that a scan stores lies after a block whose hash was checked before.
+The first scan takes each owner's newest checkpoint, and only the deltas after it.
 
 An owner whose delta does not lead to the state hash that it claims is not believed from that
-version on: the contract keeps the claim, and gateways check it.
+version on: the contract keeps the claim, and gateways check it. It is believed again when the
+contract's owner has added it again, and then begins with the empty codebook; or when somebody has
+checkpointed it, because the contract has then seen what its claim stands for.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from contracts.binding import DeltaLog, GatewayLog
+from contracts.binding import CheckpointLog, DeltaLog, GatewayLog
 from contracts.errors import RpcError
 from gateway.codebook import Codebook, RecordFormat
 from gateway.errors import CodebookError
 from gateway.ledger_events import CodebookChanged, CodebookDropped, LedgerEvent, OwnerLied
-from gateway.outbox import LedgerStore, Version
+from gateway.outbox import NOT_BY_DELTA, LedgerStore, Version
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from contracts.binding import Buffer
     from contracts.rpc import Block, Log, Node
 
@@ -33,13 +39,19 @@ class Follower:
     Args:
         store: where the copy is kept.
         form: record format of the contract.
-        own: this gateway's address; its codebook is never dropped from the copy.
+        own: this gateway's address; its codebook is never dropped from the copy, and never read
+            from a checkpoint, because the sender asks which transaction made a version.
+        use_checkpoints: whether the first scan may leave out what they make needless.
     """
 
-    def __init__(self, store: LedgerStore, form: RecordFormat, own: str) -> None:
+    def __init__(
+        self, store: LedgerStore, form: RecordFormat, own: str, *, use_checkpoints: bool = True
+    ) -> None:
         self._store, self._form, self._own = store, form, own
+        self._use_checkpoints = use_checkpoints
         self._told: dict[str, tuple[int, bytes]] = {}
-        self._liars: set[tuple[str, int]] = set()
+        self._liars: set[str] = set()
+        self._contract = ""
         self._load()
 
     def _load(self) -> None:
@@ -81,11 +93,15 @@ class Follower:
         Raises:
             ChainUnreachableError, RpcError: try again later; what was folded stays.
         """
+        self._contract = buffer.address
         if self._scanned == (head.number, head.hash):
             return
         if self._scanned and not self._continues(node, head, self._scanned):
             self._roll_back(node, head)
-        first = self._scanned[0] + 1 if self._scanned else deployed_block
+        if self._scanned is None:
+            self._begin(node, buffer, head, deployed_block)
+            return
+        first = self._scanned[0] + 1
         while first <= head.number:
             last = min(first + _BLOCKS_A_REQUEST - 1, head.number)
             logs = node.logs(buffer.address, first, last)
@@ -95,8 +111,34 @@ class Follower:
                 end = node.block(last)
             if end is None:
                 raise RpcError("eth_getBlockByNumber", 0, f"block {last} is gone: a reorg")
-            self._fold(buffer, logs, end)
+            self._fold(node, buffer, logs, end)
             first = last + 1
+
+    def _begin(self, node: Node, buffer: Buffer, head: Block, deployed_block: int) -> None:
+        """Fold everything for the first time, as far as no checkpoint makes it needless."""
+        few = buffer.topic("GatewayAdded", "GatewayRemoved", "Checkpoint")
+        logs = _all_logs(node, buffer, deployed_block, head.number, few)
+        owners = {event.owner for log in logs if (event := buffer.event(log)) is not None}
+        newest: dict[str, CheckpointLog] = {}
+        for log in logs:
+            event = buffer.event(log)
+            if not isinstance(event, CheckpointLog) or not self._use_checkpoints:
+                continue
+            if event.owner != self._own:
+                newest[event.owner] = event
+        stored = [
+            self._take(Version(c.owner, c.version, c.log.block, NOT_BY_DELTA, _stored(node, c), ""))
+            for c in newest.values()
+        ]
+        delta = buffer.topic("Delta")
+        whole = [_as_topic(owner) for owner in sorted(owners - newest.keys())]
+        if whole:
+            logs += _all_logs(node, buffer, deployed_block, head.number, delta, whole)
+        if newest:
+            rest = [_as_topic(owner) for owner in sorted(newest)]
+            first = min(event.log.block for event in newest.values())
+            logs += _all_logs(node, buffer, first, head.number, delta, rest)
+        self._fold(node, buffer, sorted(logs, key=lambda log: (log.block, log.index)), head, stored)
 
     def _continues(self, node: Node, head: Block, scan: tuple[int, str]) -> bool:
         number, hash_ = scan
@@ -118,31 +160,53 @@ class Follower:
             self._store.rollback(-1, self._own)
         self._load()
 
-    def _fold(self, buffer: Buffer, logs: list[Log], end: Block) -> None:
-        versions: list[Version] = []
+    def _fold(
+        self,
+        node: Node,
+        buffer: Buffer,
+        logs: list[Log],
+        end: Block,
+        versions: Sequence[Version] = (),
+    ) -> None:
+        found = list(versions)
         gateways: list[tuple[int, int, str, bool]] = []
-        for log in logs:
-            match buffer.event(log):
-                case DeltaLog() as delta:
-                    if (version := self._fold_delta(delta)) is not None:
-                        versions.append(version)
-                case GatewayLog(owner, added, _):
-                    self._active[owner] = added
-                    gateways.append((log.block, log.index, owner, added))
-                case None:
-                    pass
         try:
-            self._store.fold((end.number, end.hash), versions, gateways)
+            for log in logs:
+                version: Version | None = None
+                match buffer.event(log):
+                    case DeltaLog() as delta:
+                        version = self._fold_delta(delta)
+                    case CheckpointLog() as checkpoint:
+                        version = self._fold_checkpoint(node, checkpoint)
+                    case GatewayLog(owner, added, _) as event:
+                        self._active[owner] = added
+                        gateways.append((log.block, log.index, owner, added))
+                        version = self._fold_return(event)
+                    case None:
+                        pass
+                if version is not None:
+                    found.append(self._take(version))
+            self._store.fold((end.number, end.hash), found, gateways)
         except BaseException:
             self._load()
             raise
         self._scanned = (end.number, end.hash)
 
+    def _take(self, version: Version) -> Version:
+        """Believe a version; gives it back as a lie if its checkpoint holds no codebook."""
+        try:
+            book = Codebook.decode(version.snapshot, self._form)
+        except CodebookError as error:  # its hash fits, but only what the owner claimed
+            lie = f"the checkpoint of version {version.version} is malformed: {error}"
+            version, book = replace(version, snapshot=b"", lie=lie), Codebook.empty(self._form)
+        self._newest[version.owner], self._books[version.owner] = version, book
+        return version
+
     def _fold_delta(self, event: DeltaLog) -> Version | None:
         owner, log = event.owner, event.log
         before = self._newest.get(owner)
         known = before.version if before is not None else 0
-        if event.version <= known or (before is not None and before.lie):
+        if event.version <= known:
             return None
         if event.version != known + 1:
             # The contract counts without gaps: a node that lagged behind its head kept logs back.
@@ -150,40 +214,54 @@ class Follower:
             self._load()
             raise RpcError("eth_getLogs", 0, f"{owner} went from {known} to {event.version}")
         book = self._books.get(owner) or Codebook.empty(self._form)
-        lie = ""
-        try:
-            after = book.apply(event.delta)
-            if after.state_hash() != event.state_hash or len(after) != event.count:
-                lie = (
-                    f"the delta leads to {len(after)} records that hash to "
-                    f"{after.state_hash().hex()}, claimed were {event.count} and "
-                    f"{event.state_hash.hex()}"
-                )
-        except CodebookError as error:
-            lie = f"the delta is malformed: {error}"
-        if lie:
-            after = book
-        version = Version(owner, event.version, log.block, log.transaction, after.encode(), lie)
-        self._newest[owner], self._books[owner] = version, after
-        return version
+        if before is not None and before.lie:
+            after, lie = book, before.lie  # counted, so that it is known where it may go on
+        else:
+            after, lie = checked(book, event)
+        return Version(owner, event.version, log.block, log.transaction, after.encode(), lie)
+
+    def _fold_checkpoint(self, node: Node, event: CheckpointLog) -> Version | None:
+        """Believe a liar again whose claim turned out to stand for a codebook."""
+        newest = self._newest.get(event.owner)
+        if newest is None or not newest.lie or newest.version != event.version:
+            return None
+        snapshot = _stored(node, event)
+        return Version(event.owner, event.version, event.log.block, NOT_BY_DELTA, snapshot, "")
+
+    def _fold_return(self, event: GatewayLog) -> Version | None:
+        """Let a liar begin anew whom the contract's owner has added again."""
+        newest = self._newest.get(event.owner)
+        if not event.added or newest is None or not newest.lie:
+            return None
+        if event.log.block <= newest.block:
+            return None  # before the lie: a first scan takes checkpoints first
+        return Version(event.owner, newest.version, event.log.block, NOT_BY_DELTA, b"", "")
 
     def changes(self) -> list[LedgerEvent]:
         """Give what has changed since the last call: newest codebooks, drops, lies."""
         events: list[LedgerEvent] = []
         for owner, newest in self._newest.items():
-            if newest.lie and (owner, newest.version) not in self._liars:
-                self._liars.add((owner, newest.version))
-                events.append(OwnerLied(owner, newest.version, newest.lie))
+            if not newest.lie:
+                self._liars.discard(owner)
+            elif owner not in self._liars:
+                self._liars.add(owner)
+                events.append(OwnerLied(owner, newest.version, self._evidence(newest)))
         for owner in sorted(self._told.keys() | self._newest.keys()):
             events.extend(self._change(owner))
         return events
+
+    def _evidence(self, newest: Version) -> str:
+        return (
+            f"{newest.lie}; it is ignored; the contract's owner removes it with `protoledger "
+            f"contracts revoke {newest.owner} --contract {self._contract} --key FILE`"
+        )
 
     def _change(self, owner: str) -> list[LedgerEvent]:
         newest = self._newest.get(owner)
         if newest is None:
             reason = "its commits are gone: the chain was reorganised"
         elif newest.lie:
-            reason = f"its version {newest.version} is a lie: {newest.lie}"
+            reason = f"it lied: {newest.lie}"
         elif not self._active.get(owner, False):
             reason = "the contract's owner removed it"
         else:
@@ -194,3 +272,39 @@ class Follower:
             self._told[owner] = now
             return [CodebookChanged(owner, newest.version, book, owner == self._own)]
         return [CodebookDropped(owner, reason)] if self._told.pop(owner, None) else []
+
+
+def checked(book: Codebook, event: DeltaLog) -> tuple[Codebook, str]:
+    """Follow a delta, and hold the result against what its owner claims.
+
+    Returns:
+        The codebook after it, and an empty string; or the codebook before it, and the lie.
+    """
+    try:
+        after = book.apply(event.delta)
+    except CodebookError as error:
+        return book, f"the delta of version {event.version} is malformed: {error}"
+    if after.state_hash() == event.state_hash and len(after) == event.count:
+        return after, ""
+    return book, (
+        f"the delta of version {event.version} leads to {len(after)} records that hash to "
+        f"{after.state_hash().hex()}, claimed were {event.count} and {event.state_hash.hex()}"
+    )
+
+
+def _all_logs(
+    node: Node, buffer: Buffer, first: int, last: int, *topics: Sequence[bytes]
+) -> list[Log]:
+    found: list[Log] = []
+    for start in range(first, last + 1, _BLOCKS_A_REQUEST):
+        end = min(start + _BLOCKS_A_REQUEST - 1, last)
+        found += node.logs(buffer.address, start, end, *topics)
+    return found
+
+
+def _stored(node: Node, event: CheckpointLog) -> bytes:
+    return node.code(event.store)[1:]  # a STOP instruction stands before the data
+
+
+def _as_topic(owner: str) -> bytes:
+    return bytes(12) + bytes.fromhex(owner.removeprefix("0x"))

@@ -30,6 +30,8 @@ from gateway.ledger_events import (
     LedgerFailed,
     LedgerUnavailable,
     OwnerLied,
+    SamplesArrived,
+    SamplesRefused,
 )
 from gateway.outbox import LedgerStore
 
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from contracts.binding import Buffer, Terms
     from contracts.rpc import Block, Node
     from gateway.following import Follower
+    from gateway.outside import SampleFollower
     from gateway.sending import CommitSender
 
 __all__ = [
@@ -54,6 +57,8 @@ __all__ = [
     "LedgerFailed",
     "LedgerUnavailable",
     "OwnerLied",
+    "SamplesArrived",
+    "SamplesRefused",
 ]
 
 _log = logging.getLogger(__name__)
@@ -71,6 +76,11 @@ class LedgerConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     rpc_url: str = Field(pattern=r"^https?://", description="The node's JSON-RPC address.")
+    ws_url: str | None = Field(
+        default=None,
+        pattern=r"^wss?://",
+        description="The node's WebSocket: a hint to look at once, and never more than that.",
+    )
     chain_id: int = Field(gt=0, description="The chain's id; another one is refused.")
     contract: _Address = Field(description="PrototypeBuffer's address.")
     key_file: Path = Field(
@@ -91,19 +101,49 @@ class LedgerConfig(BaseModel):
         default=0.2, gt=0, le=60, description="Seconds between looks at the newest block."
     )
     tip_gwei: float = Field(default=1.0, ge=0, description="Tip per gas, in gwei.")
+    learn_from_oracle: bool = Field(
+        default=True, description="Learn from the labelled samples of the contract's oracle."
+    )
+    max_fee_gwei: float = Field(
+        default=500.0,
+        gt=0,
+        description="Most to offer per gas, in gwei; a commit waits while the chain asks for more.",
+    )
+    stuck_s: float = Field(
+        default=30.0,
+        gt=0,
+        description="A commit that is not mined for so long is sent anew, offering an eighth more.",
+    )
+    deadline_s: float = Field(
+        default=600.0,
+        gt=0,
+        description="A commit that is not mined for so long is given up for the newest codebook.",
+    )
     tolerance: float = Field(
-        default=0.0,
+        default=0.005,
         ge=0,
         lt=1,
         description="A prototype whose features all moved by at most this share of the range is "
-        "not committed again; 0.005 saves a tenth of the gas.",
+        "not committed again; from 0.002 on features are written in one byte instead of two.",
     )
     weight_ratio: float = Field(
-        default=1.0,
+        default=2.0,
         ge=1,
         description="A prototype is not committed again for a weight that changed by at most "
         "this factor.",
     )
+    records_per_commit: int | None = Field(
+        default=None,
+        ge=1,
+        le=65_536,
+        description="A commit writes at most so many prototypes, those that changed most; the "
+        "others wait for the next one. Default: 24, or 48 with more than 12 features.",
+    )
+
+
+def default_records(features: int) -> int:
+    """Tell how many prototypes a commit writes unless configured; as measured in docs/chain.md."""
+    return 24 if features <= 12 else 48
 
 
 class Ledger:
@@ -148,8 +188,8 @@ class Ledger:
     def submit(self, codebook: Codebook, note: str = "", oracle_round: int = 0) -> None:
         """Want a codebook on the chain; it is on disk when this returns.
 
-        It replaces one that waits. What lands is told by `Committed`; a codebook that equals what
-        stands on the chain is dropped silently.
+        It replaces one that waits. What lands is told by `Committed` and `CodebookChanged`; if
+        nothing differs enough from what stands on the chain, only the latter is told, again.
 
         Args:
             codebook: with the format of the contract.
@@ -216,6 +256,7 @@ class Ledger:
         from contracts.binding import Account, Buffer  # noqa: PLC0415
         from contracts.rpc import Node  # noqa: PLC0415
         from gateway.following import Follower  # noqa: PLC0415
+        from gateway.hint import BlockHint  # noqa: PLC0415
         from gateway.sending import CommitSender  # noqa: PLC0415
 
         config = self._config
@@ -228,26 +269,28 @@ class Ledger:
             account,
             self._form,
             config.chain_id,
-            tip_wei=int(config.tip_gwei * _GWEI),
-            tolerance=config.tolerance,
-            weight_ratio=config.weight_ratio,
+            config=config,
+            most=config.records_per_commit or default_records(self._form.features),
             tell=self._tell,
         )
         try:
-            self._loop(node, buffer, follower, sender)
+            with BlockHint(config.ws_url, self._wake.set):
+                self._loop(node, buffer, follower, sender)
         finally:
             node.close()
 
     def _loop(self, node: Node, buffer: Buffer, follower: Follower, sender: CommitSender) -> None:
         terms: Terms | None = None
+        samples: SampleFollower | None = None
         retry_s, look_s, down = _FIRST_RETRY_S, _FIRST_LOOK_S, False
         while not self._stop.is_set():
             self._wake.clear()
             try:
                 if terms is None:
                     terms = self._check(node, buffer)
+                    samples = self._samples(node, buffer, terms)
                     self._tell(LedgerAvailable())
-                busy = self._turn(node, buffer, follower, sender, terms)
+                busy = self._turn(node, buffer, follower, sender, samples, terms)
             except (ChainUnreachableError, RpcError) as error:
                 if not down:
                     self._tell(LedgerUnavailable(str(error)))
@@ -262,7 +305,13 @@ class Ledger:
             self._wake.wait(look_s if busy else self._config.poll_s)
 
     def _turn(
-        self, node: Node, buffer: Buffer, follower: Follower, sender: CommitSender, terms: Terms
+        self,
+        node: Node,
+        buffer: Buffer,
+        follower: Follower,
+        sender: CommitSender,
+        samples: SampleFollower | None,
+        terms: Terms,
     ) -> bool:
         head = self._head(node)
         believed = head
@@ -271,7 +320,23 @@ class Ledger:
             believed = found or head
         follower.scan(node, buffer, believed, terms.deployed_block)
         self._tell_changes(follower)
+        if samples is not None and (arrived := samples.scan(node, believed)):
+            for event in arrived:
+                self._tell(event)
+            samples.keep()
         return sender.step(node, buffer, follower, head)
+
+    def _samples(self, node: Node, buffer: Buffer, terms: Terms) -> SampleFollower | None:
+        """Make the follower of the oracle that the contract names now, if it is to be heard."""
+        from contracts.oracle_binding import Oracle  # noqa: PLC0415 - loads web3
+        from gateway.outside import SampleFollower  # noqa: PLC0415
+
+        _, oracle, _ = buffer.standing(node)
+        if not self._config.learn_from_oracle or not int(oracle, 16):
+            return None
+        if not node.code(oracle):
+            return None
+        return SampleFollower(self._store, self._form, Oracle(oracle), terms.deployed_block)
 
     @staticmethod
     def _head(node: Node) -> Block:

@@ -91,6 +91,30 @@ class CommitRejected:
 
 
 @dataclass(frozen=True, slots=True)
+class SamplesArrived:
+    """Labelled samples that the oracle's reporters signed; to be learnt from, once.
+
+    Attributes:
+        round: of the oracle; a commit that was learnt from it names it.
+        source: who aggregated them.
+        rows: the samples as records: class and features count.
+    """
+
+    round: int
+    source: str
+    rows: Codebook
+
+
+@dataclass(frozen=True, slots=True)
+class SamplesRefused:
+    """A batch of the oracle that is not of the contract's format; told once."""
+
+    round: int
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class LedgerUnavailable:
     """The node does not answer; told once, commits wait until `LedgerAvailable`."""
 
@@ -122,6 +146,8 @@ LedgerEvent = (
     | OwnerLied
     | Committed
     | CommitRejected
+    | SamplesArrived
+    | SamplesRefused
     | LedgerUnavailable
     | LedgerAvailable
     | LedgerFailed

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 KEPT_VERSIONS = 32  # a reorg deeper than these reads the chain from its start
 KEPT_SCANS = 256
+NOT_BY_DELTA = "0x"  # in place of a transaction: a version from a checkpoint, or begun anew
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS ledger_pin (name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -30,6 +31,11 @@ CREATE TABLE IF NOT EXISTS ledger_pending (
     id INTEGER PRIMARY KEY CHECK (id = 1), nonce INTEGER NOT NULL, raw BLOB NOT NULL,
     tx_hash TEXT NOT NULL, base INTEGER NOT NULL, delta BLOB NOT NULL, snapshot BLOB NOT NULL,
     note TEXT NOT NULL, oracle_round INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS ledger_attempts (
+    tx_hash TEXT PRIMARY KEY, nonce INTEGER NOT NULL, max_fee INTEGER NOT NULL,
+    tip INTEGER NOT NULL, current INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS ledger_samples (
+    oracle TEXT PRIMARY KEY, next_block INTEGER NOT NULL, round INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS ledger_scanned (block INTEGER PRIMARY KEY, hash TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS ledger_gateways (
     block INTEGER NOT NULL, log_index INTEGER NOT NULL, owner TEXT NOT NULL,
@@ -76,6 +82,26 @@ class Pending:
 
 
 @dataclass(frozen=True, slots=True)
+class Fees:
+    """What a transaction offers, in wei per gas: at most `maximum`, of which `tip` to the proposer.
+
+    >>> Fees(100, 8).raised()
+    Fees(maximum=113, tip=10)
+    """
+
+    maximum: int
+    tip: int
+
+    def raised(self) -> Fees:
+        """An eighth more: nodes take another transaction of the same number from a tenth on."""
+        return Fees(self.maximum + self.maximum // 8 + 1, self.tip + self.tip // 8 + 1)
+
+    def at_least(self, other: Fees) -> Fees:
+        """The higher of each."""
+        return Fees(max(self.maximum, other.maximum), max(self.tip, other.tip))
+
+
+@dataclass(frozen=True, slots=True)
 class Version:
     """One folded version of an owner; `lie` says why it is not believed, if so."""
 
@@ -116,6 +142,21 @@ class LedgerStore:
             row = self._db.execute("SELECT value FROM ledger_pin WHERE name = ?", (name,))
             return str(row.fetchone()[0])
 
+    def samples_place(self, oracle: str) -> tuple[int, int] | None:
+        """Tell how far an oracle's samples were read: the next block, and the last round."""
+        with self._lock:
+            query = "SELECT next_block, round FROM ledger_samples WHERE oracle = ?"
+            row = self._db.execute(query, (oracle,)).fetchone()
+        return (int(row[0]), int(row[1])) if row else None
+
+    def keep_samples_place(self, oracle: str, next_block: int, round_: int) -> None:
+        """Keep how far an oracle's samples were read."""
+        with self._lock, self._db:
+            self._db.execute(
+                "INSERT OR REPLACE INTO ledger_samples VALUES (?, ?, ?)",
+                (oracle, next_block, round_),
+            )
+
     # -- outbox ------------------------------------------------------------------------------
 
     def want(self, snapshot: bytes, note: str, oracle_round: int) -> None:
@@ -149,7 +190,7 @@ class LedgerStore:
             ).fetchone()
         return Pending(*row) if row else None
 
-    def begin(self, pending: Pending, wanted: Wanted) -> None:
+    def begin(self, pending: Pending, wanted: Wanted, fees: Fees) -> None:
         """Turn a wanted codebook into a transaction on its way, in one step."""
         values = (
             pending.nonce,
@@ -166,6 +207,36 @@ class LedgerStore:
                 "INSERT INTO ledger_pending VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)", values
             )
             self._db.execute("DELETE FROM ledger_wanted WHERE serial = ?", (wanted.serial,))
+            self._db.execute("DELETE FROM ledger_attempts WHERE nonce < ?", (pending.nonce,))
+            self._attempt(pending, fees)
+
+    def replace(self, pending: Pending, fees: Fees) -> None:
+        """Put another signature for the same number and content in the place of the last one."""
+        with self._lock, self._db:
+            self._db.execute(
+                "UPDATE ledger_pending SET raw = ?, tx_hash = ?", (pending.raw, pending.tx_hash)
+            )
+            self._attempt(pending, fees)
+
+    def _attempt(self, pending: Pending, fees: Fees) -> None:
+        self._db.execute(
+            "INSERT OR REPLACE INTO ledger_attempts VALUES (?, ?, ?, ?, 1)",
+            (pending.tx_hash, pending.nonce, fees.maximum, fees.tip),
+        )
+
+    def attempts(self, pending: Pending) -> list[str]:
+        """Give the hashes of all transactions that may bring the pending commit, newest first."""
+        with self._lock:
+            query = "SELECT tx_hash FROM ledger_attempts WHERE current ORDER BY max_fee DESC"
+            found = [str(row[0]) for row in self._db.execute(query)]
+        return found or [pending.tx_hash]
+
+    def offered(self, nonce: int) -> Fees | None:
+        """Give the most that was ever offered for a transaction number; None if nothing was."""
+        with self._lock:
+            query = "SELECT max(max_fee), max(tip) FROM ledger_attempts WHERE nonce = ?"
+            maximum, tip = self._db.execute(query, (nonce,)).fetchone()
+        return None if maximum is None else Fees(maximum, tip)
 
     def finish(self, *, again: bool) -> None:
         """Forget the transaction on its way.
@@ -180,6 +251,7 @@ class LedgerStore:
                     "SELECT 1, snapshot, note, oracle_round, 1 FROM ledger_pending",
                 )
             self._db.execute("DELETE FROM ledger_pending")
+            self._db.execute("UPDATE ledger_attempts SET current = 0")
 
     @property
     def idle(self) -> bool:
@@ -246,10 +318,12 @@ class LedgerStore:
                 "ORDER BY version DESC LIMIT 1",
                 (own, block),
             )
+            # A version that no delta made stands in the place of one that was folded before it.
             cut = self._db.execute(
-                "SELECT count(*) FROM (SELECT owner FROM ledger_versions GROUP BY owner "
-                "HAVING min(block) > ? AND min(version) > 1)",
-                (block,),
+                "SELECT (SELECT count(*) FROM ledger_versions WHERE block > ?1 AND tx_hash = ?2) "
+                "+ count(*) FROM (SELECT owner FROM ledger_versions GROUP BY owner "
+                "HAVING min(block) > ?1 AND min(version) > 1)",
+                (block, NOT_BY_DELTA),
             ).fetchone()[0]
             self._db.execute("DELETE FROM ledger_versions WHERE block > ?", (block,))
             self._db.execute("DELETE FROM ledger_gateways WHERE block > ?", (block,))

@@ -1,21 +1,24 @@
 """Bring the wanted codebook on to the chain: exactly once, whatever is killed meanwhile.
 
 One transaction at a time. It is stored signed before it is sent, so a restart sends the same bytes,
-which the chain takes once. Doubles are impossible in any case: `commit` reverts unless its base is
-the current version. Events are told before the outbox forgets, so a kill between the two tells one
-twice and never not at all. Newer codebooks wait in the outbox, where each replaces the one before,
-because a commit takes the whole difference with it.
+which the chain takes once. If it is stuck, the same content is signed again under the same number
+for an eighth more; each such attempt is stored too, and whichever is mined counts. Doubles are
+impossible in any case: `commit` reverts unless its base is the current version. Events are told
+before the outbox forgets, so a kill between the two tells one twice and never not at all. Newer
+codebooks wait in the outbox, where each replaces the one before, because a commit takes the whole
+difference with it.
 """
 
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from contracts.errors import RevertedError, RpcError
 from gateway.codebook import Codebook, RecordFormat, split_delta
-from gateway.ledger_events import CommitRejected, Committed, LedgerEvent
-from gateway.outbox import LedgerStore, Pending, Wanted
+from gateway.ledger_events import CodebookChanged, CommitRejected, Committed, LedgerEvent
+from gateway.outbox import Fees, LedgerStore, Pending, Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +26,9 @@ if TYPE_CHECKING:
     from contracts.binding import Account, Buffer
     from contracts.rpc import Block, Node
     from gateway.following import Follower
+    from gateway.ledger import LedgerConfig
 
+GWEI = 10**9
 _RESEND_S = 5.0
 _GAS_MARGIN = 1.25
 _LONGEST_PAUSE_S = 30.0
@@ -44,9 +49,8 @@ class CommitSender:
         account: signs.
         form: record format.
         chain_id: the chain's id.
-        tip_wei: tip per gas; the limit per gas is twice the base fee above it.
-        tolerance: see `Codebook.delta_to`.
-        weight_ratio: see `Codebook.delta_to`.
+        config: fees, patience, and what to leave out.
+        most: records of a commit.
         tell: takes events.
     """
 
@@ -57,14 +61,14 @@ class CommitSender:
         form: RecordFormat,
         chain_id: int,
         *,
-        tip_wei: int,
-        tolerance: float,
-        weight_ratio: float,
+        config: LedgerConfig,
+        most: int,
         tell: Callable[[LedgerEvent], None],
     ) -> None:
         self._store, self._account, self._form = store, account, form
-        self._chain_id, self._tip, self._tell = chain_id, tip_wei, tell
-        self._tolerance, self._weight_ratio = tolerance, weight_ratio
+        self._chain_id, self._config, self._tell = chain_id, config, tell
+        self._tip, self._limit = int(config.tip_gwei * GWEI), int(config.max_fee_gwei * GWEI)
+        self._most, self._begun_at, self._priced_at = most, 0.0, 0.0
         self._sent_at: float | None = None  # None: not by this process
         self._pause_s, self._resume_at, self._told = 0.5, 0.0, ""
 
@@ -85,7 +89,7 @@ class CommitSender:
         """
         pending = self._store.pending()
         if pending is not None:
-            self._watch(node, buffer, follower, pending)
+            self._watch(node, buffer, follower, head, pending)
         elif time.monotonic() >= self._resume_at:
             wanted = self._store.wanted()
             if wanted is not None:
@@ -97,51 +101,81 @@ class CommitSender:
     ) -> None:
         if follower.lie:
             reason = (
-                f"what this key committed before is not believed: {follower.lie}; use a new key"
+                f"what this key committed before is not believed: {follower.lie}; use a new key, "
+                "or have the contract's owner revoke this one and grant it again"
             )
             self._tell(CommitRejected(reason, permanent=True))
             self._store.drop_wanted(wanted)
             return
         base, target = follower.codebook, Codebook.decode(wanted.snapshot, self._form)
-        delta = base.delta_to(target, tolerance=self._tolerance, weight_ratio=self._weight_ratio)
+        delta = base.delta_to(
+            target,
+            tolerance=self._config.tolerance,
+            weight_ratio=self._config.weight_ratio,
+            most=self._most,
+        )
         if not delta:
+            # Told again, because the learner waits to hear how its codebook fared.
+            me = self._account.address
+            self._tell(CodebookChanged(me, follower.version, base, own=True))
             self._store.drop_wanted(wanted)
             return
-        after = base.apply(delta)
-        call = buffer.commit(
-            follower.version, len(after), after.state_hash(), delta, wanted.oracle_round
-        )
-        me = self._account.address
-        try:
-            gas = int(node.estimate_gas(me, buffer.address, call) * _GAS_MARGIN)
-        except RevertedError as error:
-            self._refused(buffer.explain(error), wanted)
-            return
-        except RpcError as error:  # most likely no funds for gas
-            self._postpone(str(error))
-            return
-        nonce = node.nonce(me)
-        raw, tx_hash = self._account.sign(
-            self._chain_id,
-            nonce,
-            buffer.address,
-            call,
-            gas=gas,
-            max_fee=2 * head.base_fee + self._tip,
-            tip=self._tip,
-        )
+        nonce = node.nonce(self._account.address)
         pending = Pending(
             nonce,
-            raw,
-            tx_hash,
+            b"",
+            "",
             follower.version,
             delta,
             wanted.snapshot,
             wanted.note,
             wanted.oracle_round,
         )
-        self._store.begin(pending, wanted)
-        self._send(node, pending)
+        fees = self._fees(head, self._store.offered(nonce))
+        call = _call(buffer, follower, pending)
+        if fees is None or call is None:
+            return
+        try:
+            signed = self._signed(node, buffer, pending, call, fees)
+        except RevertedError as error:
+            self._refused(buffer.explain(error), wanted)
+            return
+        except RpcError as error:  # most likely no funds for gas
+            self._postpone(str(error))
+            return
+        self._begun_at = self._priced_at = time.monotonic()
+        self._store.begin(signed, wanted, fees)
+        self._send(node, signed)
+
+    def _fees(self, head: Block, offered: Fees | None) -> Fees | None:
+        """Say what to offer now; None, and tell why, if it would be more than allowed."""
+        fees = Fees(2 * head.base_fee + self._tip, self._tip)
+        if offered is not None:
+            fees = fees.at_least(offered.raised())
+        elif head.base_fee + self._tip <= self._limit:
+            fees = Fees(min(fees.maximum, self._limit), fees.tip)
+        if fees.maximum <= self._limit:
+            return fees
+        self._postpone(
+            f"{fees.maximum / GWEI:.1f} gwei per gas would have to be offered, `max_fee_gwei` is "
+            f"{self._limit / GWEI:.1f}; it waits"
+        )
+        return None
+
+    def _signed(
+        self, node: Node, buffer: Buffer, pending: Pending, call: bytes, fees: Fees
+    ) -> Pending:
+        me = self._account.address
+        raw, tx_hash = self._account.sign(
+            self._chain_id,
+            pending.nonce,
+            buffer.address,
+            call,
+            gas=int(node.estimate_gas(me, buffer.address, call) * _GAS_MARGIN),
+            max_fee=fees.maximum,
+            tip=fees.tip,
+        )
+        return replace(pending, raw=raw, tx_hash=tx_hash)
 
     def _send(self, node: Node, pending: Pending) -> None:
         self._sent_at = time.monotonic()
@@ -149,55 +183,89 @@ class CommitSender:
             node.send(pending.raw)
         except RpcError as error:
             # A nonce that is used may be by this very transaction: the receipt will tell.
-            if "nonce" not in error.text:
+            if "nonce" not in error.text and "underpriced" not in error.text:
                 self._store.finish(again=True)
                 self._postpone(str(error))
 
-    def _watch(self, node: Node, buffer: Buffer, follower: Follower, pending: Pending) -> None:
+    def _watch(
+        self, node: Node, buffer: Buffer, follower: Follower, head: Block, pending: Pending
+    ) -> None:
+        attempts = self._store.attempts(pending)
         made_by = self._store.transaction_of(self._account.address, pending.base + 1)
-        receipt = node.receipt(pending.tx_hash)
-        if made_by == pending.tx_hash and receipt is not None:
-            self._calm()
-            written, removed = split_delta(pending.delta, self._form)
-            self._tell(
-                Committed(
-                    pending.base + 1,
-                    receipt.gas_used,
-                    pending.tx_hash,
-                    len(written) + len(removed),
-                    len(pending.delta),
-                    pending.note,
-                ),
-            )
-            self._store.finish(again=False)
-        elif made_by is not None and made_by != pending.tx_hash:
+        if made_by is not None and made_by not in attempts:
             self._give_up(f"version {pending.base + 1} was made by another transaction, {made_by}")
-        elif receipt is None:
-            self._look_for(node, follower, pending)
-        elif not receipt.succeeded:
-            self._reverted(node, buffer, pending)
+            return
+        receipts = ((each, node.receipt(each)) for each in ([made_by] if made_by else attempts))
+        mined = next(((each, found) for each, found in receipts if found is not None), None)
+        if mined is None:
+            if made_by is None:
+                self._look_for(node, buffer, follower, head, pending)
+        elif not mined[1].succeeded:
+            self._reverted(node, buffer, follower, pending)
+        elif made_by is not None:  # else it is too young to be believed
+            self._landed(pending, made_by, mined[1].gas_used)
 
-    def _look_for(self, node: Node, follower: Follower, pending: Pending) -> None:
-        if self._sent_at is not None and time.monotonic() - self._sent_at < _RESEND_S:
+    def _landed(self, pending: Pending, tx_hash: str, gas_used: int) -> None:
+        self._calm()
+        written, removed = split_delta(pending.delta, self._form)
+        self._tell(
+            Committed(
+                pending.base + 1,
+                gas_used,
+                tx_hash,
+                len(written) + len(removed),
+                len(pending.delta),
+                pending.note,
+            ),
+        )
+        self._store.finish(again=False)
+
+    def _look_for(
+        self, node: Node, buffer: Buffer, follower: Follower, head: Block, pending: Pending
+    ) -> None:
+        now = time.monotonic()
+        if self._sent_at is None:  # by an earlier process: its patience is not known
+            self._begun_at = self._priced_at = now
+        elif now - self._sent_at < min(_RESEND_S, self._config.stuck_s):
             return
         used = node.nonce(self._account.address)
-        if used == pending.nonce and follower.version == pending.base:
+        if used != pending.nonce or follower.version != pending.base:
+            if all(node.receipt(each) is None for each in self._store.attempts(pending)):
+                # Rewound, or the key was used elsewhere. If it lands after all, its base is stale.
+                self._give_up(f"its nonce {pending.nonce} does not fit the chain's {used}")
+        elif now - self._begun_at >= self._config.deadline_s:
+            self._give_up(f"it was not mined within {self._config.deadline_s:g} s")
+        elif now - self._priced_at >= self._config.stuck_s:
+            self._priced_at = now
+            self._send(node, self._outbid(node, buffer, follower, head, pending))
+        else:
             self._send(node, pending)
-        elif node.receipt(pending.tx_hash) is None:
-            # Rewound, or the key was used elsewhere. If it lands after all, its base is stale.
-            self._give_up(f"its nonce {pending.nonce} does not fit the chain's {used}")
 
-    def _reverted(self, node: Node, buffer: Buffer, pending: Pending) -> None:
-        after = Codebook.decode(pending.snapshot, self._form)
+    def _outbid(
+        self, node: Node, buffer: Buffer, follower: Follower, head: Block, pending: Pending
+    ) -> Pending:
+        """Sign the same again for more; gives what is pending then."""
+        offered, call = self._store.offered(pending.nonce), _call(buffer, follower, pending)
+        fees = self._fees(head, offered) if offered is not None else None
+        if fees is None or call is None:
+            return pending
         try:
-            call = buffer.commit(
-                pending.base, len(after), after.state_hash(), pending.delta, pending.oracle_round
-            )
+            signed = self._signed(node, buffer, pending, call, fees)
+        except (RevertedError, RpcError):
+            return pending  # its receipt will tell
+        self._store.replace(signed, fees)
+        return signed
+
+    def _reverted(self, node: Node, buffer: Buffer, follower: Follower, pending: Pending) -> None:
+        call = _call(buffer, follower, pending)
+        if call is None:
+            self._give_up(f"it was built on version {pending.base}, which is not the newest")
+            return
+        try:
             node.call(buffer.address, call, self._account.address)
         except RevertedError as error:
             known = buffer.explain(error)
-            again = known.name not in _PERMANENT
-            if again:
+            if known.name not in _PERMANENT:
                 self._give_up(str(known))
                 return
             self._tell(CommitRejected(str(known), permanent=True))
@@ -227,3 +295,13 @@ class CommitSender:
 
     def _calm(self) -> None:
         self._pause_s, self._resume_at, self._told = 0.5, 0.0, ""
+
+
+def _call(buffer: Buffer, follower: Follower, pending: Pending) -> bytes | None:
+    """Encode a commit anew; None if the copy is no longer at the version that it starts from."""
+    if follower.version != pending.base:
+        return None
+    after = follower.codebook.apply(pending.delta)
+    return buffer.commit(
+        pending.base, len(after), after.state_hash(), pending.delta, pending.oracle_round
+    )

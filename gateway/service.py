@@ -23,6 +23,8 @@ from gateway.ledger_events import (
     LedgerFailed,
     LedgerUnavailable,
     OwnerLied,
+    SamplesArrived,
+    SamplesRefused,
 )
 from gateway.rounds import Rounds
 from gateway.store import Store
@@ -112,6 +114,8 @@ class Service:
                     return
                 if isinstance(event, LINK_EVENTS):
                     self._on_outcome(self._rounds.handle(event, time.monotonic()))
+                elif isinstance(event, SamplesArrived | SamplesRefused):
+                    self._on_outside(event)
                 elif not self._on_ledger(event):
                     return
             self._on_outcome(self._rounds.advance(time.monotonic()))
@@ -157,8 +161,21 @@ class Service:
             return
         candidate = self._trainer.candidate()
         if candidate is not None:
+            learnt_from = self._trainer.round_to_cite
+            self._trainer.cite(learnt_from)
             self._trainer.save()
-            self._ledger.submit(candidate, note=f"round {self._store.last_round}")
+            self._ledger.submit(candidate, f"round {self._store.last_round}", learnt_from)
+
+    def _on_outside(self, event: SamplesArrived | SamplesRefused) -> None:
+        """Learn from labelled samples of the oracle."""
+        if isinstance(event, SamplesRefused):
+            log.error("samples of %s, oracle round %d: %s", event.source, event.round, event.reason)
+            return
+        self._trainer.take_outside(event.rows, event.round)
+        self._events.write(
+            "outside", round=event.round, source=event.source, samples=len(event.rows)
+        )
+        self._offer_commit()
 
     def _on_ledger(self, event: LedgerEvent) -> bool:
         """Take one event of the ledger; False if the gateway cannot go on."""

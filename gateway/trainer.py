@@ -34,6 +34,9 @@ class Counters:
         gas: what they cost together.
         commits_rejected: commits that the chain refused for good.
         counted_version: the newest commit that is counted; one may be told twice.
+        outside: samples of the oracle, learnt from but not counted above.
+        oracle_round: the oracle's newest round that was learnt from.
+        cited_round: the newest round that a commit of this gateway named.
     """
 
     samples: int = 0
@@ -45,6 +48,9 @@ class Counters:
     gas: int = 0
     commits_rejected: int = 0
     counted_version: int = 0
+    outside: int = 0
+    oracle_round: int = 0
+    cited_round: int = 0
 
     def as_dict(self) -> dict[str, int]:
         """Return them by name."""
@@ -118,6 +124,25 @@ class Trainer:
             self.counters.helped += right and not own_right
         self.unsaved = True
         return labelled
+
+    def take_outside(self, rows: Codebook, oracle_round: int) -> None:
+        """Learn from labelled samples of the oracle, as from one's own aggregates."""
+        for x, label in zip(rows.features(), rows.classes.tolist(), strict=True):
+            self._model.step(x, label)
+        self.counters.outside += len(rows)
+        self.counters.oracle_round = max(self.counters.oracle_round, oracle_round)
+        self.unsaved = True
+
+    @property
+    def round_to_cite(self) -> int:
+        """The oracle's round that the next commit is to name; 0 if it learnt from no newer one."""
+        newest = self.counters.oracle_round
+        return newest if newest > self.counters.cited_round else 0
+
+    def cite(self, oracle_round: int) -> None:
+        """Note that a commit names a round."""
+        self.counters.cited_round = max(self.counters.cited_round, oracle_round)
+        self.unsaved = True
 
     def predict(self, values: NDArray[np.float64]) -> int | None:
         """Predict the class of one row of channel values, float64 (C,), without learning."""

@@ -16,5 +16,6 @@ run $bin/mypy
 run $bin/lint-imports
 run $bin/python -m contracts.toolchain forge fmt --check
 run $bin/python -m contracts.build --check
+run $bin/python -m contracts.analysis
 run bash -n scripts/*.sh .ci/run
 exit $failed

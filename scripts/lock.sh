@@ -7,3 +7,13 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 .venv/bin/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
   --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet \
   --output-file requirements.lock "$@"
+
+# Slither needs an older web3 than the gateway: it gets a lock, and an environment, of its own.
+.venv/bin/uv pip compile scripts/slither.in --universal --python-version 3.11 \
+  --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet \
+  --output-file scripts/slither.lock "$@"
+
+# What the benchmarks compare with, which our own lock must not be bent to.
+printf 'flwr==1.41.0\n' | .venv/bin/uv pip compile - --universal --python-version 3.11 \
+  --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet \
+  --output-file requirements-bench.lock "$@"

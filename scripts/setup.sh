@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs one part of what the project needs: `setup.sh python|node|broker`.
+# Installs one part of what the project needs: `setup.sh python|node|broker|bench|slither|geth`.
 # Called by make when the part's stamp is missing or older than what it depends on.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -156,9 +156,51 @@ setup_broker() {
   touch .venv/.broker
 }
 
+# Checks the contracts; only `make check` needs it. Its web3 is older than a gateway's.
+setup_slither() {
+  local python=.venv/slither/bin/python
+  hand_pip_settings_to_uv
+  say "Slither of scripts/slither.lock"
+  rm -rf .venv/slither
+  .venv/bin/uv --no-config venv --quiet --python .venv/bin/python .venv/slither
+  .venv/bin/uv --no-config pip sync --quiet --python $python --require-hashes scripts/slither.lock
+  touch .venv/.slither
+}
+
+# Geth is no package of npm or PyPI: built from source, at one version, where Go is installed.
+# Newer ones ask for a module that the public Go proxy does not hold.
+geth_version=v1.16.9
+
+setup_geth() {
+  local go
+  go=$(PATH=$PATH:/usr/local/go/bin command -v go) ||
+    die "Geth is built with Go, which is not installed" \
+      "(Debian, Ubuntu: apt install golang-go; macOS: brew install go)"
+  if [[ $(.venv/bin/geth version 2>/dev/null) == *"Version: ${geth_version#v}-"* ]]; then return; fi
+  say "building Geth $geth_version, some minutes"
+  GOBIN=$PWD/.venv/bin GOFLAGS=-trimpath "$go" install \
+    "github.com/ethereum/go-ethereum/cmd/geth@$geth_version"
+}
+
+# Flower, which `protoledger bench aggregation` compares with: it has a lock and an environment of
+# its own, as it wants other versions of what we use too.
+setup_bench() {
+  if [[ .venv-bench/.ready -nt requirements-bench.lock ]]; then return; fi
+  if [[ ! -x .venv/bin/uv ]]; then setup_python; fi
+  hand_pip_settings_to_uv
+  say "Flower of requirements-bench.lock in .venv-bench"
+  .venv/bin/python -I -m venv --clear --without-pip .venv-bench
+  .venv/bin/uv --no-config pip sync --quiet --python .venv-bench/bin/python --require-hashes \
+    requirements-bench.lock
+  touch .venv-bench/.ready
+}
+
 case ${1-} in
+  slither) setup_slither ;;
+  geth) setup_geth ;;
   python) setup_python ;;
   node) setup_node ;;
   broker) setup_broker ;;
-  *) die "usage: setup.sh python|node|broker" ;;
+  bench) setup_bench ;;
+  *) die "usage: setup.sh python|node|broker|bench|slither|geth" ;;
 esac

@@ -56,7 +56,11 @@ class Geth(Chain):
         self._node = LocalNode("geth")
         self._node.__enter__()
         self.url = self._node.url
-        self._node.fund(*(address_of(bytes.fromhex(key)) for key in KEYS))
+        try:
+            self._node.fund(*(address_of(bytes.fromhex(key)) for key in KEYS))
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 
 import chain
-from contracts.binding import Account
+from contracts.binding import Account, Buffer
 from contracts.deployment import Deployment, Sender, deploy
 from contracts.keys import address_of
 from contracts.rpc import Node
@@ -96,3 +96,13 @@ def send(site: Site, key: bytes, call: bytes) -> None:
     sender.send(site.deployment.buffer, call, 1_000_000)
     sender.wait()
     node.close()
+
+
+def lie(alice: Site) -> Buffer:
+    """Alice commits a book, then a delta that does not lead where she claims, then another."""
+    buffer, first = Buffer(alice.deployment.buffer), book(1)
+    delta = Codebook.empty(FORM).delta_to(first)
+    send(alice, ALICE, buffer.commit(0, 11, first.state_hash(), delta))
+    send(alice, ALICE, buffer.commit(1, 11, book(7).state_hash(), b"\0\1\xff"))
+    send(alice, ALICE, buffer.commit(2, 11, book(8).state_hash(), b"\0\1\xff"))
+    return buffer

@@ -62,9 +62,12 @@ def test_a_commit_reaches_the_other_gateway_as_it_was(sites: tuple[Site, Site]) 
         writer.submit(book(2))
         assert writer.flush(15)
         assert bob.sees(ALICE, book(2)).version == 2
-        writer.submit(book(2))  # nothing to say: nothing is sent
+        told = alice.count(CodebookChanged)
+        writer.submit(book(2))  # nothing to say: nothing is sent, but the learner hears of it
         assert writer.flush(15)
         assert alice.count(Committed) == 2
+        assert alice.count(CodebookChanged) == told + 1
+        assert alice.events[-1] == alice.sees(ALICE, book(2))
     assert isinstance(alice.events[0], LedgerAvailable)
 
 
@@ -84,6 +87,21 @@ def test_what_a_tolerance_leaves_out_is_not_in_the_committed_state(
     assert seen != new
     assert (seen.records[0] == base.records[0]).all()
     assert np.abs(seen.features() - new.features()).max() <= 0.005
+
+
+def test_a_websocket_is_a_hint_to_look_at_once(sites: tuple[Site, Site]) -> None:
+    alice, bob = sites
+    hinted = bob.anvil.url.replace("http", "ws")
+    with alice.ledger() as writer, bob.ledger(poll_s=30, ws_url=hinted):
+        bob.wait(LedgerAvailable)
+        time.sleep(0.5)  # until it has subscribed
+        for seed in (1, 2):
+            writer.submit(book(seed))
+            bob.sees(ALICE, book(seed))  # long before the next look
+    for nobody in (f"ws://127.0.0.1:{chain.free_port()}", hinted):
+        bob.events.clear()
+        with bob.ledger("b.db", ws_url=nobody):  # works as well without
+            bob.sees(ALICE, book(2))
 
 
 def test_who_is_not_whitelisted_is_rejected_for_good_and_pays_nothing(

@@ -16,7 +16,7 @@ from gateway.ledger import (
     Committed,
     OwnerLied,
 )
-from ledgers import ALICE, BOB, FORM, OWNER, Site, book, deployed, send
+from ledgers import ALICE, BOB, FORM, OWNER, Site, book, deployed, lie, send
 
 
 @pytest.fixture(scope="module")
@@ -49,16 +49,6 @@ def test_a_liar_is_named_and_ignored(sites: tuple[Site, Site]) -> None:
     with alice.ledger() as writer:  # what is built on a lie cannot be mended by its own key
         writer.submit(book(3))
         assert alice.wait(CommitRejected).permanent
-
-
-def lie(alice: Site) -> Buffer:
-    """Alice commits a book, then a delta that does not lead where she claims, then another."""
-    buffer, first = Buffer(alice.deployment.buffer), book(1)
-    delta = Codebook.empty(FORM).delta_to(first)
-    send(alice, ALICE, buffer.commit(0, 11, first.state_hash(), delta))
-    send(alice, ALICE, buffer.commit(1, 11, book(7).state_hash(), b"\0\1\xff"))
-    send(alice, ALICE, buffer.commit(2, 11, book(8).state_hash(), b"\0\1\xff"))
-    return buffer
 
 
 def test_a_liar_comes_back_when_the_owner_adds_it_again(sites: tuple[Site, Site]) -> None:

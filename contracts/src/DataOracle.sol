@@ -198,10 +198,14 @@ contract DataOracle is IDataOracle, Ownable2Step, EIP712 {
             address(feed_.source) == address(0) ? feed_.aggregator : feed_.source;
         uint80 roundId;
         uint80 answeredInRound;
+        // `startedAt` tells nothing that `updatedAt` does not.
+        // slither-disable-next-line unused-return
         (roundId, answer,, updatedAt, answeredInRound) = source.latestRoundData();
         if (updatedAt == 0 || answeredInRound < roundId) {
             revert DataOracleIncompleteRound(feed, roundId, answeredInRound);
         }
+        // A validator can shift the time by seconds; ages are minutes and more.
+        // slither-disable-next-line timestamp
         if (updatedAt + feed_.maxAge < block.timestamp) {
             revert DataOracleStale(feed, updatedAt, feed_.maxAge);
         }
@@ -236,6 +240,8 @@ contract DataOracle is IDataOracle, Ownable2Step, EIP712 {
     }
 
     function _checkTime(uint64 observedAt, uint256 maxAge) private view {
+        // Likewise: a report a few seconds early is refused, and sent again.
+        // slither-disable-next-line timestamp
         if (observedAt > block.timestamp || observedAt + maxAge < block.timestamp) {
             revert DataOracleBadTime(observedAt, block.timestamp, maxAge);
         }

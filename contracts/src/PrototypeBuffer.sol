@@ -103,6 +103,9 @@ contract PrototypeBuffer is IPrototypeBuffer, Ownable2Step, Pausable {
         for (uint256 i = 0; i < gateways.length; ++i) {
             Head storage head_ = _heads[gateways[i]];
             if (head_.status == Status.Active) continue;
+            // So the hash is that of the codebook from version 0 on, and the first commit, which its
+            // gateway pays, finds a slot in use.
+            if (head_.status == Status.Unknown) _stateHashes[gateways[i]] = keccak256("");
             head_.status = Status.Active;
             emit GatewayAdded(gateways[i]);
         }
@@ -120,6 +123,8 @@ contract PrototypeBuffer is IPrototypeBuffer, Ownable2Step, Pausable {
 
     /// @inheritdoc IPrototypeBuffer
     function setOracle(address oracle_) external onlyOwner {
+        // zero is a value: no oracle
+        // slither-disable-next-line missing-zero-check
         oracle = oracle_;
         emit OracleChanged(oracle_);
     }

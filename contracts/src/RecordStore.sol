@@ -21,6 +21,8 @@ library RecordStore {
     /// @return store its address; zero if the creation failed
     function write(bytes calldata data) internal returns (address store) {
         bytes memory code = _creationCode(data);
+        // Solidity has no words for creating raw code.
+        // slither-disable-next-line assembly
         assembly ("memory-safe") {
             store := create(0, add(code, 32), mload(code))
         }
@@ -33,6 +35,8 @@ library RecordStore {
         returns (bytes memory data)
     {
         data = new bytes(length);
+        // `address.code` copies all of it; here only a part is wanted.
+        // slither-disable-next-line assembly
         assembly ("memory-safe") {
             extcodecopy(store, add(data, 32), add(offset, 1), length)
         }

@@ -73,6 +73,8 @@ contract PrototypeBufferTest is Test {
         vm.assertEq(stateHash, keccak256(next));
         (head, stateHash) = buffer.head(bob);
         vm.assertEq(head.version, 0);
+        vm.assertEq(stateHash, keccak256(""));
+        (, stateHash) = buffer.head(address(0xdead));
         vm.assertEq(stateHash, bytes32(0));
     }
 

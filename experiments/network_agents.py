@@ -1,0 +1,56 @@
+"""A site's agents in one process, for `protoledger bench network`: no sensors, all else as it is.
+
+What an agent contributes comes out of an array, so that the protocol, the link and the broker are
+measured and not some sensors' drivers.
+"""
+
+import logging
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import edge.agent
+from edge.config import AgentConfig
+from edge.host import AgentHost
+from edge.windows import Windows
+from protocol.config import load
+from protocol.messages import Announce
+from protocol.schema import NO_LABEL, Schema, Window
+
+
+class Steady:
+    """Windows that are always the same.
+
+    Args:
+        schema: of the site.
+        count: windows in a round.
+    """
+
+    def __init__(self, schema: Schema, count: int) -> None:
+        values = np.full((count, len(schema.channels)), 21.0)
+        self._window = Window(values, np.full(count, NO_LABEL, dtype=np.int64))
+
+    def take(self, _announce: Announce) -> Window:
+        """Return them."""
+        return self._window
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def _steady(config: AgentConfig, schema: Schema, windows: int) -> Windows:
+    _ = config
+    return Steady(schema, windows)
+
+
+def main() -> None:
+    """Serve until SIGTERM the agents whose files are named one a line in the file given."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    edge.agent.open_windows = _steady
+    files = Path(sys.argv[1]).read_text(encoding="utf-8").splitlines()
+    AgentHost([edge.agent.Agent(load(Path(file), AgentConfig)) for file in files]).run()
+
+
+if __name__ == "__main__":
+    main()

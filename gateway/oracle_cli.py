@@ -1,0 +1,183 @@
+"""`protoledger oracle`: the reporter, and what the oracle's owner and readers need.
+
+Exit codes are those of `protoledger contracts`.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+from pathlib import Path  # noqa: TC003 - typer reads the annotations
+from typing import Annotated
+
+import typer
+import yaml
+from pydantic import ValidationError
+
+from contracts.cli import Key, Password, Rpc, addresses, call_contract, reported
+from contracts.errors import KeyFileError
+from contracts.keys import address_of, load_key
+from gateway.errors import CodebookError
+
+app = typer.Typer(
+    help="Outside data on the chain, without raw readings.",
+    no_args_is_help=True,
+    add_completion=False,
+)
+
+_LOCAL = "http://127.0.0.1:8545"
+Oracle = Annotated[str, typer.Option("--oracle", help="DataOracle's address.")]
+Feed = Annotated[str, typer.Argument(help="The feed's name, at most 32 bytes.")]
+
+
+@app.command()
+def run(
+    config: Annotated[Path, typer.Option("--config", "-c", help="The reporter's file.")],
+) -> None:
+    """Report until SIGTERM: read sources, sign, and submit with a quorum."""
+    from contracts import oracle_reporter  # noqa: PLC0415 - loads web3
+    from contracts.rpc import Node  # noqa: PLC0415
+
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that sources are closed
+    with reported():
+        try:
+            loaded = oracle_reporter.ReporterConfig.model_validate(
+                yaml.safe_load(config.read_text("utf-8"))
+            )
+        except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
+            raise KeyFileError(f"{config}: {error}") from error
+        node = Node(loaded.rpc_url)
+        try:
+            oracle_reporter.run(loaded, load_key(loaded.key_file, loaded.key_password_file), node)
+        except KeyboardInterrupt:
+            pass
+        finally:
+            node.close()
+
+
+@app.command()
+def reporters(
+    accounts: Annotated[list[str], typer.Argument(help="Addresses of reporters.")],
+    quorum: Annotated[int, typer.Option(min=1, max=31, help="Reports that a round needs.")],
+    oracle: Oracle,
+    key: Key,
+    *,
+    remove: Annotated[bool, typer.Option("--remove", help="Forbid them instead.")] = False,
+    rpc: Rpc = _LOCAL,
+    password: Password = None,
+) -> None:
+    """Let accounts report, or no longer, and set the quorum."""
+    from contracts import oracle_binding  # noqa: PLC0415 - loads web3
+
+    [address, *wanted] = addresses([oracle, *accounts])
+    signature = "setReporters(address[],bool,uint8)"
+    with reported():
+        secret = load_key(key, password)
+        call_contract(
+            rpc, secret, oracle_binding.Oracle(address), signature, wanted, not remove, quorum
+        )
+
+
+@app.command()
+def add_feed(
+    feed: Feed,
+    oracle: Oracle,
+    key: Key,
+    decimals: Annotated[int, typer.Option(min=0, max=18, help="Digits after the point.")] = 2,
+    max_age: Annotated[int, typer.Option(min=1, help="Seconds until an answer is stale.")] = 3600,
+    unit: Annotated[str, typer.Option(help="Shown as the feed's description.")] = "",
+    rpc: Rpc = _LOCAL,
+    password: Password = None,
+) -> None:
+    """Open a feed that reporters answer."""
+    from contracts import oracle_binding  # noqa: PLC0415 - loads web3
+
+    [address] = addresses([oracle])
+    with reported():
+        secret, to = load_key(key, password), oracle_binding.Oracle(address)
+        values = (oracle_binding.feed_id(feed), unit or feed, decimals, max_age)
+        call_contract(rpc, secret, to, "addFeed(bytes32,string,uint8,uint32)", *values)
+
+
+@app.command()
+def request(
+    feed: Feed, oracle: Oracle, key: Key, rpc: Rpc = _LOCAL, password: Password = None
+) -> None:
+    """Ask the reporters for a new answer; any account may."""
+    from contracts import oracle_binding  # noqa: PLC0415 - loads web3
+
+    [address] = addresses([oracle])
+    with reported():
+        secret = load_key(key, password)
+        call_contract(
+            rpc,
+            secret,
+            oracle_binding.Oracle(address),
+            "request(bytes32)",
+            oracle_binding.feed_id(feed),
+        )
+
+
+@app.command()
+def batch(
+    file: Annotated[Path, typer.Argument(help="CSV: `class`, then a column a feature, in ranges.")],
+    source: Annotated[str, typer.Option(help="Who aggregated them, at most 32 bytes.")],
+    oracle: Oracle,
+    key: Annotated[
+        list[Path], typer.Option(help="File with a reporter's key; once for each of the quorum.")
+    ],
+    labels: Annotated[int, typer.Option(min=1, max=255, help="Labels of the contract.")],
+    rpc: Rpc = _LOCAL,
+) -> None:
+    """Put labelled samples on the chain for a site that has none; gateways learn from them."""
+    import time  # noqa: PLC0415
+
+    from contracts import oracle_binding  # noqa: PLC0415 - loads web3
+    from contracts.rpc import Node  # noqa: PLC0415
+    from gateway.outside import read_samples  # noqa: PLC0415
+
+    [address] = addresses([oracle])
+    with reported():
+        try:
+            samples = read_samples(file, labels).encode()
+        except CodebookError as error:
+            typer.echo(f"error: {file}: {error}", err=True)
+            raise typer.Exit(65) from error
+        keys = sorted((load_key(each) for each in key), key=address_of)
+        node, to, name = Node(rpc), oracle_binding.Oracle(address), oracle_binding.feed_id(source)
+        try:
+            number, now, chain_id = (
+                to.latest_batch(node, name) + 1,
+                int(time.time()) - 2,
+                node.chain_id(),
+            )
+        finally:
+            node.close()
+        now = int(time.time()) - 2  # the contract refuses dates ahead of its block
+        signed = [to.sign_batch(each, chain_id, name, number, now, samples) for each in keys]
+        signature = "submitBatch(bytes32,uint64,uint64,bytes,bytes[])"
+        call_contract(rpc, keys[0], to, signature, name, number, now, samples, signed)
+
+
+@app.command()
+def read(feed: Feed, oracle: Oracle, rpc: Rpc = _LOCAL) -> None:
+    """Show a feed's newest answer."""
+    from contracts import oracle_binding  # noqa: PLC0415 - loads web3
+    from contracts.errors import RevertedError  # noqa: PLC0415
+    from contracts.rpc import Node  # noqa: PLC0415
+
+    [address] = addresses([oracle])
+    with reported():
+        node, binding = Node(rpc), oracle_binding.Oracle(address)
+        try:
+            state = binding.feed(node, oracle_binding.feed_id(feed))
+        except RevertedError as error:
+            raise binding.explain(error) from error
+        finally:
+            node.close()
+    if not state.round_id:
+        typer.echo(f"{feed}: no answer yet")
+        return
+    value = state.answer / 10**state.decimals
+    typer.echo(f"{feed}: {value:.{state.decimals}f}, round {state.round_id}, at {state.updated_at}")

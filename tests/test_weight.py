@@ -1,0 +1,87 @@
+"""What an agent's process weighs: a Pi Zero has 512 MB, and starts slowly enough without more."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+PEAK_MB = 66  # with the pages of libraries, which processes share
+OWN_MB = 40
+HEAVY = {"galois", "numba", "web3", "scipy", "pandas", "matplotlib", "rich.table", "river"}
+
+IMPORT = """
+import json, sys
+import edge.cli
+print(json.dumps(sorted(sys.modules)))
+"""
+
+# Five agents and their gateway, at L = 1,000, in one process: one alone may only weigh less.
+ROUND = """
+import json, pathlib, tempfile
+import ssl
+import edge.cli
+import attic
+from protocol.gateway_rounds import Completed
+from protocol.messages import Kind
+
+
+tls = ssl.create_default_context()
+with tempfile.TemporaryDirectory() as folder:
+    site = attic.make_site(pathlib.Path(folder), count=5, windows=170)
+assert site.gateway._terms.length >= 1000
+for number in range(1, 4):
+    mail = [(name, attic.GATEWAY, send) for send in site.gateway.start(number, 0.0)
+            for name in site.agents]
+    outcome = None
+    while mail:
+        target, sender, send = mail.pop(0)
+        if target == attic.GATEWAY:
+            if send.kind is Kind.SUM and outcome:
+                continue
+            step = site.gateway.handle(send.kind, sender, send.payload, 0.0)
+            out, outcome = step.send, step.outcome or outcome
+        else:
+            out = site.agents[target].handle(send.kind, sender, send.payload, 0.0)
+        for one in out:
+            to = [one.receiver] if one.receiver else [attic.GATEWAY]
+            if target == attic.GATEWAY:
+                to = list(site.agents)
+            mail += [(name, target, one) for name in to]
+    assert isinstance(outcome, Completed)
+# not getrusage: that counts what was before the exec, too
+found = {}
+for line in pathlib.Path("/proc/self/status").read_text().splitlines():
+    if line.startswith(("VmHWM", "RssAnon")):
+        found[line.split(":")[0]] = int(line.split()[1]) / 1024
+print(json.dumps(found))
+"""
+
+
+def run(script):
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        cwd=TESTS.parent,
+        env={"PYTHONPATH": str(TESTS), "PATH": "/usr/bin:/bin"},
+    )
+    return done.stdout
+
+
+def test_an_agent_loads_nothing_heavy():
+    loaded = set(json.loads(run(IMPORT)))
+    assert "edge.agent" in loaded
+    assert not loaded & HEAVY
+    assert not {name.partition(".")[0] for name in loaded} & {"gateway", "contracts", "emulator"}
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="asks Linux how much it took")
+def test_an_agent_stays_small():
+    found = json.loads(run(ROUND))
+    assert found["VmHWM"] < PEAK_MB
+    assert found["RssAnon"] < OWN_MB
