@@ -12,5 +12,7 @@ if [[ ${1-} == --long ]]; then
 fi
 if [[ $# == 0 ]]; then
   .venv/bin/python -m contracts.toolchain forge test
+  # a file at a time on each core: tests of a file share a broker or a chain
+  set -- --numprocesses auto --maxprocesses 4 --dist loadfile
 fi
 exec .venv/bin/python -m pytest ${marks[@]+"${marks[@]}"} "$@"
