@@ -201,12 +201,10 @@ class Emulation:
 
     def _settle(self, children: Children) -> None:
         """Wait until every commit has landed and reached all other gateways."""
+        addresses = {s.gateway: address_of(load_key(s.chain_key_file)) for s in self.sites}
         deadline = time.monotonic() + SETTLE_S
-        while time.monotonic() < deadline and not self.progress.settled(self._addresses()):
+        while time.monotonic() < deadline and not self.progress.settled(addresses):
             self._take(children.wait_any(0.1))
-
-    def _addresses(self) -> dict[str, str]:
-        return {s.gateway: address_of(load_key(s.chain_key_file)) for s in self.sites}
 
     def _take(self, event: Event | Ended | None) -> None:
         if isinstance(event, Event):
