@@ -6,15 +6,14 @@ Two formats: 32 bytes in hex (a line, with or without 0x), or an encrypted keyst
 
 import json
 import secrets
-import stat
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from eth_hash.auto import keccak
 
 from contracts.errors import KeyFileError
-
-_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+from protocol import files
+from protocol.errors import ConfigurationError
 
 
 def read_secret(path: Path) -> str:
@@ -24,15 +23,11 @@ def read_secret(path: Path) -> str:
         KeyFileError: it is missing, not a file, or its mode is looser than 0600.
     """
     try:
-        mode = path.stat().st_mode
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise KeyFileError(f"{path}: cannot be read as a key file: {error}") from error
-    if mode & _OTHERS:
-        raise KeyFileError(
-            f"{path}: mode {stat.S_IMODE(mode):04o} lets others read the key; chmod 600 {path}",
-        )
-    return text.strip()
+        return files.read_secret(path).decode().strip()
+    except ConfigurationError as error:
+        raise KeyFileError(str(error)) from error
+    except UnicodeDecodeError:  # its text would show what was read
+        raise KeyFileError(f"{path}: is no text, and so no key file") from None
 
 
 def load_key(path: Path, password_file: Path | None = None) -> bytes:
@@ -82,8 +77,7 @@ def create_key(path: Path) -> bytes:
     """
     key = secrets.token_bytes(32)
     try:
-        path.touch(mode=0o600, exist_ok=False)
-        path.write_text(key.hex() + "\n", encoding="utf-8")
+        files.write_secret(path, key.hex().encode() + b"\n")
     except OSError as error:
         raise KeyFileError(f"{path}: cannot write a key there: {error}") from error
     return key

@@ -18,9 +18,10 @@ from typing import Protocol
 
 import psutil
 
-from emulator.certificates import CertificateAuthority, Credentials, write_private
+from emulator.certificates import CertificateAuthority, Credentials
 from emulator.children import SERVERS, Children
 from emulator.errors import BrokerError, ToolMissingError
+from protocol.files import write_secret
 
 LOOPBACK = "127.0.0.1"
 MAX_PACKET_BYTES = 8 << 20  # 100,000 symbols in one share are 0.4 MB
@@ -90,12 +91,12 @@ class Mosquitto:
             )
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         acl_file = self._folder / "mosquitto.acl"
-        write_private(acl_file, self._acl.encode())
+        write_secret(acl_file, self._acl.encode(), replace=True)
         credentials = self._authority.server()
 
         def arguments(port: int) -> list[str | Path]:
             file = self._folder / "mosquitto.conf"
-            write_private(file, _configuration(port, credentials, acl_file).encode())
+            write_secret(file, _configuration(port, credentials, acl_file).encode(), replace=True)
             return [program, "-c", file]
 
         port = start_listening(self._children, arguments, self._authority.file, timeout_s)

@@ -7,7 +7,6 @@ certificate for this deployment once the process that made it has ended.
 """
 
 import ipaddress
-import os
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from emulator.errors import NameRefusedError
+from protocol.files import write_secret
 
 # 64 characters is what X.520 allows a common name; the rest keeps MQTT's wildcards and levels
 # (`+ # /`), `%u` patterns and parent folders out of topics, access lists and file names.
@@ -41,26 +41,6 @@ def checked_name(name: str) -> str:
             "digits, '.', '_' or '-', beginning with a letter or a digit",
         )
     return name
-
-
-def write_private(path: Path, content: bytes) -> None:
-    """Write a file that only its owner may read, whole or not at all.
-
-    The mode is set when the file is created: there is no moment at which others could open it.
-
-    Raises:
-        OSError: If the folder is missing or not writable; nothing is left behind then.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
-    temporary.unlink(missing_ok=True)
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +83,7 @@ class CertificateAuthority:
             .sign(self._key, hashes.SHA256())
         )
         self.file = folder / "ca.crt"
-        write_private(self.file, certificate.public_bytes(Encoding.PEM))
+        write_secret(self.file, certificate.public_bytes(Encoding.PEM), replace=True)
 
     def server(self, names: tuple[str, ...] = LOOPBACK_NAMES) -> Credentials:
         """Issue the broker's certificate for these host names and addresses."""
@@ -141,8 +121,8 @@ class CertificateAuthority:
             key=self._folder / f"{stem}.key",
         )
         private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        write_private(issued.key, private)
-        write_private(issued.certificate, signed.public_bytes(Encoding.PEM))
+        write_secret(issued.key, private, replace=True)
+        write_secret(issued.certificate, signed.public_bytes(Encoding.PEM), replace=True)
         return issued
 
     def _builder(

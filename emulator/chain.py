@@ -11,10 +11,8 @@ import json
 import time
 import urllib.error
 import urllib.request
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
-
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from contracts.errors import ToolMissingError as NoSuchToolError
 from contracts.toolchain import binary
@@ -31,18 +29,11 @@ _numbers = itertools.count(1)
 
 @dataclass(frozen=True, slots=True)
 class ChainAddress:
-    """Where the node answers: `url` (HTTP; on Anvil WebSocket too) and its chain id."""
+    """Where the node answers: `url` (HTTP), its chain id, and its WebSocket if that is known."""
 
     url: str
     chain_id: int
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """A key pair on the chain: `address` with EIP-55's capitals, `private_key` of 32 bytes."""
-
-    address: str
-    private_key: bytes = field(repr=False)
+    ws_url: str | None = None
 
 
 class Anvil:
@@ -83,7 +74,8 @@ class Anvil:
             pid = self._children.start(name, [program, *self._options(port)], layer=SERVERS)
             while name in self._children.running() and time.monotonic() < deadline:
                 if listens(pid, port):
-                    return connect(f"http://{LOOPBACK}:{port}", expected_chain_id=CHAIN_ID)
+                    found = connect(f"http://{LOOPBACK}:{port}", expected_chain_id=CHAIN_ID)
+                    return replace(found, ws_url=f"ws://{LOOPBACK}:{port}")
                 time.sleep(0.02)
             last = self._children.last_lines(name)
             self._children.kill(name)
@@ -143,36 +135,6 @@ def call(url: str, method: str, *parameters: object, timeout_s: float = 10.0) ->
         raise ChainError(f"the node at {url} refused {method}: {answer['error']}")
     result: object = answer.get("result")
     return result
-
-
-def new_account() -> Account:
-    """Make a key of the operating system's randomness, and its address.
-
-    Examples:
-        >>> new_account()  # doctest: +ELLIPSIS
-        Account(address='0x...')
-    """
-    return account_of(ec.generate_private_key(ec.SECP256K1()).private_numbers().private_value)
-
-
-def account_of(private_value: int) -> Account:
-    """Derive the account of a private key, a number of secp256k1's scalar field.
-
-    Raises:
-        ValueError: If the number is zero or not below the curve's order.
-
-    Examples:
-        >>> account_of(1).address
-        '0x7E5F4552091A69125d5DfCb7b8C2659029395Bdf'
-    """
-    from eth_hash.auto import keccak  # noqa: PLC0415 - picks its backend when it is loaded
-
-    point = ec.derive_private_key(private_value, ec.SECP256K1()).public_key().public_numbers()
-    public = point.x.to_bytes(32, "big") + point.y.to_bytes(32, "big")
-    plain = keccak(public)[12:].hex()
-    capitals = keccak(plain.encode()).hex()  # EIP-55: a capital where this digit is 8 or more
-    letters = [c.upper() if int(h, 16) > 7 else c for c, h in zip(plain, capitals, strict=False)]
-    return Account("0x" + "".join(letters), private_value.to_bytes(32, "big"))
 
 
 def fund(url: str, address: str, wei: int = 10_000 * ETHER) -> None:

@@ -12,9 +12,10 @@ import sys
 from pathlib import Path
 
 from emulator.broker import LOOPBACK, MAX_PACKET_BYTES, BrokerAddress, start_listening
-from emulator.certificates import CertificateAuthority, write_private
+from emulator.certificates import CertificateAuthority
 from emulator.children import Children
 from emulator.errors import ToolMissingError
+from protocol.files import write_secret
 
 NOTICE = "Mosquitto is not installed: using the embedded broker (TLS, but no access list)."
 
@@ -55,7 +56,7 @@ class EmbeddedBroker:
 
         def arguments(port: int) -> list[str | Path]:
             table = _configuration(port, credentials.certificate, credentials.key)
-            write_private(file, table.encode())
+            write_secret(file, table.encode(), replace=True)
             options = json.dumps({"config_path": str(file)})
             return [sys.executable, "-m", "iotcore._serve", options]
 

@@ -185,6 +185,7 @@ class Emulation:
             "chain_id": made.chain_id,
             "contract": made.buffer,
             "genesis_hash": made.genesis_hash,
+            **({"ws_url": chain.ws_url} if chain.ws_url else {}),
         }
 
     def _watch(self, children: Children, show: Callable[[Progress], None]) -> None:

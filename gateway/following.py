@@ -22,7 +22,7 @@ from contracts.errors import RpcError
 from gateway.codebook import Codebook, RecordFormat
 from gateway.errors import CodebookError
 from gateway.ledger_events import CodebookChanged, CodebookDropped, LedgerEvent, OwnerLied
-from gateway.outbox import NOT_BY_DELTA, LedgerStore, Version
+from gateway.outbox import NOT_BY_DELTA, LedgerStore, Version, objection
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -258,20 +258,15 @@ class Follower:
 
     def _change(self, owner: str) -> list[LedgerEvent]:
         newest = self._newest.get(owner)
-        if newest is None:
-            reason = "its commits are gone: the chain was reorganised"
-        elif newest.lie:
-            reason = f"it lied: {newest.lie}"
-        elif not self._active.get(owner, False):
-            reason = "the contract's owner removed it"
-        else:
-            book = self._books[owner]
-            now = (newest.version, book.state_hash())
-            if self._told.get(owner) == now:
-                return []
-            self._told[owner] = now
-            return [CodebookChanged(owner, newest.version, book, owner == self._own)]
-        return [CodebookDropped(owner, reason)] if self._told.pop(owner, None) else []
+        reason = objection(newest, active=self._active.get(owner, False))
+        if newest is None or reason:
+            return [CodebookDropped(owner, reason)] if self._told.pop(owner, None) else []
+        book = self._books[owner]
+        now = (newest.version, book.state_hash())
+        if self._told.get(owner) == now:
+            return []
+        self._told[owner] = now
+        return [CodebookChanged(owner, newest.version, book, owner == self._own)]
 
 
 def checked(book: Codebook, event: DeltaLog) -> tuple[Codebook, str]:

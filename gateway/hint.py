@@ -68,7 +68,7 @@ class BlockHint:
                     for _ in connection:
                         self._wake()
             except (OSError, WebSocketException, TimeoutError) as error:
-                if not told:
+                if not told and not self._stop.is_set():
                     _log.info("no hints from %s: %s; polling goes on", self._url, error)
                 told = True
             self._connection = None

@@ -113,6 +113,20 @@ class Version:
     lie: str
 
 
+def objection(newest: Version | None, *, active: bool) -> str:
+    """Say why an owner's codebook does not count; empty if it does.
+
+    Args:
+        newest: its newest version; None if there is none.
+        active: whether the owner may write.
+    """
+    if newest is None:
+        return "its commits are gone: the chain was reorganised"
+    if newest.lie:
+        return f"it lied: {newest.lie}"
+    return "" if active else "the contract's owner removed it"
+
+
 class LedgerStore:
     """The ledger client's tables in a SQLite file, which other parts may share.
 
@@ -338,6 +352,15 @@ class LedgerStore:
                 "WHERE version = (SELECT max(version) FROM ledger_versions WHERE owner = v.owner)",
             ).fetchall()
         return {row[0]: Version(*row) for row in rows}
+
+    def counting(self) -> dict[str, Version]:
+        """Give the newest version of every owner whose codebook counts."""
+        active = self.gateways()
+        return {
+            owner: newest
+            for owner, newest in self.newest().items()
+            if not objection(newest, active=active.get(owner, False))
+        }
 
     def transaction_of(self, owner: str, version: int) -> str | None:
         """Tell which transaction made a version; None if the version is not folded."""

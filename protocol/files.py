@@ -7,17 +7,35 @@ from pathlib import Path
 from protocol.errors import ConfigurationError
 
 
-def write_secret(path: Path, data: bytes) -> None:
-    """Create a file that only its owner can read; it must not exist.
+def write_secret(path: Path, data: bytes, *, replace: bool = False) -> None:
+    """Write a file that only its owner can read, whole or not at all.
+
+    The mode is set when the file is created: there is no moment at which others could open it.
+
+    Args:
+        path: of the file; must not exist, so that no key is ever overwritten.
+        data: what to write.
+        replace: the file may exist; readers then see the old one or the new one.
 
     Raises:
-        FileExistsError: a key is never overwritten.
+        FileExistsError: it exists, and `replace` is not set.
+        OSError: its folder is missing or not writable; nothing is left behind then.
     """
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    draft = path.with_name(f".{path.name}.{os.getpid()}.new") if replace else path
+    if replace:
+        draft.unlink(missing_ok=True)
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            if not replace:  # a new key is nowhere else: it is to outlive a power cut
+                file.flush()
+                os.fsync(file.fileno())
+        if replace:
+            draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
 
 
 def read_secret(path: Path) -> bytes:

@@ -16,6 +16,7 @@ from gateway.ledger import (
     Committed,
     OwnerLied,
 )
+from gateway.outbox import LedgerStore
 from ledgers import ALICE, BOB, FORM, OWNER, Site, book, deployed, lie, send
 
 
@@ -161,3 +162,29 @@ def test_a_reorg_takes_a_return_and_a_checkpoint_back(sites: tuple[Site, Site], 
         present = {e.owner: e.codebook for e in changed if e.owner not in dropped}
         books.append(present.get(alice.address))
     assert books[0] == books[1] == books[2]
+
+
+def test_the_store_gives_only_codebooks_that_count(sites: tuple[Site, Site]) -> None:
+    alice, bob = sites
+    buffer, honest = Buffer(alice.deployment.buffer), book(1)
+    delta = Codebook.empty(FORM).delta_to(honest)
+    store = LedgerStore(bob.folder / f"{bob.address}.db")
+
+    def counting() -> set[str]:
+        return set(store.counting())
+
+    with bob.ledger() as follower:
+        send(alice, ALICE, buffer.commit(0, 11, honest.state_hash(), delta))
+        bob.sees(ALICE, honest)
+        follower.submit(book(5))
+        bob.sees(BOB, book(5))
+        assert counting() == {alice.address, bob.address}
+        send(bob, OWNER, buffer.encode("removeGateway(address)", alice.address))
+        bob.wait(CodebookDropped)
+        assert counting() == {bob.address}
+        send(bob, OWNER, buffer.encode("addGateways(address[])", [alice.address]))
+        bob.wait(CodebookChanged, lambda _: counting() == {alice.address, bob.address})
+        send(alice, ALICE, buffer.commit(1, 11, bytes(32), honest.delta_to(book(2))))
+        bob.wait(OwnerLied)
+        assert counting() == {bob.address}
+    store.close()
