@@ -1,24 +1,38 @@
 """What a Pi can read, behind one interface: a driver in, readings out.
 
 `open_sensor(driver, options)` finds a driver by its name (built in, or a third party's Python entry
-point), checks its options and hands back a `Sensor`. The agent in `edge` reads it once or more a
-window and never learns what is behind it: a chip, a simulated chip (`mock`) or a recording
-(`replay`). Nothing here imports another part of the project, or anything heavy.
+point), checks its options and hands back a `Sensor`, whose reads give a value or raise.
+`open_probe` adds the filters: what an agent in `edge` reads, gets an answer from, and counts.
+`find_problems` checks all sensors of an agent before any is opened. What is behind a sensor, a
+chip, a simulated chip (`mock`) or a recording (`replay`), nobody learns; whose pins and files it
+is on, its `Machine` says. Nothing here imports another part of the project, or anything heavy.
 """
 
-from sensors.base import DriverOptions, Quality, Reading, SeekableSensor, Sensor
+from sensors.base import DriverOptions, Quality, Reading, Resource, SeekableSensor, Sensor
+from sensors.checks import Wanted, find_problems
 from sensors.errors import PermanentSensorError, SensorError, TransientSensorError
+from sensors.filters import FilterOptions
+from sensors.machine import HardwareSensor, Machine
+from sensors.probe import Probe, open_probe
 from sensors.registry import driver_names, open_sensor
 
 __all__ = [
     "DriverOptions",
+    "FilterOptions",
+    "HardwareSensor",
+    "Machine",
     "PermanentSensorError",
+    "Probe",
     "Quality",
     "Reading",
+    "Resource",
     "SeekableSensor",
     "Sensor",
     "SensorError",
     "TransientSensorError",
+    "Wanted",
     "driver_names",
+    "find_problems",
+    "open_probe",
     "open_sensor",
 ]

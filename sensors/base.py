@@ -16,6 +16,7 @@ from typing import ClassVar, Self
 from pydantic import BaseModel, ConfigDict
 
 from sensors.errors import BadRow, ReadFailed, SensorClosed
+from sensors.filters import FilterOptions
 
 
 class Quality(enum.Enum):
@@ -23,6 +24,7 @@ class Quality(enum.Enum):
 
     GOOD = "good"
     SUSPECT = "suspect"
+    MISSING = "missing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +32,30 @@ class Reading:
     """One value as the sensor gave it.
 
     Attributes:
-        value: finite, in the sensor's `unit`.
-        quality: `SUSPECT` where the driver has a reason to doubt the value, which is still handed
-            on: the caller decides.
+        value: in the sensor's `unit`; finite, but NaN where it is missing (a `Sensor` raises then,
+            a `Probe` hands this out).
+        quality: `SUSPECT` where there is a reason to doubt the value, which is still handed on: to
+            be shown, not to be contributed.
+        reason: why it is not good, in plain words; empty for a good one.
     """
 
     value: float
     quality: Quality = Quality.GOOD
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """Something of the machine that a sensor occupies, such as a pin.
+
+    Attributes:
+        name: as a person knows it, such as "GPIO4".
+        share: two sensors may have a resource in common if both name the same `share`; empty: it
+            is the sensor's alone.
+    """
+
+    name: str
+    share: str = ""
 
 
 class DriverOptions(BaseModel):
@@ -59,6 +78,16 @@ class Sensor(ABC):
 
     Options: ClassVar[type[DriverOptions]]
     unit: str = ""
+
+    @classmethod
+    def resources(cls, _options: DriverOptions, /) -> tuple[Resource, ...]:
+        """What a sensor with these options occupies, so that clashes are found before opening."""
+        return ()
+
+    @classmethod
+    def default_filters(cls, _options: DriverOptions, /) -> FilterOptions:
+        """The filters that suit a sensor with these options; configuration overrides them."""
+        return FilterOptions()
 
     def __init__(self, options: DriverOptions) -> None:
         self.options = options

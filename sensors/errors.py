@@ -32,8 +32,20 @@ class MissingValue(TransientSensorError, LookupError):
     """There is no value for this read: an empty cell of a recording, a missed pulse."""
 
 
+class DeviceGone(TransientSensorError, ConnectionError):
+    """The device is not there now; plugged in again, it is read again."""
+
+
 class SensorMissing(PermanentSensorError, LookupError):
     """The device or the file that the options name is not there."""
+
+
+class PinInUse(PermanentSensorError, OSError):
+    """A pin is held by another sensor, another process or the kernel."""
+
+
+class HardwareUnavailable(PermanentSensorError, OSError):
+    """This machine has no such pins or buses, or a library that reaches them is missing."""
 
 
 class SensorClosed(PermanentSensorError, RuntimeError):

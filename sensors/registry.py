@@ -10,15 +10,19 @@ import importlib
 from collections.abc import Mapping
 from importlib.metadata import entry_points
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from sensors.base import DriverOptions, Sensor
 from sensors.errors import BadOptions, DriverBroken, UnknownDriver
+from sensors.machine import HardwareSensor, Machine
 
 GROUP = "protoledger.sensors"
 
 _BUILT_IN = {
+    "button": "sensors.button:ButtonSensor",
+    "digital": "sensors.digital:DigitalSensor",
     "mock": "sensors.mock:MockSensor",
+    "motion": "sensors.motion:MotionSensor",
     "replay": "sensors.replay:ReplaySensor",
 }
 
@@ -55,45 +59,67 @@ def find_driver(driver: str) -> type[Sensor]:
     return found
 
 
-def open_sensor(driver: str, options: Mapping[str, object]) -> Sensor:
-    """Check the options and open the sensor; the caller closes it.
+def check_options(driver: str, options: Mapping[str, object]) -> tuple[type[Sensor], DriverOptions]:
+    """Find the driver and check its options, without opening anything.
 
     Raises:
         BadOptions: names every option that is wrong, its value and the way out.
         UnknownDriver, DriverBroken: see `find_driver`.
+    """
+    found = find_driver(driver)
+    try:
+        return found, found.Options.model_validate(dict(options))
+    except ValidationError as error:
+        told = "; ".join(explain(error, found.Options, options))
+        raise BadOptions(f"driver {driver!r}, options: {told}") from None
+
+
+def open_sensor(
+    driver: str, options: Mapping[str, object], machine: Machine | None = None
+) -> Sensor:
+    """Check the options and open the sensor; the caller closes it.
+
+    Args:
+        driver: its name.
+        options: as `check_options` takes them.
+        machine: whose pins and files a `HardwareSensor` reads; the Pi that this runs on by default.
+
+    Raises:
+        BadOptions, UnknownDriver, DriverBroken: see `check_options`.
         SensorError: the driver could not acquire its device.
 
     >>> with open_sensor("mock", {"level": 21.5, "unit": "°C"}) as sensor:
     ...     sensor.read().value, sensor.unit
     (21.5, '°C')
     """
-    found = find_driver(driver)
-    try:
-        checked = found.Options.model_validate(dict(options))
-    except ValidationError as error:
-        raise BadOptions(_explain(driver, found, options, error)) from None
+    found, checked = check_options(driver, options)
+    if issubclass(found, HardwareSensor):
+        return found(checked, machine)
     return found(checked)
 
 
 def _unknown(driver: str) -> str:
     names = driver_names()
-    close = difflib.get_close_matches(driver, names, n=1)
+    asked = driver.lower()  # `MotionSensor`, as in gpiozero, means `motion`
+    close = [name for name in names if name in asked] or difflib.get_close_matches(asked, names)
     hint = f"did you mean {close[0]!r}? " if close else ""
     return f"no driver is called {driver!r}: {hint}there are {', '.join(names)}"
 
 
-def _explain(
-    driver: str, found: type[Sensor], options: Mapping[str, object], error: ValidationError
-) -> str:
-    known = list(found.Options.model_fields)
+def explain(
+    error: ValidationError, model: type[BaseModel], given: Mapping[str, object]
+) -> list[str]:
+    """Say for everything that a model refused: the key, the value and the way out."""
+    known = list(model.model_fields)
     lines = []
     for item in error.errors(include_url=False):
         key = ".".join(str(part) for part in item["loc"])
         if item["type"] == "extra_forbidden":
             close = difflib.get_close_matches(key, known, n=1)
-            say = f"unknown; did you mean {close[0]!r}?" if close else f"unknown; known: {known}"
+            way_out = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
+            say = f"unknown; {way_out}"
         else:
-            say = item["msg"]
-        seen = f" = {options[key]!r}" if key in options else ""
+            say = item["msg"].removeprefix("Value error, ")
+        seen = f" = {given[key]!r}" if key in given else ""
         lines.append(f"{key}{seen}: {say}" if key else say)
-    return f"driver {driver!r}, options: " + "; ".join(lines)
+    return lines
