@@ -4,8 +4,9 @@
 point), checks its options and hands back a `Sensor`, whose reads give a value or raise.
 `open_probe` adds the filters: what an agent in `edge` reads, gets an answer from, and counts.
 `find_problems` checks all sensors of an agent before any is opened. What is behind a sensor, a
-chip, a simulated chip (`mock`) or a recording (`replay`), nobody learns; whose pins and files it
-is on, its `Machine` says. Nothing here imports another part of the project, or anything heavy.
+chip, a made-up signal (`mock`) or a recording (`replay`), nobody learns; whose pins and files it
+is on, its `Machine` says (`SimulatedMachine` on a laptop). Nothing here imports another part of the
+project, or anything heavy.
 """
 
 from sensors.base import DriverOptions, Quality, Reading, Resource, SeekableSensor, Sensor
@@ -15,6 +16,7 @@ from sensors.filters import FilterOptions
 from sensors.machine import HardwareSensor, Machine
 from sensors.probe import Probe, open_probe
 from sensors.registry import driver_names, open_sensor
+from sensors.simulation import SimulatedMachine
 
 __all__ = [
     "DriverOptions",
@@ -29,6 +31,7 @@ __all__ = [
     "SeekableSensor",
     "Sensor",
     "SensorError",
+    "SimulatedMachine",
     "TransientSensorError",
     "Wanted",
     "driver_names",

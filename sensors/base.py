@@ -104,7 +104,7 @@ class Sensor(ABC):
             raise SensorClosed(f"{type(self).__name__} was read after close(): open it again")
         reading = self._measure()
         if not math.isfinite(reading.value):
-            raise ReadFailed(f"{type(self).__name__} gave {reading.value}, which is no number")
+            raise ReadFailed(f"{type(self).__name__} gave {reading.value}: that is no number")
         return reading
 
     def close(self) -> None:

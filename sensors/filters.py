@@ -62,7 +62,7 @@ class FilterState:
 
     >>> state = FilterState(FilterOptions(low=0.0, max_change_per_s=1.0))
     >>> [state.judge(value, 2.0 * i) for i, value in enumerate([20.0, -4.0, 21.0, 90.0])]
-    [(20.0, ''), (-4.0, 'below 0'), (21.0, ''), (90.0, 'changed by 69 in 2 s')]
+    [(20.0, ''), (-4.0, 'below 0'), (21.0, ''), (90.0, 'changed faster than by 1 a second')]
     """
 
     options: FilterOptions
@@ -75,7 +75,7 @@ class FilterState:
     def judge(self, value: float, now_s: float) -> tuple[float, str]:
         """Take a reading of a monotonic time; return the value to hand out and why to doubt it.
 
-        The reason is empty for a good reading.
+        The reason is empty for a good reading; it tells no values, so that it may be logged.
         """
         if reason := self._out_of_range(value) or self._stuck(value, now_s):
             return value, reason
@@ -111,12 +111,13 @@ class FilterState:
             self._believe(value, now_s)
             self._recent.clear()  # they are of the level before
             return ""
-        change, spell = abs(value - self._believed[0]), now_s - self._believed[1]
-        return f"changed by {change:g} in {spell:.3g} s"
+        return f"changed faster than by {self.options.max_change_per_s:g} a second"
 
     def _near(self, reference: tuple[float, float], value: float, now_s: float) -> bool:
         rate = self.options.max_change_per_s
-        return rate is None or abs(value - reference[0]) <= rate * (now_s - reference[1])
+        # Within less than a second, one step of a coarse sensor would look like a jump.
+        spell = max(1.0, now_s - reference[1])
+        return rate is None or abs(value - reference[0]) <= rate * spell
 
     def _believe(self, value: float, now_s: float) -> None:
         self._believed = (value, now_s)

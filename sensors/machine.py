@@ -13,7 +13,8 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from types import TracebackType
+from typing import Annotated, Any, Protocol, Self
 
 from pydantic import Field
 
@@ -61,7 +62,7 @@ class Machine:
             HardwareUnavailable: there are no pins, or no library for them.
         """
         with _opening(kind, arguments):
-            return getattr(_gpiozero(), kind)(**arguments)
+            return self._gpio(kind, arguments)
 
     def dht(self, model: str, pin: int) -> DhtChip:
         """Make the one object of adafruit_dht ("DHT11" or "DHT22") for a pin.
@@ -92,6 +93,27 @@ class Machine:
         """The file with the processor's temperature in thousandths of °C."""
         return self._sys / "class/thermal/thermal_zone0/temp"
 
+    def close(self) -> None:
+        """Nothing to release here: the devices are their sensors' own."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _gpio(self, kind: str, arguments: dict[str, object]) -> Any:
+        return getattr(_gpiozero(), kind)(**arguments)
+
+
+# One object, because sensors that share a chip find each other by their machine.
+_THIS_PI = Machine()
+
 
 class HardwareSensor(Sensor):
     """A driver of something that hangs on a machine.
@@ -103,7 +125,7 @@ class HardwareSensor(Sensor):
 
     def __init__(self, options: DriverOptions, machine: Machine | None = None) -> None:
         super().__init__(options)
-        self.machine = machine or Machine()
+        self.machine = machine or _THIS_PI
 
     def read(self) -> Reading:
         """Take one reading; what a library raises becomes `ReadFailed`."""
@@ -156,7 +178,14 @@ def _gpiozero() -> Any:
                 said = "; ".join(str(warning.message) for warning in tried) or str(error)
                 raise HardwareUnavailable(_NO_PINS.format(error=said)) from error
         _refuse_last_resort(gpiozero)
+    hush(gpiozero)
     return gpiozero
+
+
+def hush(gpiozero: Any) -> None:
+    """Keep gpiozero from warning at each ping of what the driver `distance` says by itself."""
+    warnings.filterwarnings("ignore", category=gpiozero.DistanceSensorNoEcho)
+    warnings.filterwarnings("ignore", category=gpiozero.PWMSoftwareFallback)
 
 
 def _refuse_last_resort(gpiozero: Any) -> None:

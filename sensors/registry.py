@@ -8,7 +8,7 @@ a built-in name cannot be taken over.
 import difflib
 import importlib
 from collections.abc import Mapping
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 
 from pydantic import BaseModel, ValidationError
 
@@ -19,8 +19,17 @@ from sensors.machine import HardwareSensor, Machine
 GROUP = "protoledger.sensors"
 
 _BUILT_IN = {
+    "am2302": "sensors.dht:Dht22Sensor",
     "button": "sensors.button:ButtonSensor",
+    "cpu_temperature": "sensors.cpu_temperature:CpuTemperatureSensor",
+    "dht11": "sensors.dht:Dht11Sensor",
+    "dht22": "sensors.dht:Dht22Sensor",
     "digital": "sensors.digital:DigitalSensor",
+    "distance": "sensors.distance:DistanceSensor",
+    "ds18b20": "sensors.ds18b20:Ds18b20Sensor",
+    "iio": "sensors.iio:IioSensor",
+    "light": "sensors.light:LightSensor",
+    "mcp3008": "sensors.mcp3008:Mcp3008Sensor",
     "mock": "sensors.mock:MockSensor",
     "motion": "sensors.motion:MotionSensor",
     "replay": "sensors.replay:ReplaySensor",
@@ -45,11 +54,10 @@ def find_driver(driver: str) -> type[Sensor]:
             module, _, name = _BUILT_IN[driver].partition(":")
             found = getattr(importlib.import_module(module), name)
         else:
-            offers = tuple(entry_points(group=GROUP, name=driver))
-            if not offers:
-                raise UnknownDriver(_unknown(driver))
-            found = offers[0].load()
-    except (ImportError, AttributeError) as error:
+            found = _third_party(driver).load()
+    except UnknownDriver:
+        raise
+    except Exception as error:  # a third party's module may raise anything when it is imported
         raise DriverBroken(f"driver {driver!r} cannot be loaded: {error}; reinstall it") from error
     if not (isinstance(found, type) and issubclass(found, Sensor)):
         raise DriverBroken(f"driver {driver!r} is {found!r}: it must be a subclass of Sensor")
@@ -96,6 +104,13 @@ def open_sensor(
     if issubclass(found, HardwareSensor):
         return found(checked, machine)
     return found(checked)
+
+
+def _third_party(driver: str) -> EntryPoint:
+    offers = tuple(entry_points(group=GROUP, name=driver))
+    if not offers:
+        raise UnknownDriver(_unknown(driver))
+    return offers[0]
 
 
 def _unknown(driver: str) -> str:

@@ -9,16 +9,57 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import sensors
-from sensors import errors, registry
+from sensors import dht, errors, registry
 from sensors.base import DriverOptions, Quality, Reading, SeekableSensor, Sensor
 from sensors.mock import MockOptions, MockSensor
 
 ROWS = 40
 
 
-@pytest.fixture(params=["mock", "mock-faulty", "replay", "replay-sought", "replay-loop"])
+RECORDED = ["mock", "mock-faulty", "replay", "replay-sought", "replay-loop"]
+HARDWARE = {
+    "am2302": {"pin": 4, "quantity": "humidity"},
+    "button": {"pin": 5},
+    "button-toggle": {"pin": 5, "mode": "toggle", "active_value": 2, "idle_value": -1},
+    "cpu_temperature": {},
+    "dht11": {"pin": 17, "quantity": "humidity"},
+    "dht22": {"pin": 17, "quantity": "temperature"},
+    "digital": {"pin": 6, "pull": "none", "active": "low"},
+    "distance": {"echo": 24, "trigger": 23},
+    "ds18b20": {},
+    "ds18b20-named": {"id": "28-0316a2794bff"},
+    "iio-dht11": {"name": "dht11", "channel": "temp"},
+    "iio-bme280": {"name": "bme280", "channel": "pressure", "pins": [2, 3]},
+    "iio-bh1750": {"name": "bh1750", "channel": "illuminance"},
+    "iio-ads1015": {"name": "ads1015", "channel": "voltage3"},
+    "light": {"pin": 19},
+    "mcp3008": {"channel": 7, "device": 1},
+    "motion": {"pin": 13, "sample_hz": 100},
+}
+
+
+@pytest.fixture
+def pi():
+    with sensors.SimulatedMachine() as machine:
+        yield machine
+
+
+@pytest.fixture(params=RECORDED)
 def case(request, tmp_path):
     """Return a driver's name and options; each can be read at least ROWS times."""
+    return recorded(request.param, tmp_path)
+
+
+@pytest.fixture(params=[*RECORDED, *HARDWARE])
+def any_case(request, tmp_path, monkeypatch, pi):
+    """Return a driver's name, its options and the machine that it is on."""
+    monkeypatch.setattr(dht, "_REST_S", 0.01)
+    if request.param in RECORDED:
+        return *recorded(request.param, tmp_path), None
+    return request.param.partition("-")[0], HARDWARE[request.param], pi
+
+
+def recorded(name, tmp_path):
     recording = tmp_path / "agent.csv"
     recording.write_text(
         "t,x\n" + "".join(f"{i},{'' if i % 7 == 3 else i / 8}\n" for i in range(ROWS))
@@ -33,7 +74,7 @@ def case(request, tmp_path):
         "replay": ("replay", {"path": str(recording), "column": "x", "unit": "lx"}),
         "replay-sought": ("replay", {"path": str(recording), "column": "x", "pace": "seek"}),
         "replay-loop": ("replay", {"path": str(recording), "column": "x", "loop": True}),
-    }[request.param]  # fmt: skip
+    }[name]  # fmt: skip
 
 
 def outcome(sensor):
@@ -43,13 +84,49 @@ def outcome(sensor):
         return type(error)
 
 
-def test_a_read_is_a_reading_or_an_error_of_the_tree(case):
-    with sensors.open_sensor(*case) as sensor:
-        for _ in range(ROWS):
+def test_every_driver_is_in_the_suite():
+    assert {name.partition("-")[0] for name in (*RECORDED, *HARDWARE)} == set(registry._BUILT_IN)
+
+
+def test_a_read_is_a_reading_or_an_error_of_the_tree(any_case):
+    with sensors.open_sensor(*any_case) as sensor:
+        for _ in range(5 if any_case[2] else ROWS):
             result = outcome(sensor)
+            if any_case[2]:
+                assert result.quality is Quality.GOOD, "nothing is wrong with a simulated Pi"
             if isinstance(result, Reading):
                 assert isinstance(result.value, float)
                 assert isinstance(result.quality, Quality)
+
+
+def test_a_probe_always_answers_and_its_filters_trust_a_sound_sensor(any_case):
+    driver, options, machine = any_case
+    with sensors.open_probe(driver, options, machine=machine) as probe:
+        got = [probe.read() for _ in range(3)]
+        assert probe.counts.total() == 3
+        assert isinstance(probe.unit, str)
+    if machine:
+        assert {reading.reason for reading in got} == {""}
+    again = probe.read()
+    assert again.quality is Quality.MISSING
+    assert "close" in again.reason
+
+
+def test_what_a_driver_occupies_is_named_and_free_again_after_close(any_case):
+    driver, options, machine = any_case
+    found, checked = registry.check_options(driver, options)
+    assert all(resource.name for resource in found.resources(checked))
+    for _ in range(3):
+        with sensors.open_sensor(driver, options, machine) as sensor:
+            sensor.read() if machine else outcome(sensor)
+
+
+def test_drivers_say_how_to_wire_them(any_case):
+    module = sys.modules[registry.find_driver(any_case[0]).__module__]
+    told = {"cpu_temperature": "no wiring", "iio": "dtoverlay", "mock": "", "replay": ""}
+    assert told.get(any_case[0], "Wiring:") in module.__doc__
+    for name, option in registry.find_driver(any_case[0]).Options.model_fields.items():
+        assert option.description, f"{any_case[0]} does not explain {name}"
 
 
 def test_two_sensors_with_the_same_options_read_the_same(case):
@@ -71,8 +148,8 @@ def test_seeking_in_any_order_gives_what_reading_in_order_gives(case):
             sensor.seek(-1)
 
 
-def test_close_is_idempotent_and_ends_the_sensor(case):
-    sensor = sensors.open_sensor(*case)
+def test_close_is_idempotent_and_ends_the_sensor(any_case):
+    sensor = sensors.open_sensor(*any_case)
     with sensor:
         assert not sensor.closed
     sensor.close()
@@ -80,17 +157,24 @@ def test_close_is_idempotent_and_ends_the_sensor(case):
     assert sensor.closed
     with pytest.raises(errors.SensorClosed):
         sensor.read()
-    with pytest.raises(errors.SensorClosed):
-        sensor.seek(0)
+    if isinstance(sensor, SeekableSensor):
+        with pytest.raises(errors.SensorClosed):
+            sensor.seek(0)
 
 
-def test_options_are_frozen_and_unknown_keys_are_refused_with_a_suggestion(case):
-    driver, options = case
-    with sensors.open_sensor(driver, options) as sensor, pytest.raises(ValueError, match="frozen"):
-        sensor.options.unit = "K"
-    with pytest.raises(errors.BadOptions, match="did you mean 'unit'") as caught:
-        sensors.open_sensor(driver, {**options, "uni": "K", "unit": 3})
-    assert "unit = 3" in str(caught.value), "all errors are told at once"
+def test_options_are_frozen_and_unknown_keys_are_refused_with_a_suggestion(any_case):
+    driver, options, machine = any_case
+    fields = sorted(registry.find_driver(driver).Options.model_fields)
+    with sensors.open_sensor(driver, options, machine) as sensor:
+        with pytest.raises(ValueError, match=r"frozen|no field"):
+            setattr(sensor.options, (fields or ["pin"])[0], 1)
+        assert repr(sensor.options) == repr(sensor.options.model_copy())
+    wrong = {f"{name}x": 1 for name in fields[:2]} | {"zzz": 1}
+    with pytest.raises(errors.BadOptions) as caught:
+        sensors.open_sensor(driver, {**options, **wrong}, machine)
+    said = str(caught.value)
+    assert all(f"{key} = 1: unknown" in said for key in wrong), "all errors are told at once"
+    assert all(f"did you mean {name!r}" in said for name in fields[:2])
 
 
 def test_every_error_is_in_the_tree_and_a_builtin():

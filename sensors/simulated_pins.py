@@ -1,0 +1,109 @@
+"""What hangs on the pins of a simulated Pi: gpiozero's mock pins, and parts that behave like parts.
+
+Imported when the first pin is opened, as it needs gpiozero.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from gpiozero.pins import mock
+
+Wave = Callable[[str, float, float], float]
+"""A value between two bounds that changes with the time; by name."""
+
+_SCLK, _MOSI, _MISO, _SELECT = 11, 10, 9, (8, 7)
+_SOUND_M_PER_S = 343.26
+
+
+def new_header() -> Any:
+    """The 40 pins of a Pi 4B, with nothing connected."""
+    return mock.MockFactory(revision="c03112", pin_class=mock.MockPin)
+
+
+def connect(
+    pins: Any, kind: str, arguments: dict[str, object], wave: Wave
+) -> Callable[[], None] | None:
+    """Connect what a device of gpiozero expects, before it is opened.
+
+    Args:
+        pins: as `new_header` made them.
+        kind: gpiozero's class.
+        arguments: that it will be opened with.
+        wave: the signal.
+
+    Returns:
+        What must be called several times a second to move the signal, if anything.
+    """
+    match kind:
+        case "DistanceSensor":
+            echo = _new_pin(pins, arguments["echo"], mock.MockPin)
+            _new_pin(pins, arguments["trigger"], _Sonar, echo_pin=echo).wave = wave
+        case "GPIODevice":  # of the driver `light`
+            _new_pin(pins, arguments["pin"], _Charging).wave = wave
+        case "MCP3008":
+            _connect_converter(pins, _SELECT[int(str(arguments["device"]))], wave)
+        case _:
+            return _switch(pins.pin(arguments["pin"]), arguments, wave)
+    return None
+
+
+def _new_pin(pins: Any, number: object, kind: type, **arguments: object) -> Any:
+    """A pin of a certain kind in the place of what was there."""
+    pins.pins.pop(pins.pin(number).info, None)
+    return pins.pin(number, pin_class=kind, **arguments)
+
+
+def _connect_converter(pins: Any, select: int, wave: Wave) -> None:
+    """Put an MCP3008 on the bus, unless this chip is there for another of its inputs."""
+    if not isinstance(pins.pin(_SCLK), mock.MockSPIClockPin):
+        _new_pin(pins, _SCLK, mock.MockSPIClockPin)
+    if not isinstance(pins.pin(select), mock.MockSPISelectPin):
+        _new_pin(pins, select, mock.MockSPISelectPin)
+        _Converter(_SCLK, _MOSI, _MISO, select, pin_factory=pins).wave = wave
+
+
+def _switch(pin: Any, arguments: dict[str, object], wave: Wave) -> Callable[[], None]:
+    """Something that is active for a third of the time."""
+    low_is_active = bool(arguments.get("pull_up", False)) or arguments.get("active_state") is False
+
+    def drive() -> None:
+        if pin.function == "input":
+            active = wave(pin.info.name, -1.0, 1.0) > 0.5
+            (pin.drive_low if active == low_is_active else pin.drive_high)()
+
+    return drive
+
+
+class _Sonar(mock.MockTriggerPin):  # type: ignore[misc] # gpiozero has no types
+    """TRIG of an HC-SR04 in front of something that comes and goes, 0.5 m to 1.5 m away."""
+
+    wave: Wave
+
+    def _echo(self) -> None:
+        metres = self.wave(self.info.name, 0.5, 1.5)
+        self.echo_time = 2 * metres / _SOUND_M_PER_S
+        super()._echo()
+
+
+class _Charging(mock.MockChargingPin):  # type: ignore[misc] # as above
+    """A capacitor that is filled through an LDR within 1 ms to 6 ms."""
+
+    wave: Wave | None = None
+
+    def _charge(self) -> None:
+        if self.wave is not None:
+            self.charge_time = self.wave(self.info.name, 0.001, 0.006)
+        super()._charge()
+
+
+class _Converter(mock.MockSPIDevice):  # type: ignore[misc] # as above
+    """An MCP3008 with something between 1 V and 2.5 V on each input."""
+
+    wave: Wave
+
+    def on_bit(self) -> None:
+        """Answer when the start bit, the mode and the channel have come."""
+        if self.rx_bit == 12:
+            channel = self.rx_word() & 7
+            level = self.wave(f"{self.select_pin.info.name} {channel}", 1.0, 2.5)
+            self.tx_word(round(level / 3.3 * 1023), 12)
