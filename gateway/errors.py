@@ -25,5 +25,9 @@ class ModelStateError(GatewayError, ValueError):
     """A saved model cannot be restored: damaged, of another version, or of another shape."""
 
 
+class KernelError(GatewayError, RuntimeError):
+    """Compiled kernels cannot be had; learning goes on in numpy, with the same results."""
+
+
 class PrototypeLimitError(GatewayError, OverflowError):
     """More prototypes than sixteen bits can name; the model is as it was before."""

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from gateway.errors import GatewayError, ModelStateError, PrototypeLimitError, SampleError
 from gateway.learner import MODES, ImprovedILVQ, XuILVQ, make_learner, restore_learner
 from gateway.learner.base import MAX_WINS
+from gateway.learner.xuilvq_state import COUNT
 
 modes = pytest.mark.parametrize("mode", MODES)
 
@@ -258,14 +259,14 @@ def test_counts_saturate_only_when_they_leave():
     model = XuILVQ(1, 2)
     for value in (0.0, 1.0, 2.0, 0.1):
         model.learn_one([value], 0)
-    model._wins[:] = 2.0**20
+    model._state.wins[:] = 2.0**20
     assert model.prototypes().weights.tolist() == [MAX_WINS] * 3
     assert model.live().weights.tolist() == [2.0**20] * 3
 
 
 def test_more_prototypes_than_ids():
     model = XuILVQ(1, 2)
-    model._count = 65_536
+    model._state.head[COUNT] = 65_536
     with pytest.raises(PrototypeLimitError):
         model.learn_one([0.0], 0)
     assert model.samples == 0

@@ -109,7 +109,7 @@ def compare(model, twin):
     assert live.weights.tolist() == [twin.wins[i] for i in rows]
     for row, i in enumerate(rows):
         assert live.features[row] == pytest.approx(twin.position[i], rel=1e-9, abs=1e-12)
-    ids = model._ids.tolist()
+    ids = model._state.ids.tolist()
     edges = {tuple(sorted((ids[rows.index(a)], ids[rows.index(b)]))): t
              for (a, b), t in twin.age.items()}  # fmt: skip
     assert model.edges() == edges

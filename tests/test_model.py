@@ -138,8 +138,8 @@ def test_a_model_too_large_for_the_ledger_commits_its_heaviest():
     rng = np.random.default_rng(0)
     many = SiteModel(255, 2, mode="reference")
     for _ in range(60):
-        many.learner._insert(rng.random(255), 0)
-    many.learner._wins[10:20] = 7
+        many.learner._state.insert(rng.random(255), 0)
+    many.learner._state.wins[10:20] = 7
     assert len(many.codebook()) == many.form.max_records == 47
     assert set(range(10, 20)) <= set(many.codebook().ids.tolist())
 

@@ -6,7 +6,7 @@ label a small integer: the gateway knows its channels and labels before the firs
 """
 
 from dataclasses import dataclass
-from typing import Final, Protocol, Self
+from typing import Final, Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,6 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 from gateway.errors import SampleError
 
 Floats = NDArray[np.float64]
+Engine = Literal["auto", "numpy", "trial"]
+"""What computes, always with the same results: `auto` is the compiled kernels as soon as they are
+ready, `trial` is for finding out whether they are."""
 MAX_WINS: Final = 65_535
 """Counts of wins saturate here when they leave the learner: a record has 16 bits for them."""
 MAX_CLASSES: Final = 255
@@ -66,6 +69,8 @@ class Classifier(Protocol):
     n_classes: int
     revision: int
     """Grows whenever rows of `live()` come, go or change places; moves do not count."""
+    engine: Engine
+    """May be set at any time; `auto` at first."""
 
     def learn_one(self, x: ArrayLike, y: int, *, margin: float = 1.0) -> None:
         """Learn one labelled sample.
@@ -81,11 +86,36 @@ class Classifier(Protocol):
         """
         ...
 
+    def learn_many(self, xs: ArrayLike, ys: ArrayLike) -> NDArray[np.int64]:
+        """Test, then train: predict each sample in turn before it is learnt.
+
+        The same as `predict_one` and `learn_one` row by row, for the price of one call.
+
+        Args:
+            xs: (n, d) finite numbers.
+            ys: (n,) class indices, integers.
+
+        Returns:
+            int64 (n,), the predictions; −1 before anything was learnt.
+
+        Raises:
+            SampleError: Anything is not as declared; the model is unchanged.
+        """
+        ...
+
     def predict_one(self, x: ArrayLike) -> int | None:
         """Return the class index of the sample, None before anything was learnt.
 
         Raises:
             SampleError: x is not as declared.
+        """
+        ...
+
+    def predict_many(self, xs: ArrayLike) -> NDArray[np.int64]:
+        """Return the class index of each row of xs (n, d): int64 (n,), −1 for none.
+
+        Raises:
+            SampleError: xs is not as declared.
         """
         ...
 
@@ -155,7 +185,9 @@ def check_features(x: ArrayLike, n_features: int) -> Floats:
             f"a sample must have shape ({n_features},), found {vector.shape}; "
             "channels are declared in the site file"
         )
-    usable = np.abs(vector) <= LARGEST  # false for NaN too
+    if vector.dot(vector) <= LARGEST:  # the quick way: false for NaN, too
+        return vector
+    usable = np.abs(vector) <= LARGEST
     if not usable.all():
         where = np.flatnonzero(~usable).tolist()
         raise SampleError(
@@ -179,3 +211,41 @@ def check_label(y: int, n_classes: int) -> int:
             "labels are declared in the site file"
         )
     return int(y)
+
+
+def check_many(
+    xs: ArrayLike, ys: ArrayLike | None, n_features: int, n_classes: int
+) -> tuple[Floats, NDArray[np.int64]]:
+    """Return xs as C-ordered float64 (n, d) and ys as int64 (n,), zeros if there are none.
+
+    Raises:
+        SampleError: One of them is anything else; the first bad row is named.
+    """
+    try:
+        rows = np.array(xs, dtype=np.float64, order="C", ndmin=2)
+        labels = np.zeros(len(rows), dtype=np.int64) if ys is None else np.array(ys)
+    except (TypeError, ValueError) as error:
+        raise SampleError(f"samples must be rows of {n_features} numbers ({error})") from error
+    if rows.size == 0:
+        rows = rows.reshape(-1, n_features)
+    if rows.ndim != 2 or rows.shape[1] != n_features:
+        raise SampleError(f"samples must have shape (n, {n_features}), found {rows.shape}")
+    usable = (np.abs(rows) <= LARGEST).all(axis=1)
+    if not usable.all():
+        first = int(usable.argmin())
+        try:
+            check_features(rows[first], n_features)
+        except SampleError as error:
+            raise SampleError(f"row {first}: {error}") from error
+    if labels.shape != (len(rows),):
+        raise SampleError(f"{len(rows)} samples need as many labels, found {labels.shape}")
+    if len(labels) and labels.dtype.kind not in "iu":
+        raise SampleError(f"labels must be class indices, integers; found {labels.dtype}")
+    declared = (labels >= 0) & (labels < n_classes)
+    if not declared.all():
+        first = int(declared.argmin())
+        try:
+            check_label(int(labels[first]), n_classes)
+        except SampleError as error:
+            raise SampleError(f"row {first}: {error}") from error
+    return rows, labels.astype(np.int64)

@@ -16,29 +16,25 @@ from typing import Final, Self
 
 import msgspec
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from gateway.errors import ModelStateError
+from gateway.learner import compiled, improved_numpy
 from gateway.learner.base import (
     MAX_WINS,
+    Engine,
     Floats,
     Live,
     Prototypes,
     check_features,
     check_label,
+    check_many,
     check_shape,
 )
-from gateway.learner.metric import FeatureMetric
+from gateway.learner.improved_state import CURSOR, REVISION, ImprovedState
 from gateway.learner.saved import dump, load, pack, unpack
-from gateway.learner.vote import margin_of, strengths_of, vote
+from gateway.learner.vote import measure, strengths_of, vote
 
-SURE: Final = 0.7
-"""A vote whose margin for the true label is below this founds a prototype."""
-MEMORY: Final = 0.8
-"""Earlier right and wrong wins fade by this at each win, so that a swap of labels is noticed."""
-TOO_WRONG: Final = 0.5
-MERGE_ROWS: Final = 4
-"""Rows looked at for the cheapest merger, in turn: O(4·n·d) instead of O(n²·d)."""
 MAX_CAPACITY: Final = 65_000
 
 
@@ -81,6 +77,8 @@ class ImprovedILVQ:
     (0, 1)
     """
 
+    engine: Engine = "auto"
+
     def __init__(self, n_features: int, n_classes: int, *, capacity: int = 128) -> None:
         check_shape(n_features, n_classes)
         if not max(2, n_classes) <= capacity <= MAX_CAPACITY:
@@ -91,107 +89,115 @@ class ImprovedILVQ:
         self.n_features = n_features
         self.n_classes = n_classes
         self.capacity = capacity
-        self._scale = FeatureMetric(n_features, n_classes)
-        self.revision = 0
-        self._count = 0
-        self._cursor = 0
-        rows = capacity + 1  # a new prototype comes before an old one goes: it may be merged itself
-        self._ids = np.zeros(rows, dtype=np.uint16)
-        self._id_used = np.zeros(rows, dtype=np.bool_)
-        self._classes = np.zeros(rows, dtype=np.int64)
-        self._wins = np.zeros(rows)
-        self._right = np.zeros(rows)
-        self._wrong = np.zeros(rows)
-        self._features = np.zeros((rows, n_features))
-        self._measured: tuple[bytes, Floats] | None = None
-        self._voted: Floats | None = None
+        self._state = ImprovedState(n_features, n_classes, capacity)
+        self._sample: Floats = np.zeros(n_features)
+        self._looked_at: bytes | None = None
+        self._winner = -1
 
     @property
     def samples(self) -> int:
         """How many samples were learnt from."""
-        return self._scale.samples
+        return self._state.metric.samples
+
+    @property
+    def revision(self) -> int:
+        """Grows whenever rows of `live()` come, go or change places."""
+        return int(self._state.head[REVISION])
 
     def learn_one(self, x: ArrayLike, y: int, *, margin: float = 1.0) -> None:
         """Learn one labelled sample; see `Classifier.learn_one`. O(n·d) for n prototypes."""
         x = check_features(x, self.n_features)
         y = check_label(y, self.n_classes)
-        squares = self.distances(x)
-        own = self._classes[: self._count] == y
-        friend, foe = _nearest(squares, own), _nearest(squares, ~own)
-        if self._count:
-            margin = min(margin, margin_of(self._votes(squares), y))
-            self._judge_winner(int(squares.argmin()), y)
-        self._scale.observe(x, y)
-        if friend is not None and foe is not None:
-            self._scale.learn_relevance(
-                x - self._features[friend],
-                x - self._features[foe],
-                float(squares[friend]),
-                float(squares[foe]),
+        self._look(x)
+        state, kernels = self._state, compiled.kernels(self.engine)
+        if kernels:
+            kernels.improved.learn(
+                *self._arrays(),
+                state.costs,
+                state.shares,
+                state.rows,
+                self._sample,
+                y,
+                margin,
+                True,
             )
-        if friend is None or margin < SURE:
-            self._insert(x, y)
-            if self._count > self.capacity:
-                self._make_room()
         else:
-            self._wins[friend] += 1
-            self._features[friend] += (x - self._features[friend]) / self._wins[friend]
-        self._measured = None
+            squares = state.squares[: state.count]
+            improved_numpy.learn(state, self._sample, y, margin, squares, state.shares)
+        self._looked_at = None
+
+    def learn_many(self, xs: ArrayLike, ys: ArrayLike) -> NDArray[np.int64]:
+        """Predict, then learn, row by row; see `Classifier.learn_many`."""
+        rows, labels = check_many(xs, ys, self.n_features, self.n_classes)
+        found = np.empty(len(rows), dtype=np.int64)
+        state, kernels = self._state, compiled.kernels(self.engine)
+        if kernels:
+            kernels.improved.learn_many(
+                *self._arrays(), state.costs, state.shares, state.rows, rows, labels, found
+            )
+        else:
+            for i, (x, y) in enumerate(zip(rows, labels.tolist(), strict=True)):
+                found[i] = self._look(x)
+                self.learn_one(x, y)
+        self._looked_at = None
+        return found
 
     def predict_one(self, x: ArrayLike) -> int | None:
         """Return the class index of the sample; see `Classifier.predict_one`."""
-        shares = self.predict_proba_one(x)
-        return int(shares.argmax()) if self._count else None
+        winner = self._look(check_features(x, self.n_features))
+        return None if winner < 0 else winner
+
+    def predict_many(self, xs: ArrayLike) -> NDArray[np.int64]:
+        """Return the class index of each row; see `Classifier.predict_many`."""
+        rows, _ = check_many(xs, None, self.n_features, self.n_classes)
+        return np.array([self._look(x) for x in rows], dtype=np.int64)
 
     def predict_proba_one(self, x: ArrayLike) -> Floats:
         """Return each class's share of the vote; see `Classifier.predict_proba_one`."""
-        return self._votes(self.distances(check_features(x, self.n_features))).copy()
+        self._look(check_features(x, self.n_features))
+        return self._state.shares.copy()
 
     def prototypes(self) -> Prototypes:
         """Return a frozen copy of all prototypes."""
-        order = np.argsort(self._ids[: self._count])
+        state = self._state
+        order = np.argsort(state.ids[: state.count])
         return Prototypes(
-            ids=self._ids[order],
-            classes=self._classes[order].astype(np.uint8),
-            weights=np.minimum(self._wins[order], MAX_WINS).astype(np.uint16),
-            features=self._features[order],
+            ids=state.ids[order].astype(np.uint16),
+            classes=state.classes[order].astype(np.uint8),
+            weights=np.minimum(state.wins[order], MAX_WINS).astype(np.uint16),
+            features=np.ascontiguousarray(state.features[:, order].T),
         )
 
     def live(self) -> Live:
         """Return views of the prototypes, valid until the next `learn_one`."""
-        n = self._count
-        return Live(self._classes[:n], self._wins[:n], self._features[:n])
+        state, n = self._state, self._state.count
+        return Live(state.classes[:n], state.wins[:n], state.features[:, :n].T)
 
     def metric(self) -> Floats:
         """Return the learnt weight of each feature."""
-        return self._scale.weights.copy()
+        return self._state.metric.weights.copy()
 
     def distances(self, x: Floats) -> Floats:
         """Return the squared weighted distance to each prototype; see `Classifier.distances`."""
-        key = x.tobytes()
-        if self._measured is None or self._measured[0] != key:
-            difference = self._features[: self._count] - x
-            difference *= difference
-            self._voted = None
-            self._measured = (key, difference.dot(self._scale.weights))
-        return self._measured[1]
+        self._look(x)
+        return self._state.squares[: self._state.count]
 
     def state(self) -> bytes:
         """Return all that decides what the learner does next."""
-        n, scale = self._count, self._scale
+        state, scale, n = self._state, self._state.metric, self._state.count
         return pack(
             _Saved(
                 n_features=self.n_features,
                 n_classes=self.n_classes,
                 capacity=self.capacity,
                 count=n,
-                cursor=self._cursor,
-                ids=dump(self._ids[:n], "<u2"),
-                classes=dump(self._classes[:n], "u1"),
-                wins=dump(self._wins[:n], "<f8"),
-                right=dump(self._right[:n], "<f8"),
-                wrong=dump(self._wrong[:n], "<f8"),
-                features=dump(self._features[:n], "<f8"),
+                cursor=int(state.head[CURSOR]),
+                ids=dump(state.ids[:n], "<u2"),
+                classes=dump(state.classes[:n], "u1"),
+                wins=dump(state.wins[:n], "<f8"),
+                right=dump(state.right[:n], "<f8"),
+                wrong=dump(state.wrong[:n], "<f8"),
+                features=dump(state.features[:, :n].T, "<f8"),
                 samples=scale.samples,
                 class_counts=dump(scale.class_counts, "<f8"),
                 class_means=dump(scale.class_means, "<f8"),
@@ -211,110 +217,59 @@ class ImprovedILVQ:
             model = cls(d, c, capacity=saved.capacity)
         except ValueError as error:
             raise ModelStateError(f"a saved model has an impossible shape: {error}") from error
-        if not 0 <= n <= min(saved.capacity, saved.samples):
+        if not 0 <= n <= min(saved.capacity, saved.samples) or saved.cursor < 0:
             raise ModelStateError(f"a saved model counts {n} prototypes of {saved.samples} samples")
-        model._count, model._cursor = n, saved.cursor
-        model._ids[:n] = load(saved.ids, "<u2", (n,), np.uint16)
-        model._classes[:n] = load(saved.classes, "u1", (n,), np.int64)
-        model._wins[:n] = load(saved.wins, "<f8", (n,), np.float64)
-        model._right[:n] = load(saved.right, "<f8", (n,), np.float64)
-        model._wrong[:n] = load(saved.wrong, "<f8", (n,), np.float64)
-        model._features[:n] = load(saved.features, "<f8", (n, d), np.float64)
-        if (model._classes >= c).any() or (model._ids[:n] > saved.capacity).any():
+        model._state.restore(n, saved.cursor, saved.samples)
+        into, scale = model._state, model._state.metric
+        into.ids[:n] = load(saved.ids, "<u2", (n,), np.int64)
+        into.classes[:n] = load(saved.classes, "u1", (n,), np.int64)
+        into.wins[:n] = load(saved.wins, "<f8", (n,), np.float64)
+        into.right[:n] = load(saved.right, "<f8", (n,), np.float64)
+        into.wrong[:n] = load(saved.wrong, "<f8", (n,), np.float64)
+        into.features[:, :n] = load(saved.features, "<f8", (n, d), np.float64).T
+        if (into.classes >= c).any() or (into.ids > saved.capacity).any():
             raise ModelStateError("a saved prototype has an undeclared class or an id out of range")
-        model._id_used[model._ids[:n]] = True
-        if model._id_used.sum() != n:
+        if not into.claim_ids():
             raise ModelStateError("two saved prototypes have one id")
-        scale = model._scale
-        scale.samples = saved.samples
-        scale.class_counts = load(saved.class_counts, "<f8", (c,), np.float64)
-        scale.class_means = load(saved.class_means, "<f8", (c, d), np.float64)
-        scale.means = load(saved.means, "<f8", (d,), np.float64)
-        scale.within = load(saved.within, "<f8", (d,), np.float64)
-        scale.total = load(saved.total, "<f8", (d,), np.float64)
-        scale.relevances = load(saved.relevances, "<f8", (d,), np.float64)
+        scale.class_counts[:] = load(saved.class_counts, "<f8", (c,), np.float64)
+        scale.class_means[:] = load(saved.class_means, "<f8", (c, d), np.float64)
+        scale.means[:] = load(saved.means, "<f8", (d,), np.float64)
+        scale.within[:] = load(saved.within, "<f8", (d,), np.float64)
+        scale.total[:] = load(saved.total, "<f8", (d,), np.float64)
+        scale.relevances[:] = load(saved.relevances, "<f8", (d,), np.float64)
         scale.refresh()
         return model
 
-    def _votes(self, squares: Floats) -> Floats:
-        if self._voted is None:
-            n = self._count
-            strengths = strengths_of(self._wins[:n])
-            self._voted = vote(squares, self._classes[:n], strengths, self.n_classes)
-        return self._voted
-
-    def _judge_winner(self, winner: int, y: int) -> None:
-        self._right[winner] *= MEMORY
-        self._wrong[winner] *= MEMORY
-        if self._classes[winner] == y:
-            self._right[winner] += 1
-        else:
-            self._wrong[winner] += 1
-
-    def _insert(self, x: Floats, y: int) -> None:
-        row, number = self._count, int(self._id_used.argmin())
-        self._id_used[number] = True
-        self._ids[row], self._classes[row], self._features[row] = number, y, x
-        self._wins[row], self._right[row], self._wrong[row] = 1, 0, 0
-        self._count += 1
-        self.revision += 1
-
-    def _make_room(self) -> None:
-        n = self._count
-        excess = self._wrong[:n] - self._right[:n]
-        worst = int(excess.argmax())
-        if excess[worst] > TOO_WRONG:
-            self._remove(worst)
-            return
-        pair = self._cheapest_merger()
-        # More capacity than classes, so two of one class exist; the rows looked at may hold none.
-        self._remove(int(self._wins[:n].argmin()) if pair is None else self._merge(*pair))
-
-    def _cheapest_merger(self) -> tuple[int, int] | None:
-        n = self._count
-        best, pair = np.inf, None
-        for _ in range(MERGE_ROWS):
-            self._cursor = row = (self._cursor + 1) % n
-            others = np.flatnonzero(self._classes[:n] == self._classes[row])
-            others = others[others != row]
-            if not len(others):
-                continue
-            difference = self._features[others] - self._features[row]
-            difference *= difference
-            wins = self._wins[others]
-            costs = (difference @ self._scale.weights) * (wins / (wins + self._wins[row]))
-            cheapest = int(costs.argmin())
-            cost = float(costs[cheapest] * self._wins[row])
-            if cost < best:
-                best, pair = cost, (row, int(others[cheapest]))
-        return pair
-
-    def _merge(self, kept: int, gone: int) -> int:
-        wins = self._wins[kept] + self._wins[gone]
-        self._features[kept] += (self._features[gone] - self._features[kept]) * (
-            self._wins[gone] / wins
+    def _arrays(self) -> tuple[NDArray[np.float64] | NDArray[np.int64], ...]:
+        """Return what every kernel takes first."""
+        state, metric = self._state, self._state.metric
+        return (
+            state.table,
+            state.labels,
+            state.head,
+            metric.values,
+            metric.class_counts,
+            state.squares,
         )
-        self._wins[kept] = wins
-        self._right[kept] += self._right[gone]
-        self._wrong[kept] += self._wrong[gone]
-        return gone
 
-    def _remove(self, row: int) -> None:
-        self._count = last = self._count - 1
-        self.revision += 1
-        self._id_used[self._ids[row]] = False
-        for array in (
-            self._ids,
-            self._classes,
-            self._wins,
-            self._right,
-            self._wrong,
-            self._features,
-        ):
-            array[row] = array[last]
-
-
-def _nearest(squares: Floats, wanted: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> int | None:
-    """Return the row of the least squared distance among the wanted, None where none is."""
-    rows = wanted.nonzero()[0]
-    return int(rows[squares[rows].argmin()]) if len(rows) else None
+    def _look(self, x: Floats) -> int:
+        """Measure a checked sample and let the nearest vote; return the winner, −1 for none."""
+        key = x.tobytes()
+        if self._looked_at == key:
+            return self._winner
+        self._sample[:] = x
+        state, n = self._state, self._state.count
+        if kernels := compiled.kernels(self.engine):
+            self._winner = kernels.improved.predict(
+                state.table, state.labels, state.head, state.metric.values, state.squares,
+                state.shares, state.rows, self._sample,
+            )  # fmt: skip
+        else:
+            squares = measure(state.features[:, :n], state.metric.weights, self._sample)
+            state.squares[:n] = squares
+            strengths = strengths_of(state.wins[:n])
+            state.shares[:] = vote(squares, state.classes[:n], strengths, self.n_classes)
+            winner = int(state.shares.argmax())
+            self._winner = winner if state.shares[winner] > 0 else -1
+        self._looked_at = key
+        return self._winner

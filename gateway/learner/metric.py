@@ -10,6 +10,7 @@ under each relevance: a feature that once looked useless must be able to come ba
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gateway.learner.base import Floats
 
@@ -19,14 +20,30 @@ RATE_FLOOR: Final = 0.01
 RELEVANCE_FLOOR: Final = 0.2
 SHRINKAGE: Final = 3.0
 """The total variance counts as this many samples against the within-class variance."""
+CONSTANT: Final = 1e-9
+"""Share of the total variance that keeps a feature finite which is constant in every class."""
+
+# rows of `values`
+WEIGHTS: Final = 0
+RELEVANCES: Final = 1
+PRECISIONS: Final = 2
+MEANS: Final = 3
+WITHIN: Final = 4
+TOTAL: Final = 5
+CLASS_MEANS: Final = 6
+# element of the clock
+SAMPLES: Final = 0
 
 
 class FeatureMetric:
     """Weights for squared distances, kept current in O(d) a sample.
 
+    All arrays but `class_counts` are views into `values`, which the kernels work on.
+
     Args:
         n_features: d ≥ 1.
         n_classes: Number of labels.
+        clock: int64 (1,), counts the samples; its owner may have it elsewhere.
 
     Attributes:
         weights: float64 (d,), relevance / variance / d; 0 for a feature that never varied.
@@ -38,21 +55,29 @@ class FeatureMetric:
     True
     """
 
-    def __init__(self, n_features: int, n_classes: int) -> None:
+    def __init__(
+        self, n_features: int, n_classes: int, *, clock: NDArray[np.int64] | None = None
+    ) -> None:
         self.n_classes = n_classes
-        self.weights: Floats = np.full(n_features, 1 / n_features)
-        self.relevances: Floats = np.ones(n_features)
-        self.precisions: Floats = np.ones(n_features)
-        self.samples = 0
+        self.clock = np.zeros(1, dtype=np.int64) if clock is None else clock
         self.class_counts: Floats = np.zeros(n_classes)
-        self.class_means: Floats = np.zeros((n_classes, n_features))
-        self.means: Floats = np.zeros(n_features)
-        self.within: Floats = np.zeros(n_features)
-        self.total: Floats = np.zeros(n_features)
+        self.weights: Floats
+        self.values: Floats = np.zeros((CLASS_MEANS + n_classes, n_features))
+        self.weights, self.relevances, self.precisions = self.values[:MEANS]
+        self.means, self.within, self.total = self.values[MEANS:CLASS_MEANS]
+        self.class_means = self.values[CLASS_MEANS:]
+        self.weights[:] = 1 / n_features
+        self.relevances[:] = 1
+        self.precisions[:] = 1
+
+    @property
+    def samples(self) -> int:
+        """How many samples were observed."""
+        return int(self.clock[SAMPLES])
 
     def observe(self, x: Floats, y: int) -> None:
         """Take one labelled sample into means and variances."""
-        self.samples += 1
+        self.clock[SAMPLES] += 1
         self.class_counts[y] += 1
         mean = self.class_means[y]
         off = x - mean
@@ -69,11 +94,10 @@ class FeatureMetric:
             return
         known = max(self.samples - self.n_classes, 0)
         trust = known / (known + SHRINKAGE)
-        # The last term keeps a feature finite that is constant in every class.
-        variance = (trust * self.within + (1 - trust + 1e-9) * self.total) / self.samples
-        self.precisions = np.zeros_like(variance)
+        variance = (trust * self.within + (1 - trust + CONSTANT) * self.total) / self.samples
+        self.precisions[:] = 0
         np.divide(1.0, variance, out=self.precisions, where=variance > 0)
-        self.weights = self.relevances * self.precisions / len(variance)
+        self._weigh()
 
     def learn_relevance(self, right: Floats, wrong: Floats, near: float, far: float) -> None:
         """Follow GRLVQ's gradient for one sample.
@@ -85,9 +109,15 @@ class FeatureMetric:
             far: Squared distance of the latter.
         """
         both = near + far + 1e-12
+        if both == np.inf:
+            return
         rate = max(RATE / (1 + RATE_DECAY * (self.samples - 1)), RATE_FLOOR)
         # Divided early, so that nothing overflows whatever the units.
         pull = self.precisions * (right**2 / both * (far / both) - wrong**2 / both * (near / both))
-        relevances = np.maximum(self.relevances - 2 * rate * pull, RELEVANCE_FLOOR)
-        self.relevances = relevances * (len(right) / relevances.sum())
-        self.weights = self.relevances * self.precisions / len(right)
+        np.maximum(self.relevances - 2 * rate * pull, RELEVANCE_FLOOR, out=self.relevances)
+        # The last of the running sums: numpy's own sum would choose its order.
+        self.relevances *= len(right) / np.add.accumulate(self.relevances)[-1]
+        self._weigh()
+
+    def _weigh(self) -> None:
+        self.weights[:] = self.relevances * self.precisions / len(self.weights)

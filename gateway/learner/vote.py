@@ -16,8 +16,34 @@ SOFTENING: Final = 1e-9
 """Added to squared distances, whose unit is a mean within-class variance: no vote is infinite."""
 
 
+def measure(features: Floats, metric: Floats, x: Floats) -> Floats:
+    """Return the squared weighted distance of x to each column of `features`.
+
+    Args:
+        features: (d, n), a prototype a column.
+        metric: (d,) weight of each feature.
+        x: (d,) the sample.
+
+    Returns:
+        float64 (n,), summed feature by feature in their order: the kernels give the same bits.
+    """
+    parts = features - x[:, None]
+    parts *= parts
+    parts *= metric[:, None]
+    squares: Floats = np.add.accumulate(parts, axis=0)[-1]
+    return squares
+
+
+def nearest(squares: Floats, most: int) -> NDArray[np.intp]:
+    """Return the rows of the least squared distances, nearest first, older first among equals."""
+    if len(squares) > most:
+        rows = np.flatnonzero(squares <= np.partition(squares, most - 1)[most - 1])
+        return rows[squares[rows].argsort(kind="stable")][:most]
+    return squares.argsort(kind="stable")
+
+
 def vote(squares: Floats, classes: NDArray[np.int64], strengths: Floats, n_classes: int) -> Floats:
-    """Return each class's share of the vote of the 5 nearest.
+    """Return each class's share of the vote of the 5 nearest, summed from the nearest on.
 
     Args:
         squares: (n,) squared distances, ≥ 0; infinite for a prototype that must not vote.
@@ -32,16 +58,16 @@ def vote(squares: Floats, classes: NDArray[np.int64], strengths: Floats, n_class
     >>> shares.round(3).tolist()
     [0.4, 0.6]
     """
-    if len(squares) > NEAREST:
-        nearest = squares.argpartition(NEAREST)[:NEAREST]
-        squares, classes, strengths = squares[nearest], classes[nearest], strengths[nearest]
-    votes = np.bincount(classes, strengths / (squares + SOFTENING), n_classes).astype(
-        np.float64, copy=False
-    )
-    total = float(votes.sum())
+    rows = nearest(squares, NEAREST)
+    weighed = (strengths[rows] / (squares[rows] + SOFTENING)).tolist()
+    votes, total = [0.0] * n_classes, 0.0
+    for label, strength in zip(classes[rows].tolist(), weighed, strict=True):
+        votes[label] += strength
+        total += strength
+    shares: Floats = np.array(votes)
     if total > 0:
-        votes /= total
-    return votes
+        shares /= total
+    return shares
 
 
 def strengths_of(weights: Floats | NDArray[np.int64]) -> Floats:
@@ -89,10 +115,7 @@ class Voters:
 
     def squares(self, x: Floats, metric: Floats) -> Floats:
         """Return the squared distance of each to x."""
-        difference = self.features - x
-        difference *= difference
-        squares: Floats = difference.dot(metric)
-        return squares
+        return measure(self.features.T, metric, x)
 
     def shares(self, x: Floats, metric: Floats, n_classes: int) -> Floats:
         """Return each class's share of the vote at x, all 0 where nobody votes."""

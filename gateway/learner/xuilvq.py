@@ -10,32 +10,28 @@ positions (there, a stored position was the caller's array), ids are the smalles
 sample that hits a prototype exactly yields its label, and bad samples raise.
 """
 
-from typing import Final, Self
+from typing import Self
 
 import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gateway.errors import ModelStateError, PrototypeLimitError
+from gateway.errors import ModelStateError
+from gateway.learner import compiled, xuilvq_numpy
 from gateway.learner.base import (
     MAX_WINS,
-    NEAREST,
+    Engine,
     Floats,
     Live,
     Prototypes,
     check_features,
     check_label,
+    check_many,
     check_shape,
 )
 from gateway.learner.saved import dump, load, pack, unpack
-
-AGE_OLD: Final = 400
-"""An edge that its winner has aged beyond this goes."""
-GAMMA: Final = 150
-"""Samples between two denoisings."""
-RUNNER_SHARE: Final = 100
-"""The neighbours' learning rate is the winner's divided by this."""
-MAX_PROTOTYPES: Final = 65_536
+from gateway.learner.vote import measure
+from gateway.learner.xuilvq_state import COUNT, MAX_PROTOTYPES, REVISION, SAMPLES, Ints, XuState
 
 
 class _Saved(msgspec.Struct, forbid_unknown_fields=True, tag="xuilvq-1", tag_field="kind"):
@@ -80,60 +76,75 @@ class XuILVQ:
     4
     """
 
+    engine: Engine = "auto"
+
     def __init__(self, n_features: int, n_classes: int) -> None:
         check_shape(n_features, n_classes)
         self.n_features = n_features
         self.n_classes = n_classes
-        self.samples = 0
-        self._rate, self._runner_rate = 0.9, 0.1
-        self._seen = np.zeros(n_classes, dtype=np.bool_)
-        # Row r is the same prototype in all arrays, and the node r of the graph; rows keep the
-        # order of insertion, because the first of equally near prototypes wins.
-        self.revision = 0
-        self._count = 0
-        self._ids = np.zeros(64, dtype=np.uint16)
-        self._classes = np.zeros(64, dtype=np.int64)
-        self._wins = np.zeros(64)
-        self._features = np.zeros((64, n_features))
-        self._ages: list[dict[int, int]] = []
-        self._id_used = np.zeros(MAX_PROTOTYPES, dtype=np.bool_)
-        self._measured: tuple[bytes, Floats] | None = None
+        self._state = XuState(n_features, n_classes)
+        self._sample: Floats = np.zeros(n_features)
+        self._looked_at: bytes | None = None
+        self._winner = -1
+
+    @property
+    def samples(self) -> int:
+        """How many samples were learnt from."""
+        return int(self._state.head[SAMPLES])
+
+    @property
+    def revision(self) -> int:
+        """Grows whenever rows of `live()` come, go or change places."""
+        return int(self._state.head[REVISION])
 
     def learn_one(self, x: ArrayLike, y: int, *, margin: float = 1.0) -> None:  # noqa: ARG002
         """Learn one labelled sample; see `Classifier.learn_one`. The margin is ignored.
 
         O(n·d) for n prototypes.
+
+        Raises:
+            PrototypeLimitError: There are 65,536 prototypes; the model is unchanged.
         """
         x = check_features(x, self.n_features)
         y = check_label(y, self.n_classes)
-        if self._count == MAX_PROTOTYPES:
-            raise PrototypeLimitError(f"{MAX_PROTOTYPES} prototypes are all that ids can name")
-        self.samples += 1
-        if self._count <= 2:  # the first three samples are inserted whatever their class
-            self._insert(x, y)
-            return
-        squares = self.distances(x)
-        winner = int(squares.argmin())
-        near = np.sqrt(squares[winner])
-        rest = squares.copy()
-        rest[winner] = np.inf
-        runner_up = int(rest.argmin())
-        if (
-            not self._seen[y]
-            # a prototype without edges has a threshold of NaN: nothing is beyond that
-            or near > self._threshold(winner)
-            or np.sqrt(squares[runner_up]) > self._threshold(runner_up)
-        ):
-            self._insert(x, y)
-            return
-        self._update(x, y, winner, runner_up)
-        if self.samples % GAMMA == 0:
-            self._denoise()
+        self._make_room()
+        self._look(x)
+        state = self._state
+        if kernels := compiled.kernels(self.engine):
+            kernels.reference.learn(*self._arrays(), self._sample, y, True)
+        else:
+            xuilvq_numpy.learn(state, self._sample, y, state.squares[: state.count])
+        self._looked_at = None
+
+    def learn_many(self, xs: ArrayLike, ys: ArrayLike) -> NDArray[np.int64]:
+        """Predict, then learn, row by row; see `Classifier.learn_many`.
+
+        Raises:
+            PrototypeLimitError: There are 65,536 prototypes; the rows before were learnt.
+        """
+        rows, labels = check_many(xs, ys, self.n_features, self.n_classes)
+        found = np.empty(len(rows), dtype=np.int64)
+        done = 0
+        while done < len(rows):
+            self._make_room()
+            if kernels := compiled.kernels(self.engine):
+                done = kernels.reference.learn_many(*self._arrays(), rows, labels, found, done)
+                self._looked_at = None
+            else:
+                found[done] = self._look(rows[done])
+                self.learn_one(rows[done], int(labels[done]))
+                done += 1
+        return found
 
     def predict_one(self, x: ArrayLike) -> int | None:
         """Return the class whose near prototypes weigh most; see `Classifier.predict_one`."""
-        votes = self.predict_proba_one(x)
-        return int(votes.argmax()) if self._count else None
+        winner = self._look(check_features(x, self.n_features))
+        return None if winner < 0 else winner
+
+    def predict_many(self, xs: ArrayLike) -> NDArray[np.int64]:
+        """Return the class index of each row; see `Classifier.predict_many`."""
+        rows, _ = check_many(xs, None, self.n_features, self.n_classes)
+        return np.array([self._look(x) for x in rows], dtype=np.int64)
 
     def predict_proba_one(self, x: ArrayLike) -> Floats:
         """Return each class's share of the votes of the 5 nearest, each weighing 1/distance.
@@ -141,78 +152,59 @@ class XuILVQ:
         A prototype at distance 0 decides alone. (The original passes the votes through a softmax,
         which changes no decision but whose values depend on the unit of the features.)
         """
-        x = check_features(x, self.n_features)
-        votes: Floats = np.zeros(self.n_classes)
-        if not self._count:
-            return votes
-        squares = self.distances(x)
-        # A stable sort, not a partition: of equally near prototypes the older one votes.
-        nearest = squares.argsort(kind="stable")[:NEAREST]
-        best = squares[nearest[0]]
-        if best == 0:
-            votes[self._classes[nearest[0]]] = 1.0
-            return votes
-        # Relative to the nearest, so that no vote overflows.
-        np.add.at(votes, self._classes[nearest], np.sqrt(best / squares[nearest]))
-        votes /= votes.sum()
-        return votes
+        self._look(check_features(x, self.n_features))
+        return self._state.shares.copy()
 
     def prototypes(self) -> Prototypes:
         """Return a frozen copy of all prototypes."""
-        order = np.argsort(self._ids[: self._count])
+        state = self._state
+        order = np.argsort(state.ids)
         return Prototypes(
-            ids=self._ids[order],
-            classes=self._classes[order].astype(np.uint8),
-            weights=np.minimum(self._wins[order], MAX_WINS).astype(np.uint16),
-            features=self._features[order],
+            ids=state.ids[order].astype(np.uint16),
+            classes=state.classes[order].astype(np.uint8),
+            weights=np.minimum(state.wins[order], MAX_WINS).astype(np.uint16),
+            features=np.ascontiguousarray(state.features[:, order].T),
         )
 
     def live(self) -> Live:
         """Return views of the prototypes, valid until the next `learn_one`."""
-        n = self._count
-        return Live(self._classes[:n], self._wins[:n], self._features[:n])
+        state = self._state
+        return Live(state.classes, state.wins, state.features.T)
 
     def metric(self) -> Floats:
         """Return ones: the reference measures plain Euclidean distances."""
-        return np.ones(self.n_features)
+        return self._state.metric.copy()
 
     def distances(self, x: Floats) -> Floats:
         """Return the squared distance to each prototype; see `Classifier.distances`."""
-        key = x.tobytes()
-        if self._measured is None or self._measured[0] != key:
-            difference = self._features[: self._count] - x
-            squares: Floats = np.einsum("ij,ij->i", difference, difference)
-            self._measured = (key, squares)
-        return self._measured[1]
+        self._look(x)
+        return self._state.squares[: self._state.count]
 
     def edges(self) -> dict[tuple[int, int], int]:
         """Return the age of each edge, by its two prototype ids (the smaller first)."""
         found = {}
-        for row, ages in enumerate(self._ages):
-            for other, age in ages.items():
-                low, high = sorted((int(self._ids[row]), int(self._ids[other])))
-                found[low, high] = age
+        for a, b, age in self._halves():
+            low, high = sorted((int(self._state.ids[a]), int(self._state.ids[b])))
+            found[low, high] = age
         return found
 
     def state(self) -> bytes:
         """Return all that decides what the learner does next."""
-        n = self._count
-        # Both directions, in the order of the rows' tables: sums run in that order.
-        edges = [(a, b, age) for a, ages in enumerate(self._ages) for b, age in ages.items()]
+        state = self._state
         return pack(
             _Saved(
                 n_features=self.n_features,
                 n_classes=self.n_classes,
                 samples=self.samples,
-                rate=self._rate,
-                runner_rate=self._runner_rate,
-                count=n,
-                ids=dump(self._ids[:n], "<u2"),
-                classes=dump(self._classes[:n], "u1"),
-                wins=dump(self._wins[:n], "<u8"),
-                features=dump(self._features[:n], "<f8"),
-                seen=dump(self._seen, "u1"),
-                edges=dump(np.array(edges, dtype=np.int64).reshape(-1, 3), "<u4"),
+                rate=float(state.rates[0]),
+                runner_rate=float(state.rates[1]),
+                count=state.count,
+                ids=dump(state.ids, "<u2"),
+                classes=dump(state.classes, "u1"),
+                wins=dump(state.wins, "<u8"),
+                features=dump(state.features.T, "<f8"),
+                seen=dump(state.seen, "u1"),
+                edges=dump(np.array(self._halves(), dtype=np.int64).reshape(-1, 3), "<u4"),
             )
         )
 
@@ -220,129 +212,71 @@ class XuILVQ:
     def restore(cls, state: bytes) -> Self:
         """Return a learner that decides as the saved one; see `Classifier.restore`."""
         saved = unpack(state, _Saved)
-        n = saved.count
+        n, d, c = saved.count, saved.n_features, saved.n_classes
         try:
-            model = cls(saved.n_features, saved.n_classes)
+            model = cls(d, c)
         except ValueError as error:
             raise ModelStateError(f"a saved model has an impossible shape: {error}") from error
-        if not 0 <= n <= MAX_PROTOTYPES or saved.samples < n:
+        if not 0 <= n <= min(MAX_PROTOTYPES, saved.samples):
             raise ModelStateError(f"a saved model counts {n} prototypes of {saved.samples} samples")
-        model.samples, model._count = saved.samples, n
-        model._rate, model._runner_rate = saved.rate, saved.runner_rate
-        model._ids = load(saved.ids, "<u2", (n,), np.uint16)
-        model._classes = load(saved.classes, "u1", (n,), np.int64)
-        model._wins = load(saved.wins, "<u8", (n,), np.float64)
-        model._features = load(saved.features, "<f8", (n, saved.n_features), np.float64)
-        model._seen = load(saved.seen, "u1", (saved.n_classes,), np.bool_)
-        model._id_used[model._ids] = True
-        if n and (model._classes.max() >= saved.n_classes or model._id_used.sum() != n):
-            raise ModelStateError("a saved prototype has an undeclared class or a used id")
         edges = load(saved.edges, "<u4", (len(saved.edges) // 12, 3), np.int64)
-        if len(edges) and edges[:, :2].max() >= n:
-            raise ModelStateError("a saved edge ends at a prototype that does not exist")
-        model._ages = [{} for _ in range(n)]
-        for a, b, age in edges.tolist():
-            model._ages[a][b] = age
-        if any(a == b or model._ages[b].get(a) != age for a, b, age in edges.tolist()):
-            raise ModelStateError("a saved edge is known to one of its ends only")
+        features = load(saved.features, "<f8", (n, d), np.float64)
+        into = model._state
+        into.make_room(n, len(edges))
+        into.head[COUNT], into.head[SAMPLES] = n, saved.samples
+        into.rates[:] = saved.rate, saved.runner_rate
+        into.ids[:] = load(saved.ids, "<u2", (n,), np.int64)
+        into.classes[:] = load(saved.classes, "u1", (n,), np.int64)
+        into.wins[:] = load(saved.wins, "<u8", (n,), np.float64)
+        into.features[:] = features.T
+        into.seen[:] = load(saved.seen, "u1", (c,), np.uint8)
+        into.used[into.ids] = 1
+        if (into.classes >= c).any() or into.used.sum() != n:
+            raise ModelStateError("a saved prototype has an undeclared class or a used id")
+        if not into.restore_edges(edges.tolist()):
+            raise ModelStateError("a saved edge ends nowhere, or is known to one of its ends only")
         return model
 
-    def _insert(self, x: Floats, y: int) -> None:
-        row = self._count
-        if row == len(self._ids):
-            self._grow()
-        number = int(self._id_used.argmin())
-        self._id_used[number] = True
-        self._ids[row], self._classes[row], self._wins[row] = number, y, 0
-        self._features[row] = x
-        self._ages.append({})
-        self._seen[y] = True
-        self._count += 1
-        self.revision += 1
-        self._measured = None
-
-    def _grow(self) -> None:
-        size = max(2 * len(self._ids), 64)
-        self._ids = np.resize(self._ids, size)
-        self._classes = np.resize(self._classes, size)
-        self._wins = np.resize(self._wins, size)
-        self._features = np.resize(self._features, (size, self.n_features))
-
-    def _threshold(self, row: int) -> float:
-        """Return the distance beyond which a sample near this prototype founds a new one."""
-        ages = self._ages[row]
-        if not ages:
-            return np.nan
-        ends = np.fromiter(ages, dtype=np.int64, count=len(ages))
-        difference = self._features[ends] - self._features[row]
-        lengths = np.sqrt(np.einsum("ij,ij->i", difference, difference))
-        same = self._classes[ends] == self._classes[row]
-        within, between = lengths[same], lengths[~same]
-        if not len(between):
-            return float(within.max())
-        if not len(within):
-            return float(between.min())
-        beyond = between[between > within.mean()]
-        return float(beyond.min() if len(beyond) else between.max())
-
-    def _update(self, x: Floats, y: int, winner: int, runner_up: int) -> None:
-        ages = self._ages[winner]
-        ages.setdefault(runner_up, 0)
-        for other in ages:
-            ages[other] += 1
-            self._ages[other][winner] = ages[other]
-        self._wins[winner] += 1
-        self._move(x, y, winner)
-        for other in [other for other, age in ages.items() if age > AGE_OLD]:
-            del ages[other], self._ages[other][winner]
-        # One pair of rates serves the whole model: the last winner's count sets the next sample's.
-        self._rate = 1 / float(self._wins[winner])
-        self._runner_rate = self._rate / RUNNER_SHARE
-        self._measured = None
-
-    def _move(self, x: Floats, y: int, winner: int) -> None:
-        """Attract or repel the winner, and its neighbours of the one class the other way."""
-        right = self._classes[winner] == y
-        ends = np.fromiter(self._ages[winner], dtype=np.int64)
-        if right:
-            self._features[winner] += self._rate * (x - self._features[winner])
-            ends = ends[self._classes[ends] != y]
-            self._features[ends] -= self._runner_rate * (x - self._features[ends])
-        else:
-            self._features[winner] -= self._rate * (x - self._features[winner])
-            ends = ends[self._classes[ends] == y]
-            self._features[ends] += self._runner_rate * (x - self._features[ends])
-
-    def _denoise(self) -> None:
-        """Drop prototypes with fewer than two neighbours, judging each as the earlier ones left it.
-
-        The published inequality compares wins with n/2 times the sum of all wins, which they
-        exceed only where n ≤ 2: in effect all are dropped that have at most one neighbour.
-        """
-        n, wins = self._count, float(self._wins[: self._count].sum())
-        gone: list[int] = []
-        for row in [row for row, ages in enumerate(self._ages) if len(ages) < 2]:
-            left = n - len(gone)
-            if self._ages[row] and not self._wins[row] < (left / 2) * wins:
-                continue
-            for other in self._ages[row]:
-                del self._ages[other][row]
-            self._ages[row].clear()
-            wins -= float(self._wins[row])
-            gone.append(row)
-        if gone:
-            self._remove(np.array(gone))
-
-    def _remove(self, gone: NDArray[np.int64]) -> None:
-        self._id_used[self._ids[gone]] = False
-        kept = np.delete(np.arange(self._count), gone)
-        new_row = np.full(self._count, -1)
-        new_row[kept] = np.arange(len(kept))
-        self._ages = [
-            {int(new_row[other]): age for other, age in self._ages[row].items()} for row in kept
+    def _halves(self) -> list[tuple[int, int, int]]:
+        """Return each edge from both ends, as (row, row, age), in the order of the rows' lists."""
+        state = self._state
+        return [
+            (row, target, state.age(half))
+            for row in range(state.count)
+            for half, target in state.edges_of(row)
         ]
-        for array in (self._ids, self._classes, self._wins, self._features):
-            array[: len(kept)] = array[kept]
-        self._count = len(kept)
-        self.revision += 1
-        self._measured = None
+
+    def _make_room(self) -> None:
+        before = self._state.squares
+        self._state.make_room()
+        if self._state.squares is not before:
+            self._looked_at = None
+
+    def _arrays(self) -> tuple[Floats | Ints | NDArray[np.uint8], ...]:
+        """Return what the kernels that learn take first."""
+        s = self._state
+        return (
+            s.table, s.labels, s.halves, s.head, s.rates, s.used, s.seen,
+            s.metric, s.squares, s.shares, s.rows,
+        )  # fmt: skip
+
+    def _look(self, x: Floats) -> int:
+        """Measure a checked sample and let the nearest vote; return the winner, −1 for none."""
+        key = x.tobytes()
+        if self._looked_at == key:
+            return self._winner
+        self._sample[:] = x
+        state = self._state
+        if kernels := compiled.kernels(self.engine):
+            self._winner = kernels.reference.predict(
+                state.table, state.labels, state.count, state.metric, state.squares,
+                state.shares, state.rows, self._sample,
+            )  # fmt: skip
+        else:
+            squares = measure(state.features, state.metric, self._sample)
+            state.squares[: state.count] = squares
+            state.shares[:] = xuilvq_numpy.vote(state, squares)
+            winner = int(state.shares.argmax())
+            self._winner = winner if state.shares[winner] > 0 else -1
+        self._looked_at = key
+        return self._winner
