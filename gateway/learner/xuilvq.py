@@ -275,8 +275,6 @@ class XuILVQ:
         else:
             squares = measure(state.features, state.metric, self._sample)
             state.squares[: state.count] = squares
-            state.shares[:] = xuilvq_numpy.vote(state, squares)
-            winner = int(state.shares.argmax())
-            self._winner = winner if state.shares[winner] > 0 else -1
+            self._winner = xuilvq_numpy.vote(state, squares)
         self._looked_at = key
         return self._winner

@@ -18,26 +18,29 @@ from gateway.learner.xuilvq_state import (
 )
 
 
-def vote(state: XuState, squares: Floats) -> Floats:
-    """Return each class's share of the votes of the 5 nearest, each weighing 1/distance.
+def vote(state: XuState, squares: Floats) -> int:
+    """Write each class's share of the votes of the 5 nearest, each weighing 1/distance.
 
     A prototype at distance 0 decides alone.
+
+    Returns:
+        The class with the most votes, of equal ones the one that voted first; −1 for none.
     """
-    votes: Floats = np.zeros(len(state.shares))
-    rows = nearest(squares, NEAREST)
+    shares, rows = state.shares, nearest(squares, NEAREST)
+    shares[:] = 0
     if not len(rows):
-        return votes
-    best = squares[rows[0]]
+        return -1
+    labels, best = state.classes[rows].tolist(), squares[rows[0]]
     if best == 0:
-        votes[state.classes[rows[0]]] = 1
-        return votes
+        shares[labels[0]] = 1
+        return int(labels[0])
     total = 0.0
     # Relative to the nearest, so that no vote overflows.
-    for row, strength in zip(rows, np.sqrt(best / squares[rows]), strict=True):
-        votes[state.classes[row]] += strength
+    for label, strength in zip(labels, np.sqrt(best / squares[rows]).tolist(), strict=True):
+        shares[label] += strength
         total += strength
-    votes /= total
-    return votes
+    shares /= total
+    return int(max(labels, key=shares.__getitem__))
 
 
 def learn(state: XuState, x: Floats, y: int, squares: Floats) -> None:

@@ -61,7 +61,12 @@ def predict(
         strength = np.sqrt(best / squares[rows[k]])
         shares[labels[CLASS, rows[k]]] += strength
         total += strength
-    return normalise(shares, total)
+    normalise(shares, total)
+    winner = labels[CLASS, rows[0]]
+    for k in range(1, found):
+        if shares[labels[CLASS, rows[k]]] > shares[winner]:
+            winner = labels[CLASS, rows[k]]
+    return int(winner)
 
 
 @kernel("f8(f8[:,::1], i8, i8, i8)")
