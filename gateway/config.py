@@ -11,6 +11,17 @@ from protocol.errors import ConfigurationError
 from protocol.identity import Roster
 
 
+class KernelsConfig(Model):
+    """Compiled kernels: the same results sooner. A gateway starts in numpy and does not wait."""
+
+    enabled: bool = Field(default=True, description="Whether to compile; false learns in numpy.")
+    path: Path | None = Field(
+        default=None,
+        description="Folder that keeps them, closed to other users; without it systemd's "
+        "CacheDirectory, or `protoledger/kernels` in the user's cache.",
+    )
+
+
 class LearnerConfig(Model):
     """Which learner, and how large it may grow."""
 
@@ -20,6 +31,7 @@ class LearnerConfig(Model):
     capacity: int = Field(
         default=128, ge=2, le=4096, description="Most prototypes of the improved learner."
     )
+    kernels: KernelsConfig = KernelsConfig()
 
 
 class CommitConfig(Model):

@@ -5,6 +5,7 @@ round machine belong to this one. The next round is opened before the last one's
 so that agents and gateway work at the same time.
 """
 
+import contextlib
 import logging
 import signal
 import time
@@ -12,6 +13,7 @@ from types import FrameType
 
 from gateway.config import GatewayConfig
 from gateway.events import EventStream
+from gateway.learner import Warmup
 from gateway.ledger import Ledger
 from gateway.ledger_events import (
     CodebookChanged,
@@ -68,6 +70,8 @@ class Service:
         self._schema = schema
         self._store = Store(config.store_file, schema.digest)
         self._trainer = Trainer(config, schema, self._store)
+        compiling = config.learner.kernels
+        self._warmup = Warmup(compiling.path) if compiling.enabled else contextlib.nullcontext()
         self._rounds = Rounds(config, site, roster, self._store)
         self._links: Links[LedgerEvent | None] = Links([self._rounds.link])
         self._ledger: Ledger | None = None
@@ -93,7 +97,7 @@ class Service:
         """Serve until SIGTERM or SIGINT; returns the process's exit code."""
         signal.signal(signal.SIGTERM, self.stop)
         signal.signal(signal.SIGINT, self.stop)
-        with self._links:
+        with self._links, self._warmup:
             try:
                 if self._ledger is not None:
                     self._ledger.start()

@@ -3,12 +3,15 @@
 Two learners stand behind one interface (`Classifier`): `XuILVQ`, decision for decision the
 published implementation, and `ImprovedILVQ`, the default, which scales its own features and keeps
 at most `capacity` prototypes. Both learn in one pass, refuse bad samples by name without
-changing, and save themselves to bytes.
+changing, and save themselves to bytes. They compute in numpy until compiled kernels are ready,
+which `Warmup` brings about beside them and `load_kernels` waits for; results do not depend on it.
 """
 
 from typing import Final, Literal
 
 from gateway.learner.base import Classifier, Prototypes
+from gateway.learner.compiled import Warmup
+from gateway.learner.compiled import load as load_kernels
 from gateway.learner.improved import ImprovedILVQ
 from gateway.learner.xuilvq import XuILVQ
 
@@ -21,7 +24,9 @@ __all__ = [
     "ImprovedILVQ",
     "Mode",
     "Prototypes",
+    "Warmup",
     "XuILVQ",
+    "load_kernels",
     "make_learner",
     "restore_learner",
 ]

@@ -95,11 +95,12 @@ class Warmup:
         self._thread.join()
 
     def close(self) -> None:
-        """Stop a compilation that is under way; idempotent. Loading, once begun, ends by itself."""
+        """Stop a compilation that is under way, and wait; idempotent. Loading takes its second."""
         with self._starting:
             self._closing.set()
             if self._compiler is not None:
                 self._compiler.terminate()
+        self._thread.join()
 
     def _run(self) -> None:
         try:
