@@ -132,6 +132,7 @@ class Warmup:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 text=True,
+                start_new_session=True,  # a signal to the group is the gateway's to act on
                 env={**os.environ, "PYTHONPATH": top},
             )
         with self._compiler as compiler:
