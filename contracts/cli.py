@@ -80,7 +80,7 @@ def call_contract(
     rpc: str, key: bytes, to: EncodedContract, signature: str, *values: object
 ) -> None:
     """Call a contract; a refusal is named before anything is sent."""
-    from contracts.binding import Account  # noqa: PLC0415 - loads web3
+    from contracts.account import Account  # noqa: PLC0415 - loads web3
     from contracts.deployment import Sender  # noqa: PLC0415
     from contracts.rpc import Node  # noqa: PLC0415
 

@@ -11,7 +11,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from contracts.binding import Account, Buffer, Contract, created_address
+from contracts.account import Account, created_address
+from contracts.binding import Buffer, Contract
 from contracts.errors import DeploymentError
 from contracts.rpc import Node, Receipt
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from contracts.binding import Account
+from contracts.account import Account
 from contracts.deployment import Sender
 from contracts.errors import (
     ChainUnreachableError,

@@ -16,6 +16,8 @@ from emulator.options import Options
 from emulator.recordings import agent_ids, label_column, site_ids, write_recordings
 from protocol.identity import Identity, Member, sign_roster
 
+LEAST_RECORDS = 12  # of a commit where no test says which are worth their gas
+
 
 @dataclass(frozen=True)
 class SiteFiles:
@@ -107,6 +109,8 @@ def write_gateway(
 ) -> None:
     """Write a gateway's file; `ledger` says which chain and contract."""
     content = _device(site.gateway)
+    if options.test == "always":
+        ledger = {**ledger, "least_records": LEAST_RECORDS}
     content |= {
         "credentials": _credentials(site.gateway, broker, authority),
         "store_file": "gateway.db",

@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from contracts.binding import Account
+from contracts.account import Account
 from contracts.errors import ContractsError
 from contracts.local_node import LocalNode, available
 from experiments.ledger_operations import Operation, Speed, operations, speed

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from contracts.binding import Account, Buffer
+from contracts.account import Account
+from contracts.binding import Buffer
 from contracts.deployment import Sender, deploy
 from contracts.keys import address_of
 from experiments.ledger_replay import GAS_LIMIT, KEYS

@@ -1,24 +1,12 @@
-"""A codebook as the ledger holds it: its record format, deltas and state hash.
+"""A codebook as the ledger holds it: an immutable value, with its bytes, deltas and state hash.
 
-Source: the design's section 6; the format is also told in `contracts/src/interfaces`.
-
-A **record** is, big-endian, `id u16 | class u8 | weight u16 | features × i16`: that is
-5 + 2·features bytes. A feature x is normalised by its channel (low → 0, high → 1) and written as
-q = round(12000·x), clamped to ±32767, so that ±2.73 ranges fit; half a step is 0.004 % of a range.
-A **snapshot** is all records sorted by id; the **state hash** is its keccak-256.
-A **delta** is a row of entries sorted by id: a record inserts or replaces, and the three bytes
-`id u16 | 0xff` remove. So class 255 is no label. With at most 127 labels a record may also be
-**narrow**, marked by the class's high bit: `id u16 | class + 0x80 | weight u16 | features × u8`,
-where b stands for b/255 of the range. Most bytes that a commit pays for are features, so that is
-worth up to a third of its gas. The contract does not look into deltas.
-
-Decoders are strict, because what they read was written by somebody else: sorted, no id twice, no
-unknown class, no feature below −32767, nothing left over. An entry that changes nothing is allowed.
+The record format is told in `gateway.records`, that of deltas in `gateway.delta`. Decoders are
+strict, because what they read was written by somebody else: sorted, no id twice, no unknown class,
+no feature below −32767, nothing left over.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -26,69 +14,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from eth_hash.auto import keccak
 
+from gateway.delta import split_delta, write_delta
 from gateway.errors import CodebookError
+from gateway.records import MAX_STEPS, STEPS_PER_RANGE, RecordFormat
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import ArrayLike, NDArray
 
-STEPS_PER_RANGE = 12_000
-MAX_STEPS = 32_767
-REMOVED_CLASS = 0xFF
-NARROW = 0x80
-HEADER_BYTES = 5
-REMOVAL_BYTES = 3
-SNAPSHOT_BYTES = 24_575  # what the code of one data contract holds, as the contract checks it
-
-
-@dataclass(frozen=True, slots=True)
-class RecordFormat:
-    """How many features and labels the records of one ledger have.
-
-    Attributes:
-        features: features of a prototype, 1–255.
-        labels: classes are below this, 1–255.
-
-    Raises:
-        CodebookError: out of range.
-    """
-
-    features: int
-    labels: int
-
-    def __post_init__(self) -> None:
-        if not (1 <= self.features <= 255 and 1 <= self.labels <= 255):
-            raise CodebookError(
-                f"a record has 1–255 features and 1–255 labels, not {self.features} and "
-                f"{self.labels}",
-            )
-
-    @property
-    def record_bytes(self) -> int:
-        """Bytes of one record."""
-        return HEADER_BYTES + 2 * self.features
-
-    @property
-    def narrow_bytes(self) -> int:
-        """Bytes of one narrow record in a delta."""
-        return HEADER_BYTES + self.features
-
-    def is_narrow(self, class_byte: int) -> bool:
-        """Whether this class byte of a delta's entry marks a narrow record."""
-        return self.labels < NARROW <= class_byte < REMOVED_CLASS
-
-    @property
-    def max_records(self) -> int:
-        """Most records of a codebook: the contract refuses more."""
-        return SNAPSHOT_BYTES // self.record_bytes
-
-    @property
-    def dtype(self) -> np.dtype[np.void]:
-        """A record as a packed numpy structure, so that arrays of it are the encoding."""
-        return np.dtype(
-            [("id", ">u2"), ("class", "u1"), ("weight", ">u2"), ("q", ">i2", (self.features,))],
-        )
+__all__ = ["MAX_STEPS", "STEPS_PER_RANGE", "Codebook", "RecordFormat"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -254,19 +187,14 @@ class Codebook:
         """
         if new.form != self.form:
             raise CodebookError(f"a delta from {self.form} to {new.form}")
-        old_rows = {int(number): row for row, number in enumerate(self.ids)}
-        steps = tolerance * STEPS_PER_RANGE
-        changed: list[tuple[float, int, bytes]] = []
-        for row, number in enumerate(new.ids.tolist()):
-            after = new.records[row]
-            at = old_rows.get(number)
-            change = _change(None if at is None else self.records[at], after, steps, weight_ratio)
-            if change:
-                changed.append((-change, number, _entry(after, self.form, steps)))
-        entries = {number: entry for _, number, entry in sorted(changed)[:most]}
-        for number in old_rows.keys() - set(new.ids.tolist()):
-            entries[number] = number.to_bytes(2) + bytes([REMOVED_CLASS])
-        return b"".join(entries[number] for number in sorted(entries))
+        return write_delta(
+            self.records,
+            new.records,
+            self.form,
+            tolerance=tolerance,
+            weight_ratio=weight_ratio,
+            most=most,
+        )
 
     def apply(self, delta: bytes) -> Codebook:
         """Follow a delta that was written for exactly this codebook.
@@ -294,66 +222,6 @@ class Codebook:
         return hash((self.form, self._hash))
 
 
-def split_delta(delta: bytes, form: RecordFormat) -> tuple[dict[int, bytes], Sequence[int]]:
-    """Take a delta apart.
-
-    Returns:
-        Records that it writes, by id, and ids that it removes.
-
-    Raises:
-        CodebookError: it is cut, or its ids do not rise. Classes are checked by `apply`.
-    """
-    written: dict[int, bytes] = {}
-    removed: list[int] = []
-    at, previous = 0, -1
-    while at < len(delta):
-        class_byte = delta[at + 2] if at + 2 < len(delta) else 0
-        size = form.record_bytes
-        if class_byte == REMOVED_CLASS:
-            size = REMOVAL_BYTES
-        elif form.is_narrow(class_byte):
-            size = form.narrow_bytes
-        if at + size > len(delta):
-            raise CodebookError(f"a delta of {len(delta)} bytes ends within the entry at {at}")
-        number = int.from_bytes(delta[at : at + 2])
-        if number <= previous:
-            raise CodebookError(f"a delta names prototype {number} after {previous}")
-        entry = delta[at : at + size]
-        if class_byte == REMOVED_CLASS:
-            removed.append(number)
-        else:
-            written[number] = _widened(entry) if form.is_narrow(class_byte) else entry
-        at, previous = at + size, number
-    return written, removed
-
-
-def _widened(entry: bytes) -> bytes:
-    """Give the record that a narrow entry stands for."""
-    narrow = np.frombuffer(entry, np.uint8, offset=HEADER_BYTES).astype(np.int64)
-    header = entry[:2] + bytes([entry[2] - NARROW]) + entry[3:HEADER_BYTES]
-    features: bytes = _from_narrow(narrow).astype(">i2").tobytes()
-    return header + features
-
-
-def _from_narrow(narrow: NDArray[np.int64]) -> NDArray[np.int64]:
-    # Whole numbers, so that every machine that folds a delta finds the same hash.
-    return (2 * narrow * STEPS_PER_RANGE + 255) // 510
-
-
-def _entry(record: np.void, form: RecordFormat, steps: float) -> bytes:
-    """Write a record, narrow if that moves no feature by more than `steps`."""
-    wide: bytes = record.tobytes()
-    q = record["q"].astype(np.int64)
-    if not form.labels < NARROW or q.min() < 0 or q.max() > STEPS_PER_RANGE:
-        return wide
-    narrow = (2 * q * 255 + STEPS_PER_RANGE) // (2 * STEPS_PER_RANGE)
-    if np.abs(_from_narrow(narrow) - q).max() > steps:
-        return wide
-    header = wide[:2] + bytes([wide[2] + NARROW]) + wide[3:HEADER_BYTES]
-    features: bytes = narrow.astype(np.uint8).tobytes()
-    return header + features
-
-
 def _whole(values: ArrayLike, name: str, largest: int) -> NDArray[np.int64]:
     found = np.asarray(values)
     if not found.size:
@@ -361,14 +229,3 @@ def _whole(values: ArrayLike, name: str, largest: int) -> NDArray[np.int64]:
     if found.dtype.kind not in "iu" or found.min() < 0 or found.max() > largest:
         raise CodebookError(f"{name} must be whole numbers from 0 to {largest}, not {found!r}")
     return found.astype(np.int64)
-
-
-def _change(old: np.void | None, new: np.void, steps: float, weight_ratio: float) -> float:
-    """Say how much a record changed, as far as it matters; 0 if it may be left out."""
-    importance = math.sqrt(int(new["weight"]) + 1)
-    if old is None or old["class"] != new["class"]:
-        return (1 + STEPS_PER_RANGE) * importance
-    moved = int(np.abs(old["q"].astype(np.int64) - new["q"].astype(np.int64)).max())
-    light, heavy = sorted((int(old["weight"]), int(new["weight"])))
-    small = moved <= steps and heavy <= light * weight_ratio
-    return 0.0 if small else (1 + moved) * importance

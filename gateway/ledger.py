@@ -10,16 +10,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from pathlib import Path  # noqa: TC003 - pydantic reads the annotation
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Self
 
 from eth_hash.auto import keccak
-from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.errors import ChainUnreachableError, ContractsError, KeyFileError, RpcError
 from contracts.keys import load_key, read_secret
 from gateway.codebook import Codebook, RecordFormat
 from gateway.errors import LedgerError, LedgerMismatchError
+from gateway.ledger_config import LedgerConfig, default_records
 from gateway.ledger_events import (
     CodebookChanged,
     CodebookDropped,
@@ -37,6 +36,7 @@ from gateway.outbox import LedgerStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
     from types import TracebackType
 
     from contracts.binding import Buffer, Terms
@@ -62,88 +62,9 @@ __all__ = [
 ]
 
 _log = logging.getLogger(__name__)
-_GWEI = 10**9
 _FIRST_LOOK_S = 0.01  # after sending: automatic mining answers at once
 _FIRST_RETRY_S = 0.1
 _LONGEST_RETRY_S = 5.0
-
-_Address = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
-
-
-class LedgerConfig(BaseModel):
-    """Which chain and contract, with which key, and how eagerly."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    rpc_url: str = Field(pattern=r"^https?://", description="The node's JSON-RPC address.")
-    ws_url: str | None = Field(
-        default=None,
-        pattern=r"^wss?://",
-        description="The node's WebSocket: a hint to look at once, and never more than that.",
-    )
-    chain_id: int = Field(gt=0, description="The chain's id; another one is refused.")
-    contract: _Address = Field(description="PrototypeBuffer's address.")
-    key_file: Path = Field(
-        description="The gateway's key: 64 hex digits or an encrypted keystore; mode 0600.",
-    )
-    key_password_file: Path | None = Field(
-        default=None, description="The keystore's password; mode 0600."
-    )
-    genesis_hash: str | None = Field(
-        default=None,
-        pattern=r"^0x[0-9a-f]{64}$",
-        description="Hash of block 0; without it the first one seen is kept.",
-    )
-    confirmations: int = Field(
-        default=0, ge=0, le=1000, description="Blocks on top of one that is believed."
-    )
-    poll_s: float = Field(
-        default=0.2, gt=0, le=60, description="Seconds between looks at the newest block."
-    )
-    tip_gwei: float = Field(default=1.0, ge=0, description="Tip per gas, in gwei.")
-    learn_from_oracle: bool = Field(
-        default=True, description="Learn from the labelled samples of the contract's oracle."
-    )
-    max_fee_gwei: float = Field(
-        default=500.0,
-        gt=0,
-        description="Most to offer per gas, in gwei; a commit waits while the chain asks for more.",
-    )
-    stuck_s: float = Field(
-        default=30.0,
-        gt=0,
-        description="A commit that is not mined for so long is sent anew, offering an eighth more.",
-    )
-    deadline_s: float = Field(
-        default=600.0,
-        gt=0,
-        description="A commit that is not mined for so long is given up for the newest codebook.",
-    )
-    tolerance: float = Field(
-        default=0.005,
-        ge=0,
-        lt=1,
-        description="A prototype whose features all moved by at most this share of the range is "
-        "not committed again; from 0.002 on features are written in one byte instead of two.",
-    )
-    weight_ratio: float = Field(
-        default=2.0,
-        ge=1,
-        description="A prototype is not committed again for a weight that changed by at most "
-        "this factor.",
-    )
-    records_per_commit: int | None = Field(
-        default=None,
-        ge=1,
-        le=65_536,
-        description="A commit writes at most so many prototypes, those that changed most; the "
-        "others wait for the next one. Default: 24, or 48 with more than 12 features.",
-    )
-
-
-def default_records(features: int) -> int:
-    """Tell how many prototypes a commit writes unless configured; as measured in docs/chain.md."""
-    return 24 if features <= 12 else 48
 
 
 class Ledger:
@@ -253,7 +174,8 @@ class Ledger:
 
     def _work(self) -> None:
         # web3 comes with these; the first import in the process happens in this thread.
-        from contracts.binding import Account, Buffer  # noqa: PLC0415
+        from contracts.account import Account  # noqa: PLC0415
+        from contracts.binding import Buffer  # noqa: PLC0415
         from contracts.rpc import Node  # noqa: PLC0415
         from gateway.following import Follower  # noqa: PLC0415
         from gateway.hint import BlockHint  # noqa: PLC0415

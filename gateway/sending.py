@@ -16,17 +16,19 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from contracts.errors import RevertedError, RpcError
-from gateway.codebook import Codebook, RecordFormat, split_delta
+from gateway.codebook import Codebook, RecordFormat
+from gateway.delta import entries_in
 from gateway.ledger_events import CodebookChanged, CommitRejected, Committed, LedgerEvent
 from gateway.outbox import Fees, LedgerStore, Pending, Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from contracts.binding import Account, Buffer
+    from contracts.account import Account
+    from contracts.binding import Buffer
     from contracts.rpc import Block, Node
     from gateway.following import Follower
-    from gateway.ledger import LedgerConfig
+    from gateway.ledger_config import LedgerConfig
 
 GWEI = 10**9
 _RESEND_S = 5.0
@@ -108,13 +110,8 @@ class CommitSender:
             self._store.drop_wanted(wanted)
             return
         base, target = follower.codebook, Codebook.decode(wanted.snapshot, self._form)
-        delta = base.delta_to(
-            target,
-            tolerance=self._config.tolerance,
-            weight_ratio=self._config.weight_ratio,
-            most=self._most,
-        )
-        if not delta:
+        delta = base.delta_to(target, **self._config.omissions, most=self._most)
+        if not worth_it(delta, target, self._config.least_records):
             # Told again, because the learner waits to hear how its codebook fared.
             me = self._account.address
             self._tell(CodebookChanged(me, follower.version, base, own=True))
@@ -207,13 +204,12 @@ class CommitSender:
 
     def _landed(self, pending: Pending, tx_hash: str, gas_used: int) -> None:
         self._calm()
-        written, removed = split_delta(pending.delta, self._form)
         self._tell(
             Committed(
                 pending.base + 1,
                 gas_used,
                 tx_hash,
-                len(written) + len(removed),
+                entries_in(pending.delta, self._form),
                 len(pending.delta),
                 pending.note,
             ),
@@ -295,6 +291,18 @@ class CommitSender:
 
     def _calm(self) -> None:
         self._pause_s, self._resume_at, self._told = 0.5, 0.0, ""
+
+
+def worth_it(delta: bytes, target: Codebook, least: int) -> bool:
+    """Say whether a delta writes enough to be committed.
+
+    Args:
+        delta: what would be committed.
+        target: what is wanted.
+        least: entries that are enough; half of the wanted codebook always is.
+    """
+    enough = min(least, -(-len(target) // 2))
+    return bool(delta) and entries_in(delta, target.form) >= enough
 
 
 def _call(buffer: Buffer, follower: Follower, pending: Pending) -> bytes | None:

@@ -9,7 +9,8 @@ from typing import TypeVar
 import numpy as np
 
 import chain
-from contracts.binding import Account, Buffer
+from contracts.account import Account
+from contracts.binding import Buffer
 from contracts.deployment import Deployment, Sender, deploy
 from contracts.keys import address_of
 from contracts.rpc import Node

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from contracts.binding import Account
+from contracts.account import Account
 from contracts.local_node import LocalNode, available
 from experiments import ledger_replay
 from experiments.bench_cli import app

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from contracts.binding import Account, checksum
+from contracts.account import Account, checksum
 from contracts.keys import address_of
 from emulator import chain
 from emulator.chain import ETHER, Anvil, ChainAddress, call, connect, fund

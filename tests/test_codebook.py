@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.codebook import MAX_STEPS, STEPS_PER_RANGE, Codebook, RecordFormat, split_delta
+from gateway.codebook import MAX_STEPS, STEPS_PER_RANGE, Codebook, RecordFormat
+from gateway.delta import split_delta
 from gateway.errors import CodebookError
 
 FORM = RecordFormat(3, 4)

@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 
 import chain
 from contracts import NAMES, load
-from contracts.binding import Account, Buffer, Contract, DeltaLog
+from contracts.account import Account
+from contracts.binding import Buffer, Contract, DeltaLog
 from contracts.cli import app
 from contracts.deployment import Deployment, Sender, deploy
 from contracts.errors import DeploymentError, RevertedError, RpcError, ToolMissingError

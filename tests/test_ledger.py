@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 import chain
-from contracts.binding import Account, Buffer
+from contracts.account import Account
+from contracts.binding import Buffer
 from contracts.errors import KeyFileError, RevertedError
 from contracts.keys import create_key
 from contracts.rpc import Log, Node

@@ -8,7 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 import chain
-from contracts.binding import Account, Buffer
+from contracts.account import Account
+from contracts.binding import Buffer
 from contracts.deployment import Sender
 from contracts.keys import address_of
 from contracts.oracle_binding import Oracle, feed_id

@@ -9,9 +9,11 @@ import pytest
 import chain
 from contracts.binding import Buffer
 from contracts.rpc import Node
+from gateway.codebook import Codebook
 from gateway.ledger import CommitRejected, Committed
 from gateway.outbox import Fees, LedgerStore, Pending, Wanted
-from ledgers import ALICE, Site, book, deployed
+from gateway.sending import worth_it
+from ledgers import ALICE, FORM, Site, book, deployed
 
 
 @pytest.fixture
@@ -177,3 +179,37 @@ def test_the_queue_holds_the_newest_only(tmp_path: Path) -> None:
     assert store.offered(3) == Fees(12, 2)  # so that a newer one can outbid it
     assert store.offered(4) is None
     store.close()
+
+
+def test_a_commit_waits_until_it_writes_enough(alice: Site) -> None:
+    base, changed = book(1), book(1)
+    with alice.ledger(least_records=4) as writer:
+        writer.submit(base)
+        assert writer.flush(15)
+        for moved in range(1, 5):
+            features = base.features()
+            features[:moved] += 0.25
+            changed = Codebook.from_prototypes(
+                base.ids, base.classes, base.weights, features, labels=3
+            )
+            writer.submit(changed)
+            assert writer.flush(15)
+            assert len(landed(alice)) == (1 if moved < 4 else 2)
+        assert alice.sees(ALICE, changed).version == 2
+
+
+@pytest.mark.parametrize(("size", "least", "enough"), [(4, 9, 2), (5, 9, 3), (1, 9, 1), (9, 2, 2)])
+def test_half_of_a_small_codebook_is_always_enough(size: int, least: int, enough: int) -> None:
+    target = book(1, size)
+    for written in range(1, size + 1):
+        part = Codebook.from_prototypes(
+            target.ids[:written],
+            target.classes[:written],
+            target.weights[:written],
+            target.features()[:written],
+            labels=3,
+        )
+        delta = Codebook.empty(FORM).delta_to(part)
+        assert worth_it(delta, target, least) == (written >= enough)
+    assert not worth_it(b"", target, 1)
+    assert worth_it(target.delta_to(Codebook.empty(FORM)), Codebook.empty(FORM), least)

@@ -69,7 +69,8 @@ contract PrototypeBuffer is IPrototypeBuffer, Ownable2Step, Pausable {
     ) external returns (uint32 version) {
         uint64 latest = oracle == address(0) ? 0 : IDataOracle(oracle).latestRound();
         if (oracleRound > latest) revert PrototypeBufferUnknownOracleRound(oracleRound, latest);
-        return _commit(base, count, stateHash, delta, oracleRound);
+        version = _commit(base, count, stateHash, delta, oracleRound);
+        emit Cited(msg.sender, version, oracleRound);
     }
 
     /// @inheritdoc IPrototypeBuffer
@@ -195,13 +196,12 @@ contract PrototypeBuffer is IPrototypeBuffer, Ownable2Step, Pausable {
             revert PrototypeBufferDeltaTooLong(delta.length, MAX_DELTA_BYTES);
         }
         version = base + 1;
-        uint48 previousBlock = old.commitBlock;
         head_.version = version;
         head_.count = count;
         head_.commitBlock = uint48(block.number);
         if (oracleRound > old.oracleRound) head_.oracleRound = oracleRound;
         _stateHashes[msg.sender] = stateHash;
-        emit Delta(msg.sender, version, count, stateHash, previousBlock, oracleRound, delta);
+        emit Delta(msg.sender, version, count, stateHash, delta);
     }
 
     function _storeOf(address owner_) private view returns (address store) {

@@ -56,12 +56,12 @@ contract PrototypeBufferTest is Test {
     function test_ACommitWritesHeadAndHashAndTellsTheDelta() public {
         bytes memory book = records(4, 2, FEATURES, 1);
         vm.expectEmit(true, true, true, true, address(buffer));
-        emit IPrototypeBuffer.Delta(alice, 1, 4, keccak256(book), 0, 0, book);
+        emit IPrototypeBuffer.Delta(alice, 1, 4, keccak256(book), book);
         _commit(alice, 0, book);
         vm.roll(107);
         bytes memory next = records(5, 2, FEATURES, 2);
         vm.expectEmit(true, true, true, true, address(buffer));
-        emit IPrototypeBuffer.Delta(alice, 2, 5, keccak256(next), 100, 0, next);
+        emit IPrototypeBuffer.Delta(alice, 2, 5, keccak256(next), next);
         _commit(alice, 1, next);
 
         (IPrototypeBuffer.Head memory head, bytes32 stateHash) = buffer.head(alice);
@@ -206,6 +206,8 @@ contract PrototypeBufferTest is Test {
         buffer.commit(0, 1, bytes32(0), hex"00", 6);
 
         vm.startPrank(alice);
+        vm.expectEmit(true, true, true, true, address(buffer));
+        emit IPrototypeBuffer.Cited(alice, 1, 5);
         buffer.commit(0, 1, bytes32(0), hex"00", 5);
         buffer.commit(1, 1, bytes32(0), hex"00", 3); // an older one is told, the newest kept
         vm.stopPrank();
@@ -303,8 +305,8 @@ contract PrototypeBufferTest is Test {
             vm.recordLogs();
             vm.prank(alice);
             buffer.commit(base, 1, keccak256(data), data);
-            (,,,, bytes memory told) =
-                abi.decode(vm.getRecordedLogs()[0].data, (uint16, bytes32, uint48, uint64, bytes));
+            (,, bytes memory told) =
+                abi.decode(vm.getRecordedLogs()[0].data, (uint16, bytes32, bytes));
             vm.assertEq(told, data);
         }
     }

@@ -27,7 +27,7 @@ interface IPrototypeBuffer {
     /// @notice One slot that says all about an owner's codebook but its content.
     /// @param version commits so far; 0 is the empty codebook
     /// @param count records in the codebook
-    /// @param commitBlock block of the newest commit; each `Delta` names the one before
+    /// @param commitBlock block of the newest commit
     /// @param checkpointVersion version of the stored snapshot; 0 if there is none
     /// @param oracleRound newest oracle round that the codebook was learnt from; 0 if none
     /// @param status Active owners may commit, Removed ones stay readable
@@ -45,18 +45,14 @@ interface IPrototypeBuffer {
     /// @param version the version that the delta leads to
     /// @param count records after it
     /// @param stateHash what the owner claims that the fold of all deltas hashes to
-    /// @param previousBlock block of the owner's commit before this one; 0 at the first
-    /// @param oracleRound newest oracle round used; 0 if none
     /// @param delta the records that changed
     event Delta(
-        address indexed owner,
-        uint32 indexed version,
-        uint16 count,
-        bytes32 stateHash,
-        uint48 previousBlock,
-        uint64 oracleRound,
-        bytes delta
+        address indexed owner, uint32 indexed version, uint16 count, bytes32 stateHash, bytes delta
     );
+
+    /// @notice The commit of this version, told just before, was learnt from the oracle's samples up
+    /// to `oracleRound`.
+    event Cited(address indexed owner, uint32 indexed version, uint64 oracleRound);
 
     /// @notice A snapshot whose hash is the state hash was stored.
     event Checkpoint(address indexed owner, uint32 indexed version, address store);
