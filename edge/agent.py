@@ -8,8 +8,9 @@ import collections
 import logging
 from collections.abc import Callable
 
-from edge.config import AgentConfig
-from edge.windows import Kit, LiveWindows, RoundWindows, Windows
+from edge.config import AgentConfig, LabelConfig, SensorConfig
+from edge.kit import Kit, Slot
+from edge.windows import LiveWindows, RoundWindows, Windows
 from protocol import topics
 from protocol.agent_rounds import AgentRounds, Send
 from protocol.config import SiteConfig, load
@@ -19,7 +20,7 @@ from protocol.link import Arrived, Link, LinkDown, LinkEvent, LinkUp, Refused
 from protocol.messages import Kind
 from protocol.schema import Schema
 from protocol.sealing import Session
-from sensors import Sensor, SensorError, open_sensor
+from sensors import open_sensor
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +68,21 @@ class Agent:
         )
         self._windows = open_windows(config, terms.schema, terms.windows)
         self._rounds = AgentRounds(self._session, terms, self._windows.take)
+        self._connected = self._told_down = False
+
+    @property
+    def status(self) -> str:
+        """How it does, in a line for `systemctl status`."""
+        broker = "connected" if self._connected else "waiting for the broker"
+        failing = [state.name for state in self._windows.states() if state.problem]
+        sensors = f"; no reading from {', '.join(failing)}" if failing else ""
+        last = self._rounds.last_round
+        rounds = f"round {last}, {self.answered} answered" if last else "no round yet"
+        return f"{broker}; {rounds}{sensors}"
+
+    def healthy(self, now: float) -> bool:
+        """Whether its sensors are still being read; what systemd's watchdog asks."""
+        return self._windows.healthy(now)
 
     @property
     def deadline(self) -> float | None:
@@ -77,12 +93,15 @@ class Agent:
         """Take one event of the link."""
         match event:
             case LinkUp():
+                self._connected = True
                 log.info("%s: connected", self.id)
                 key_topic = topics.topic(self._site.site, Kind.KEY, self.id)
                 self.link.publish(key_topic, self._session.hello(), expiry_s=None)
                 self.link.publish(self._presence, topics.ONLINE, expiry_s=None)
             case LinkDown(reason=reason):
-                log.info("%s: not connected: %s", self.id, reason)
+                if self._connected or not self._told_down:  # a change of state, not each attempt
+                    log.info("%s: not connected: %s", self.id, reason)
+                self._connected, self._told_down = False, True
             case Refused(what=what, reason=reason):
                 log.error("%s: the broker refuses the %s: %s", self.id, what, reason)
             case Arrived(topic=topic, payload=payload):
@@ -126,26 +145,29 @@ def open_windows(config: AgentConfig, schema: Schema, windows: int) -> Windows:
 
     Raises:
         ConfigurationError: if recordings are asked for and a sensor is none.
-        SensorError: if a sensor cannot be opened; those already open are closed.
+        SensorError: if a sensor is misconfigured; those already open are closed. One that is just
+            not there is looked for again later.
     """
-    opened: list[Sensor] = []
+    kit = open_kit(config, schema)
+    sampling = config.sampling
     try:
-        by_channel = {}
-        for sensor in config.sensors:
-            opened.append(open_sensor(sensor.driver, sensor.options))
-            by_channel[sensor.channel] = opened[-1]
-        label = None
-        if config.label is not None:
-            label = open_sensor(config.label.driver, config.label.options)
-            opened.append(label)
-        kit = Kit(schema, by_channel, label)
-        if config.sampling.by_round:
+        if sampling.by_round:
             return RoundWindows(kit, windows)
-        sampling = config.sampling
         return LiveWindows(kit, sampling.window_s, sampling.read_every_s, windows)
-    except (SensorError, TypeError) as error:
-        for one in opened:
-            one.close()
-        if isinstance(error, TypeError):
-            raise ConfigurationError(f"{config.id}: {error}") from error
-        raise
+    except TypeError as error:
+        kit.close()
+        raise ConfigurationError(f"{config.id}: {error}") from error
+
+
+def open_kit(config: AgentConfig, schema: Schema) -> Kit:
+    """Open an agent's sensors; raises `SensorError` as `open_windows` does."""
+    slots = [slot_for(sensor.channel, sensor) for sensor in config.sensors]
+    label = None if config.label is None else slot_for("label", config.label)
+    kit = Kit(schema, slots, label)
+    kit.open()
+    return kit
+
+
+def slot_for(name: str, wanted: SensorConfig | LabelConfig) -> Slot:
+    """Make the slot of a configured sensor; it is not open yet."""
+    return Slot(name, lambda: open_sensor(wanted.driver, wanted.options))

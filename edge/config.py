@@ -1,5 +1,6 @@
 """An agent's file: who it is, and what hangs on its pins."""
 
+import difflib
 from pathlib import Path
 from typing import Self
 
@@ -57,37 +58,69 @@ class AgentConfig(Model):
     sensors: tuple[SensorConfig, ...] = Field(min_length=1, description="What it measures.")
     label: LabelConfig | None = Field(default=None, description="Its label source, if any.")
 
-    @model_validator(mode="after")
-    def _unique(self) -> Self:
-        names = [sensor.channel for sensor in self.sensors]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"channel filled by two sensors: {', '.join(twice)}")
-        return self
-
     def check_against(self, site: SiteConfig, roster: Roster) -> None:
         """Compare with the site and the roster.
 
         Raises:
             ConfigurationError: naming everything that does not fit.
         """
-        known = [channel.name for channel in site.channels]
-        measured = {sensor.channel for sensor in self.sensors}
-        problems = [
-            f"channel {name!r} is none of the site's: {', '.join(known)}"
-            for name in sorted(measured - set(known))
+        problems = [*self.problems(), *self.problems_with(site, roster)]
+        if problems:
+            raise ConfigurationError(*problems)
+
+    def problems(self) -> list[str]:
+        """Tell what is wrong with the file by itself, as `key = value: what; what to do`."""
+        by_channel: dict[str, list[str]] = {}
+        for number, sensor in enumerate(self.sensors):
+            by_channel.setdefault(sensor.channel, []).append(f"sensors.{number}")
+        return [
+            f"{second}.channel = {name!r}: {first} fills this channel already; remove one of them"
+            for name, (first, *others) in by_channel.items()
+            for second in others
         ]
+
+    def problems_with(self, site: SiteConfig, roster: Roster | None) -> list[str]:
+        """Tell what does not fit the site and its roster, in the same form."""
+        known = [channel.name for channel in site.channels]
+        problems = []
+        for number, sensor in enumerate(self.sensors):
+            if sensor.channel not in known:
+                close = difflib.get_close_matches(sensor.channel, known, n=1)
+                hint = f"did you mean {close[0]!r}? " if close else ""
+                problems.append(
+                    f"sensors.{number}.channel = {sensor.channel!r}: no channel of the site; "
+                    f"{hint}it has {', '.join(known)}"
+                )
+        if self.label is not None and not site.labels:
+            problems.append("label: the site has no labels; remove it, or name them in site.yaml")
+        return problems if roster is None else problems + self._problems_with_roster(roster)
+
+    def _problems_with_roster(self, roster: Roster) -> list[str]:
         member = next((agent for agent in roster.agents if agent.id == self.id), None)
         if member is None:
-            problems.append(f"{self.id!r} is no agent of the roster {self.roster_file}")
-        elif missing := sorted(set(member.channels) - measured):
+            return [
+                (
+                    f"id = {self.id!r}: no agent of the roster {self.roster_file}; it has "
+                    f"{_some([agent.id for agent in roster.agents])}; correct the id, or sign a roster "
+                    f"with it"
+                )
+            ]
+        problems = []
+        measured = {sensor.channel for sensor in self.sensors}
+        if missing := sorted(set(member.channels) - measured):
             problems.append(
-                f"the roster says that {self.id} carries {', '.join(missing)}; "
-                f"no sensor here fills it"
+                f"sensors: the roster says that {self.id} carries {', '.join(missing)}, no sensor "
+                f"here fills it; add one, or sign a roster without it"
             )
-        if self.label is not None and not site.labels:
-            problems.append("a label source is named, the site has no labels")
-        if member is not None and member.votes != (self.label is not None):
+        if member.votes != (self.label is not None):
             says = "has a label source" if member.votes else "has no label source"
-            problems.append(f"the roster says that {self.id} {says}, this file says otherwise")
-        if problems:
-            raise ConfigurationError("; ".join(problems))
+            problems.append(
+                f"label: the roster says that {self.id} {says}, this file says otherwise; "
+                f"correct one of them"
+            )
+        return problems
+
+
+def _some(names: list[str], most: int = 5) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -9,7 +9,6 @@ over different sets of agents but the same readings would differ by single readi
 """
 
 import collections
-import logging
 import math
 import threading
 import time
@@ -18,11 +17,14 @@ from typing import Protocol
 
 import numpy as np
 
+from edge.kit import Kit, SlotState
 from protocol.messages import Announce
-from protocol.schema import NO_LABEL, Schema, Window
-from sensors import SeekableSensor, Sensor
+from protocol.schema import NO_LABEL, Window
+from sensors import SeekableSensor
 
-log = logging.getLogger(__name__)
+STALLED_S = 30.0
+"""A round of all sensors that takes longer than this hangs."""
+JOIN_S = 0.3
 
 
 class Windows(Protocol):
@@ -31,57 +33,14 @@ class Windows(Protocol):
     def take(self, announce: Announce, /) -> Window:
         """Return the windows of a round; does not block."""
 
+    def healthy(self, now: float, /) -> bool:
+        """Whether readings are still being taken."""
+
+    def states(self) -> list[SlotState]:
+        """What the sensors show; from any thread."""
+
     def close(self) -> None:
         """Release the sensors; idempotent."""
-
-
-class Kit:
-    """An agent's sensors by channel, and its label source.
-
-    Args:
-        schema: of the site.
-        sensors: by channel name.
-        label: a sensor that reads a label's number, or None.
-    """
-
-    def __init__(self, schema: Schema, sensors: dict[str, Sensor], label: Sensor | None) -> None:
-        self.labels = len(schema.labels)
-        self.width = len(schema.channels)
-        self.label = label
-        names = [channel.name for channel in schema.channels]
-        self.columns = [(names.index(name), sensor) for name, sensor in sensors.items()]
-        self._failing: set[int] = set()
-
-    def read(self) -> tuple[list[float], int]:
-        """Read everything once: values by channel, NaN where it failed, and the label."""
-        values = [math.nan] * self.width
-        for column, sensor in self.columns:
-            values[column] = self._read(column, sensor)
-        return values, self._read_label()
-
-    def _read(self, key: int, sensor: Sensor) -> float:
-        try:
-            value = sensor.read().value
-        except Exception as error:  # noqa: BLE001 - a third party's driver may raise anything,
-            # and one dead sensor must not take the others with it
-            if key not in self._failing:  # a state that changed, not every attempt
-                self._failing.add(key)
-                log.warning("a sensor does not answer: %s: %s", type(error).__name__, error)
-            return math.nan
-        self._failing.discard(key)
-        return value
-
-    def _read_label(self) -> int:
-        value = math.nan if self.label is None else self._read(-1, self.label)
-        return int(value) if value in range(self.labels) else NO_LABEL
-
-    def close(self) -> None:
-        """Release all sensors, also if one of them fails to."""
-        for sensor in [sensor for _, sensor in self.columns] + ([self.label] if self.label else []):
-            try:
-                sensor.close()
-            except Exception:
-                log.warning("a sensor did not close", exc_info=True)
 
 
 class RoundWindows:
@@ -100,12 +59,13 @@ class RoundWindows:
         self._count = count
         self._next_row = 0
         self._seekable: list[SeekableSensor] = []
-        for sensor in [s for _, s in kit.columns] + ([kit.label] if kit.label else []):
-            if not isinstance(sensor, SeekableSensor):
+        for slot in kit.slots:
+            if not isinstance(slot.sensor, SeekableSensor):
                 raise TypeError(
-                    f"{type(sensor).__name__} has no rows: sampling.by_round needs them"
+                    f"{slot.name}: {type(slot.sensor).__name__} has no rows: "
+                    f"sampling.by_round needs them"
                 )
-            self._seekable.append(sensor)
+            self._seekable.append(slot.sensor)
 
     def take(self, announce: Announce) -> Window:
         """Read the rows (round − 1)·B … round·B − 1."""
@@ -119,6 +79,14 @@ class RoundWindows:
                     sensor.seek(first + window)
                 values[window], labels[window] = self._kit.read()
         return Window(values, labels)
+
+    def healthy(self, _now: float) -> bool:
+        """Rows are read when they are asked for: nothing can stall."""
+        return True
+
+    def states(self) -> list[SlotState]:
+        """What the sensors show."""
+        return self._kit.states()
 
     def close(self) -> None:
         """Release the sensors."""
@@ -153,6 +121,7 @@ class LiveWindows:
         self._readings: collections.deque[tuple[float, list[float], int]]
         self._readings = collections.deque(maxlen=most)
         self._lock = threading.Lock()
+        self._read_at = clock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._sample, name="sampler", daemon=True)
         self._thread.start()
@@ -174,18 +143,28 @@ class LiveWindows:
                 labels[window] = _most_frequent([r[2] for r in inside])
         return Window(values, labels)
 
+    def healthy(self, now: float) -> bool:
+        """Whether the sensors have all been asked lately; a read that hangs is not healthy."""
+        longest = max(STALLED_S, 3 * self._read_every_s)
+        return self._thread.is_alive() and now - self._read_at < longest
+
+    def states(self) -> list[SlotState]:
+        """What the sensors show; from any thread."""
+        return self._kit.states()
+
     def close(self) -> None:
-        """Stop reading and release the sensors."""
+        """Stop reading and release the sensors, at once even if one hangs."""
         self._stop.set()
-        self._thread.join(timeout=1.0)
+        self._thread.join(timeout=JOIN_S)
         self._kit.close()
 
     def _sample(self) -> None:
         due = self._clock()
         while not self._stop.wait(max(0.0, due - self._clock())):
             values, label = self._kit.read()
+            self._read_at = self._clock()
             with self._lock:
-                self._readings.append((self._clock(), values, label))
+                self._readings.append((self._read_at, values, label))
             # a slow sensor delays the next reading, it does not queue them
             due = max(due + self._read_every_s, self._clock())
 

@@ -13,6 +13,7 @@ import numpy as np
 import edge.agent
 from edge.config import AgentConfig
 from edge.host import AgentHost
+from edge.kit import SlotState
 from edge.windows import Windows
 from protocol.config import load
 from protocol.messages import Announce
@@ -34,6 +35,14 @@ class Steady:
     def take(self, _announce: Announce) -> Window:
         """Return them."""
         return self._window
+
+    def healthy(self, _now: float) -> bool:
+        """Nothing is read."""
+        return True
+
+    def states(self) -> list[SlotState]:
+        """There are no sensors."""
+        return []
 
     def close(self) -> None:
         """Nothing is held."""

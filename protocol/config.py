@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from protocol.errors import ConfigurationError
 from protocol.identity import Roster
 from protocol.planning import choose_partitions
+from protocol.reading import read
 from protocol.schema import Channel, Schema
 from protocol.seating import Plan
 from protocol.terms import Terms
@@ -167,7 +167,7 @@ class SiteConfig(Model):
         try:
             schema.check_sums(len(roster.agents))
         except ConfigurationError as error:
-            problems.append(str(error))
+            problems += error.problems
         try:
             length = self.round.windows * schema.length
             partitions = wanted.partitions_for(len(roster.agents), length)
@@ -180,9 +180,9 @@ class SiteConfig(Model):
                 max(1, round(1000 * self.round.sum_s)),
             )
         except ConfigurationError as error:
-            problems.append(str(error))
+            problems += error.problems
         if problems or terms is None:
-            raise ConfigurationError("; ".join(problems))
+            raise ConfigurationError(*problems)
         return terms
 
     def _roster_problems(self, roster: Roster) -> Iterator[str]:
@@ -207,7 +207,6 @@ class SiteConfig(Model):
 
 
 _Config = TypeVar("_Config", bound=Model)
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's, where it was built in
 
 
 def load(path: Path, shape: type[_Config]) -> _Config:
@@ -216,36 +215,7 @@ def load(path: Path, shape: type[_Config]) -> _Config:
     Raises:
         ConfigurationError: with one line for everything that is wrong.
     """
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)  # noqa: S506
-    except OSError as error:
-        raise ConfigurationError(f"{path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} is no YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise ConfigurationError(
-            f"{path}: expected keys and values, found {type(content).__name__}"
-        )
-    try:
-        return shape.model_validate(_anchored(content, path.parent))
-    except ValidationError as error:
-        lines = [f"{path}: {error.error_count()} problem(s)"]
-        for problem in error.errors(include_url=False):
-            where = ".".join(str(level) for level in problem["loc"]) or "file"
-            found = "" if isinstance(problem["input"], dict) else f", found {problem['input']!r}"
-            lines.append(f"  {where}: {problem['msg']}{found}")
-        raise ConfigurationError("\n".join(lines)) from error
-
-
-def _anchored(value: object, base: Path) -> object:
-    """Make every `…_file` and `path` relative to the configuration's own folder."""
-    if isinstance(value, list):
-        return [_anchored(item, base) for item in value]
-    if not isinstance(value, dict):
-        return value
-    return {
-        key: str(base / item)
-        if isinstance(item, str) and (str(key).endswith("_file") or key == "path")
-        else _anchored(item, base)
-        for key, item in value.items()
-    }
+    model, problems = read(path, shape)
+    if problems or model is None:
+        raise ConfigurationError("\n  ".join([f"{path}: {len(problems)} problem(s)", *problems]))
+    return model

@@ -10,7 +10,15 @@ class ProtocolError(Exception):
 
 
 class ConfigurationError(ProtocolError, ValueError):
-    """Parameters that cannot work together; the message names the knobs."""
+    """Parameters that cannot work together; the message names the knobs.
+
+    Args:
+        problems: everything that is wrong, one text each.
+    """
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
 
 
 class DecodeError(ProtocolError, ValueError):

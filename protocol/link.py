@@ -1,8 +1,9 @@
 """One client of the MQTT broker; `protocol.links` drives it.
 
-These two files alone talk MQTT. paho's callbacks only put events into a queue that the owner
-empties. A link starts with the broker down, reconnects for ever, renews its subscriptions at each
-connection, and keeps nothing of a former one: what is late is of another round.
+These two files alone talk MQTT, but for `probe`, which asks a broker what it allows. paho's
+callbacks only put events into a queue that the owner empties. A link starts with the broker down,
+reconnects for ever, renews its subscriptions at each connection, and keeps nothing of a former one:
+what is late is of another round.
 """
 
 import random
@@ -102,7 +103,7 @@ class Link:
         self._will = will
         self._subscriptions = subscriptions
         self._five = broker.version == 5
-        self._context = None if broker.plaintext else _tls_context(broker, credentials)
+        self._context = None if broker.plaintext else tls_context(broker, credentials)
         self._password: str | None = None
         if credentials.password_file is not None:
             self._password = read_secret(credentials.password_file).strip().decode()
@@ -260,7 +261,12 @@ class Link:
             self._notify(Refused(self.client_id, "publish", str(reason)))
 
 
-def _tls_context(broker: BrokerConfig, credentials: CredentialsConfig) -> ssl.SSLContext:
+def tls_context(broker: BrokerConfig, credentials: CredentialsConfig) -> ssl.SSLContext:
+    """Prepare TLS with a device's certificate.
+
+    Raises:
+        ConfigurationError: if a certificate or key cannot be used.
+    """
     try:
         context = ssl.create_default_context(cafile=broker.ca_file)
         context.minimum_version = ssl.TLSVersion.TLSv1_2

@@ -118,13 +118,14 @@ class Schema:
         """
         limit = field.HALF // agents
         wide = [
-            f"channel {c.name!r}: {agents} agents × {c.steps} steps exceed {field.HALF}; "
+            f"channel {c.name!r}, step = {c.step:g}: {agents} agents × {c.steps} steps exceed "
+            f"{field.HALF}, the largest sum; "
             f"raise its step to at least {(c.high - c.low) / limit:.3g}"
             for c in self.channels
             if c.steps > limit
         ]
         if wide:
-            raise ConfigurationError("; ".join(wide))
+            raise ConfigurationError(*wide)
 
     @cached_property
     def _lows(self) -> NDArray[np.float64]:

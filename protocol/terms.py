@@ -64,7 +64,7 @@ class Terms:
                 f"lower round.windows ({self.windows}) or the number of channels"
             )
         if problems:
-            raise ConfigurationError("; ".join(problems))
+            raise ConfigurationError(*problems)
 
     @cached_property
     def length(self) -> int:

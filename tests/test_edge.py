@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from edge.config import AgentConfig
-from edge.windows import Kit, LiveWindows, RoundWindows, _means, _most_frequent
+from edge.kit import Kit, Slot
+from edge.windows import LiveWindows, RoundWindows, _means, _most_frequent
 from protocol.config import SiteConfig, load
 from protocol.errors import ConfigurationError
 from protocol.identity import Identity, Member, Roster, sign_roster
@@ -43,6 +44,13 @@ class Script(Sensor):
         self.closes += 1
 
 
+def kit_of(sensors, label=None):
+    slots = [Slot(name, lambda sensor=sensor: sensor) for name, sensor in sensors.items()]
+    kit = Kit(SCHEMA, slots, None if label is None else Slot("label", lambda: label))
+    kit.open()
+    return kit
+
+
 def recording(tmp_path, text):
     path = tmp_path / "r.csv"
     path.write_text(text)
@@ -53,7 +61,7 @@ def recording(tmp_path, text):
 
 def test_rows_of_a_recording_follow_the_round_and_are_given_once(tmp_path):
     replay = recording(tmp_path, "a,label\n" + "".join(f"{i},{i % 2}\n" for i in range(8)))
-    windows = RoundWindows(Kit(SCHEMA, {"a": replay("a")}, replay("label")), 2)
+    windows = RoundWindows(kit_of({"a": replay("a")}, replay("label")), 2)
     first = windows.take(announce(2))
     assert first.values[:, 0].tolist() == [2, 3]
     assert np.isnan(first.values[:, 1]).all()
@@ -69,12 +77,12 @@ def test_rows_of_a_recording_follow_the_round_and_are_given_once(tmp_path):
 
 def test_a_sensor_without_rows_cannot_follow_rounds():
     with pytest.raises(TypeError, match="by_round"):
-        RoundWindows(Kit(SCHEMA, {"a": Script(1)}, None), 1)
+        RoundWindows(kit_of({"a": Script(1)}), 1)
 
 
 def test_a_dead_sensor_takes_no_other_with_it(caplog):
     dead = Script(ReadFailed("no answer"), 2, RuntimeError("a driver's own mistake"))
-    kit = Kit(SCHEMA, {"a": dead, "b": Script(5)}, Script(1))
+    kit = kit_of({"a": dead, "b": Script(5)}, Script(1))
     first, second, third = kit.read(), kit.read(), kit.read()
     assert math.isnan(first[0][0])
     assert second[0] == [2, 5]
@@ -86,12 +94,12 @@ def test_a_dead_sensor_takes_no_other_with_it(caplog):
 
 @pytest.mark.parametrize("value", [-1, 2, 0.5, 1e9])
 def test_a_label_that_is_none_is_no_vote(value):
-    assert Kit(SCHEMA, {}, Script(value)).read()[1] == NO_LABEL
+    assert kit_of({}, Script(value)).read()[1] == NO_LABEL
 
 
 def test_live_readings_are_cut_into_windows_and_given_once():
     clock = [0.0]
-    kit = Kit(SCHEMA, {"a": Script(1, 2, 3, 4, 5, 6, 7)}, Script(1))
+    kit = kit_of({"a": Script(1, 2, 3, 4, 5, 6, 7)}, Script(1))
     windows = LiveWindows(kit, 2.0, 1.0, 2, clock=lambda: clock[0])
     windows._stop.set()  # the test reads, not the thread
     windows._thread.join()
@@ -111,7 +119,7 @@ def test_live_readings_are_cut_into_windows_and_given_once():
 
 def test_the_sampler_reads_by_itself_and_stops_when_closed():
     sensor = Script(3)
-    windows = LiveWindows(Kit(SCHEMA, {"a": sensor}, None), 0.4, 0.02, 1)
+    windows = LiveWindows(kit_of({"a": sensor}), 0.4, 0.02, 1)
     deadline = time.monotonic() + 5
     while not windows._readings and time.monotonic() < deadline:
         time.sleep(0.01)

@@ -1,0 +1,198 @@
+"""`edge check`: everything that must be right before an agent is left alone for a year.
+
+Each item is looked at for itself, as far as those before it allow: one that fails hides no other.
+"""
+
+import datetime as dt
+import math
+import queue
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from edge.agent import slot_for
+from edge.config import AgentConfig, LabelConfig, SensorConfig
+from edge.examine import Examined, examine
+from edge.kit import Slot
+from edge.simulate import simulated
+from protocol.checks import Item, failed, note, ok, skipped
+from protocol.config import ChannelConfig, SiteConfig
+from protocol.exits import Exit
+from protocol.identity import Roster
+from protocol.probe import Me, probe
+from sensors import SensorError
+from sensors.base import Quality
+
+READ_S = 15.0
+TRIES = 5
+PAUSE_S = 2.1
+"""Some sensors (DHT) answer once in two seconds, and not always."""
+BUILT = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+
+
+def check(path: Path, *, mock: bool, broker: bool = True, sensors: bool = True) -> Iterator[Item]:
+    """Look at everything that an agent's file names.
+
+    Args:
+        path: the agent's file.
+        mock: read simulated sensors in place of real ones.
+        broker: whether to connect.
+        sensors: whether to read; a running agent holds the pins.
+    """
+    found = examine(path)
+    yield _configuration(path, found)
+    yield _roster(found)
+    if found.config is None or found.site is None:
+        yield skipped("sensors", "the files above must be right first")
+        yield skipped("broker", "the files above must be right first")
+    else:
+        config = simulated(found.config, found.site) if mock else found.config
+        if sensors:
+            yield from _sensors(config, found.site)
+        else:
+            yield skipped("sensors", "not asked for")
+        yield from _broker(found, config, found.site) if broker else [_not_asked("broker")]
+    yield _clock()
+
+
+def _not_asked(name: str) -> Item:
+    return skipped(name, "not asked for")
+
+
+def _configuration(path: Path, found: Examined) -> Item:
+    if found.text:
+        return failed("configuration", found.text, "correct these lines; each says how")
+    assert found.config is not None  # noqa: S101 - without problems there is one
+    assert found.site is not None  # noqa: S101
+    count, channels = len(found.config.sensors), len(found.site.channels)
+    votes = "votes" if found.config.label else "does not vote"
+    return ok(
+        "configuration",
+        f"{path}: {found.config.id} at site {found.site.site}, fills {count} of {channels} "
+        f"channels, {votes}",
+    )
+
+
+def _roster(found: Examined) -> Item:
+    config, roster = found.config, found.roster
+    if config is None or found.site is None:
+        return skipped("roster", "the files above must be right first")
+    if roster is None:
+        return failed(
+            "roster",
+            "\n".join(found.problems[config.roster_file]),
+            f"fetch the signed roster of site {found.site.site} anew",
+        )
+    if config.id not in roster.positions:
+        return failed(
+            "roster", f"{config.id} is not in it", "sign a roster with this agent, or correct id"
+        )
+    return ok(
+        "roster",
+        f"signed by the fleet's key; {config.id} is one of {len(roster.agents)} agents, "
+        f"{roster.gateway.id} is the gateway; its hash begins with {roster.digest.hex()[:8]}",
+    )
+
+
+def _sensors(config: AgentConfig, site: SiteConfig) -> Iterator[Item]:
+    channels = {channel.name: channel for channel in site.channels}
+    for sensor in config.sensors:
+        yield _sensor(sensor.channel, sensor, channels.get(sensor.channel))
+    if config.label is not None:
+        yield _label(config.label, site)
+
+
+def _sensor(name: str, wanted: SensorConfig, channel: ChannelConfig | None) -> Item:
+    title = f"{name} ({wanted.driver})"
+    found = _read_once(slot_for(name, wanted))
+    if isinstance(found, str):
+        return failed(title, found, _wiring(wanted), Exit.UNAVAILABLE)
+    value, unit, doubt = found
+    text = f"{value:g} {unit or (channel.unit if channel else '')}".strip()
+    if doubt:
+        return note(title, f"{text}, which is doubtful and is not contributed")
+    if channel is None:
+        return note(title, f"{text}; the site has no such channel")
+    if unit and channel.unit and unit != channel.unit:
+        return failed(
+            title,
+            f"reads {text}, the channel is in {channel.unit}",
+            "make the site's unit, low and high those of the sensor",
+        )
+    if not channel.low <= value <= channel.high:
+        return note(
+            title,
+            f"{text} is outside of the channel's {channel.low:g} to {channel.high:g}: clipped",
+            "widen low and high in the site file if such values are real",
+        )
+    return ok(title, text)
+
+
+def _label(wanted: LabelConfig, site: SiteConfig) -> Item:
+    title = f"label ({wanted.driver})"
+    found = _read_once(slot_for("label", wanted))
+    if isinstance(found, str):
+        return failed(title, found, _wiring(wanted), Exit.UNAVAILABLE)
+    value = found[0]
+    if value in range(len(site.labels)):
+        return ok(title, f"votes for {site.labels[int(value)]!r}")
+    return note(title, f"{value:g} is no label's number: it does not vote now")
+
+
+def _wiring(wanted: SensorConfig | LabelConfig) -> str:
+    options = ", ".join(f"{key} {value}" for key, value in wanted.options.items())
+    return (
+        f"check power, ground and the data line against its options ({options or 'none'}); if the "
+        f"agent is running it holds the pins: stop it, or ask with --no-sensors"
+    )
+
+
+def _read_once(slot: Slot) -> tuple[float, str, bool] | str:
+    """Open a sensor and read it until it answers; value, unit and doubt, or what is wrong."""
+    answer: queue.Queue[tuple[float, str, bool] | str] = queue.Queue()
+    stop = threading.Event()
+
+    def read() -> None:
+        try:
+            slot.open()
+            for _ in range(TRIES):
+                slot.read()
+                state = slot.state
+                if not state.problem and not math.isnan(state.value):
+                    answer.put((state.value, state.unit, state.quality is not Quality.GOOD))
+                    break
+                if slot.sensor is None or stop.wait(PAUSE_S):
+                    break
+            answer.put(slot.state.problem)
+        except SensorError as error:
+            answer.put(str(error))
+        finally:
+            slot.close()
+
+    # a thread of its own: a driver that hangs must not hang the report
+    threading.Thread(target=read, daemon=True).start()
+    try:
+        return answer.get(timeout=READ_S)
+    except queue.Empty:
+        return f"no answer in {READ_S:g} s: the driver hangs"
+    finally:
+        stop.set()
+
+
+def _broker(found: Examined, config: AgentConfig, site: SiteConfig) -> Iterator[Item]:
+    stranger = _stranger(config.id, found.roster)
+    me = Me(site.site, config.id, stranger, is_agent=True)
+    yield from probe(site.broker, config.credentials, me)
+
+
+def _stranger(me: str, roster: Roster | None) -> str:
+    others = [] if roster is None else [agent.id for agent in roster.agents if agent.id != me]
+    return others[0] if others else "somebody.else"
+
+
+def _clock() -> Item:
+    now = dt.datetime.now(dt.UTC)
+    text = f"{now:%Y-%m-%d %H:%M} UTC"
+    if now < BUILT:
+        return note("clock", f"{text}: wrong, and not needed: rounds have numbers, not times")
+    return ok("clock", f"{text}; not needed: rounds have numbers, not times")
