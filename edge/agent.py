@@ -8,8 +8,8 @@ import collections
 import logging
 from collections.abc import Callable
 
-from edge.config import AgentConfig, LabelConfig, SensorConfig
-from edge.kit import Kit, Slot
+from edge.config import AgentConfig
+from edge.kit import Kit, slot_for
 from edge.windows import LiveWindows, RoundWindows, Windows
 from protocol import topics
 from protocol.agent_rounds import AgentRounds, Send
@@ -20,7 +20,6 @@ from protocol.link import Arrived, Link, LinkDown, LinkEvent, LinkUp, Refused
 from protocol.messages import Kind
 from protocol.schema import Schema
 from protocol.sealing import Session
-from sensors import open_sensor
 
 log = logging.getLogger(__name__)
 
@@ -166,8 +165,3 @@ def open_kit(config: AgentConfig, schema: Schema) -> Kit:
     kit = Kit(schema, slots, label)
     kit.open()
     return kit
-
-
-def slot_for(name: str, wanted: SensorConfig | LabelConfig) -> Slot:
-    """Make the slot of a configured sensor; it is not open yet."""
-    return Slot(name, lambda: open_sensor(wanted.driver, wanted.options))

@@ -3,17 +3,16 @@
 Each item is looked at for itself, as far as those before it allow: one that fails hides no other.
 """
 
+import contextlib
 import datetime as dt
-import math
 import queue
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from edge.agent import slot_for
 from edge.config import AgentConfig, LabelConfig, SensorConfig
 from edge.examine import Examined, examine
-from edge.kit import Slot
+from edge.kit import Slot, SlotState, missing_state, slot_for
 from edge.simulate import simulated
 from protocol.checks import Item, failed, note, ok, skipped
 from protocol.config import ChannelConfig, SiteConfig
@@ -21,7 +20,7 @@ from protocol.exits import Exit
 from protocol.identity import Roster
 from protocol.probe import Me, probe
 from sensors import SensorError
-from sensors.base import Quality
+from sensors.registry import check_options
 
 READ_S = 15.0
 TRIES = 5
@@ -94,30 +93,46 @@ def _roster(found: Examined) -> Item:
     )
 
 
+def _pins(config: AgentConfig) -> Item:
+    """Tell who has which pin; that they are free is seen when the sensors are opened."""
+    named: list[tuple[str, SensorConfig | LabelConfig]] = [(s.channel, s) for s in config.sensors]
+    if config.label is not None:
+        named.append(("label", config.label))
+    users: dict[str, list[str]] = {}
+    for name, wanted in named:
+        with contextlib.suppress(SensorError):  # `configuration` told it
+            driver, options = check_options(wanted.driver, wanted.options)
+            for resource in driver.resources(options):
+                users.setdefault(resource.name, []).append(name)
+    told = ", ".join(f"{pin} ({' and '.join(names)})" for pin, names in users.items())
+    return ok("pins", told or "none are used")
+
+
 def _sensors(config: AgentConfig, site: SiteConfig) -> Iterator[Item]:
+    yield _pins(config)
     channels = {channel.name: channel for channel in site.channels}
     for sensor in config.sensors:
-        yield _sensor(sensor.channel, sensor, channels.get(sensor.channel))
+        yield _sensor(sensor, channels.get(sensor.channel))
     if config.label is not None:
         yield _label(config.label, site)
 
 
-def _sensor(name: str, wanted: SensorConfig, channel: ChannelConfig | None) -> Item:
-    title = f"{name} ({wanted.driver})"
-    found = _read_once(slot_for(name, wanted))
-    if isinstance(found, str):
-        return failed(title, found, _wiring(wanted), Exit.UNAVAILABLE)
-    value, unit, doubt = found
+def _sensor(wanted: SensorConfig, channel: ChannelConfig | None) -> Item:
+    title = f"{wanted.channel} ({wanted.driver})"
+    state = _read_once(slot_for(wanted.channel, wanted))
+    if state.problem:
+        return failed(title, state.problem, _wiring(wanted), Exit.UNAVAILABLE)
+    value, unit = state.reading.value, state.unit
     text = f"{value:g} {unit or (channel.unit if channel else '')}".strip()
-    if doubt:
-        return note(title, f"{text}, which is doubtful and is not contributed")
+    if state.reading.reason:
+        return note(title, f"{text}: doubtful, not contributed: {state.reading.reason}")
     if channel is None:
         return note(title, f"{text}; the site has no such channel")
     if unit and channel.unit and unit != channel.unit:
         return failed(
             title,
             f"reads {text}, the channel is in {channel.unit}",
-            "make the site's unit, low and high those of the sensor",
+            "make the site's unit, low, high and step those of the sensor",
         )
     if not channel.low <= value <= channel.high:
         return note(
@@ -130,13 +145,13 @@ def _sensor(name: str, wanted: SensorConfig, channel: ChannelConfig | None) -> I
 
 def _label(wanted: LabelConfig, site: SiteConfig) -> Item:
     title = f"label ({wanted.driver})"
-    found = _read_once(slot_for("label", wanted))
-    if isinstance(found, str):
-        return failed(title, found, _wiring(wanted), Exit.UNAVAILABLE)
-    value = found[0]
+    state = _read_once(slot_for("label", wanted))
+    if state.problem:
+        return failed(title, state.problem, _wiring(wanted), Exit.UNAVAILABLE)
+    value = state.reading.value
     if value in range(len(site.labels)):
-        return ok(title, f"votes for {site.labels[int(value)]!r}")
-    return note(title, f"{value:g} is no label's number: it does not vote now")
+        return ok(title, f"votes for {site.labels[int(value)]!r} now")
+    return ok(title, f"reads {value:g}, which is no label's number: it does not vote now")
 
 
 def _wiring(wanted: SensorConfig | LabelConfig) -> str:
@@ -147,9 +162,9 @@ def _wiring(wanted: SensorConfig | LabelConfig) -> str:
     )
 
 
-def _read_once(slot: Slot) -> tuple[float, str, bool] | str:
-    """Open a sensor and read it until it answers; value, unit and doubt, or what is wrong."""
-    answer: queue.Queue[tuple[float, str, bool] | str] = queue.Queue()
+def _read_once(slot: Slot) -> SlotState:
+    """Open a sensor and read it until it answers."""
+    answer: queue.Queue[SlotState] = queue.Queue()
     stop = threading.Event()
 
     def read() -> None:
@@ -157,15 +172,11 @@ def _read_once(slot: Slot) -> tuple[float, str, bool] | str:
             slot.open()
             for _ in range(TRIES):
                 slot.read()
-                state = slot.state
-                if not state.problem and not math.isnan(state.value):
-                    answer.put((state.value, state.unit, state.quality is not Quality.GOOD))
+                if not slot.state.problem or slot.probe is None or stop.wait(PAUSE_S):
                     break
-                if slot.sensor is None or stop.wait(PAUSE_S):
-                    break
-            answer.put(slot.state.problem)
+            answer.put(slot.state)
         except SensorError as error:
-            answer.put(str(error))
+            answer.put(missing_state(slot.name, str(error)))
         finally:
             slot.close()
 
@@ -174,7 +185,7 @@ def _read_once(slot: Slot) -> tuple[float, str, bool] | str:
     try:
         return answer.get(timeout=READ_S)
     except queue.Empty:
-        return f"no answer in {READ_S:g} s: the driver hangs"
+        return missing_state(slot.name, f"no answer in {READ_S:g} s: the driver hangs")
     finally:
         stop.set()
 

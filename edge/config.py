@@ -17,6 +17,9 @@ class SensorConfig(Model):
     channel: str = Field(description="A channel of the site file.")
     driver: str = Field(description="Name of the driver.")
     options: dict[str, object] = Field(default_factory=dict, description="The driver's options.")
+    filters: dict[str, object] = Field(
+        default_factory=dict, description="What differs from the driver's own filters."
+    )
 
 
 class LabelConfig(Model):
@@ -24,6 +27,9 @@ class LabelConfig(Model):
 
     driver: str = Field(description="Name of the driver.")
     options: dict[str, object] = Field(default_factory=dict, description="The driver's options.")
+    filters: dict[str, object] = Field(
+        default_factory=dict, description="What differs from the driver's own filters."
+    )
 
 
 class SamplingConfig(Model):
@@ -98,11 +104,11 @@ class AgentConfig(Model):
     def _problems_with_roster(self, roster: Roster) -> list[str]:
         member = next((agent for agent in roster.agents if agent.id == self.id), None)
         if member is None:
+            listed = _some([agent.id for agent in roster.agents])
             return [
                 (
-                    f"id = {self.id!r}: no agent of the roster {self.roster_file}; it has "
-                    f"{_some([agent.id for agent in roster.agents])}; correct the id, or sign a roster "
-                    f"with it"
+                    f"id = {self.id!r}: no agent of the roster {self.roster_file}, which has "
+                    f"{listed}; correct the id, or sign a roster with it"
                 )
             ]
         problems = []

@@ -8,14 +8,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edge.config import AgentConfig, LabelConfig, SensorConfig
+from edge.config import AgentConfig
 from protocol.config import SiteConfig
 from protocol.errors import ConfigurationError
 from protocol.files import read_secret
 from protocol.identity import Identity, Roster
-from protocol.reading import fit, read
-from sensors import SensorError
-from sensors.registry import find_driver
+from protocol.reading import read
+from sensors import Wanted, find_problems
 
 
 @dataclass
@@ -80,20 +79,14 @@ def _join(found: Examined, config: AgentConfig, site: SiteConfig) -> None:
         theirs += error.problems
 
 
-def _sensor_problems(config: AgentConfig) -> Iterator[str]:
-    named: list[tuple[str, SensorConfig | LabelConfig]] = [
-        (f"sensors.{number}", sensor) for number, sensor in enumerate(config.sensors)
+def _sensor_problems(config: AgentConfig) -> list[str]:
+    wanted = [
+        Wanted(f"sensors.{number}", sensor.driver, sensor.options, sensor.filters)
+        for number, sensor in enumerate(config.sensors)
     ]
-    if config.label is not None:
-        named.append(("label", config.label))
-    for where, sensor in named:
-        try:
-            options = find_driver(sensor.driver).Options
-        except SensorError as error:
-            yield f"{where}.driver = {sensor.driver!r}: {error}"
-            continue
-        _, problems = fit(dict(sensor.options), options)
-        yield from (f"{where}.options.{line}" for line in problems)
+    if (label := config.label) is not None:
+        wanted.append(Wanted("label", label.driver, label.options, label.filters))
+    return find_problems(wanted)
 
 
 def _secret_problems(config: AgentConfig, roster: Roster | None) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """An agent's sensors: each in a slot that opens it, reads it, and opens it again when it is gone.
 
 A sensor that is unplugged costs its channel and nothing else; plugged in again it comes back by
-itself. A driver may raise anything: one dead sensor must not take the others with it.
+itself: most drivers see to that at each read, and a slot opens anew what was not there at the start
+or has been silent for long.
 """
 
 import logging
@@ -11,18 +12,18 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from edge.config import LabelConfig, SensorConfig
 from protocol.schema import NO_LABEL, Schema
-from sensors import Sensor, SensorError
-from sensors.base import Quality, Reading
-from sensors.errors import (
-    BadOptions,
-    BadRecording,
-    BadRow,
-    DriverBroken,
-    EndOfRecording,
-    TransientSensorError,
-    UnknownDriver,
+from sensors import (
+    Machine,
+    Probe,
+    Quality,
+    Reading,
+    SeekableSensor,
+    SensorError,
+    open_probe,
 )
+from sensors.errors import BadOptions, BadRecording, DriverBroken, UnknownDriver
 
 log = logging.getLogger(__name__)
 
@@ -32,10 +33,9 @@ GIVE_UP_S = 120.0
 """After so long without an answer the device is closed and opened anew."""
 MISCONFIGURED = (BadOptions, BadRecording, DriverBroken, UnknownDriver)
 """What no waiting mends: the agent does not start with it."""
-_FINAL = (*MISCONFIGURED, BadRow, EndOfRecording)  # opening again would begin a recording anew
 CLOSING_S = 0.5
 
-Opener = Callable[[], Sensor]
+Opener = Callable[[], Probe]
 
 
 @dataclass(frozen=True)
@@ -45,18 +45,19 @@ class SlotState:
     Attributes:
         name: the channel, or `label`.
         unit: of the value.
-        value: the last good one; NaN if there is none.
-        quality: of that value.
-        read_at: when it was read, monotonic; 0.0 for never.
-        problem: why there is none now; empty if all is well.
+        reading: the last one; missing before the first, and with a reason unless it is good.
+        read_at: when there was a value last, monotonic; 0.0 for never.
     """
 
     name: str
     unit: str
-    value: float
-    quality: Quality
+    reading: Reading
     read_at: float
-    problem: str
+
+    @property
+    def problem(self) -> str:
+        """Why there is no value now; empty if there is one, doubtful or not."""
+        return self.reading.reason if self.reading.quality is Quality.MISSING else ""
 
 
 class Slot:
@@ -66,20 +67,23 @@ class Slot:
         name: of the channel, or `label`.
         opener: opens the sensor.
         clock: monotonic seconds.
+
+    Attributes:
+        probe: the open sensor, or None.
+        state: what it shows.
     """
 
     def __init__(
         self, name: str, opener: Opener, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.name = name
-        self.sensor: Sensor | None = None
-        self.state = SlotState(name, "", math.nan, Quality.GOOD, 0.0, "not open yet")
+        self.probe: Probe | None = None
+        self.state = missing_state(name, "not read yet")
         self._opener = opener
         self._clock = clock
-        self._answered_at = clock()
+        self._silent_since = clock()
         self._retry_at = 0.0
         self._retry_s = FIRST_RETRY_S
-        self._told = False
 
     def open(self) -> None:
         """Open the sensor; one that is not there is looked for again at later reads.
@@ -88,84 +92,84 @@ class Slot:
             SensorError: if no waiting helps: options, driver or recording are wrong.
         """
         try:
-            self.sensor = self._opener()
+            self.probe = self._opener()
         except MISCONFIGURED:
             raise
         except Exception as error:  # noqa: BLE001 - whatever a driver's constructor meets
-            self._fail(error)
+            self._show(_missing(str(error) or type(error).__name__))
             self._back_off()
 
     def read(self) -> float:
-        """Read once; NaN if there is nothing to be had."""
+        """Read once; NaN if there is nothing that could be contributed."""
         now = self._clock()
-        if self.sensor is None:
-            if now < self._retry_at:
-                return math.nan
+        if self.probe is None and now >= self._retry_at:
             self._reopen()
-            if self.sensor is None:
-                return math.nan
-        try:
-            reading = self.sensor.read()
-        except _FINAL as error:
-            self._fail(error)
-        except TransientSensorError as error:
-            self._fail(error)
-            if now - self._answered_at > GIVE_UP_S:
-                self._release()
-        except Exception as error:  # noqa: BLE001 - see the module's text
-            self._fail(error)
+        if self.probe is None:
+            return math.nan
+        reading = self.probe.read()
+        self._show(reading)
+        if reading.quality is Quality.GOOD:
+            return reading.value
+        # a recording that was opened again would begin anew, and give its rows a second time
+        seekable = isinstance(self.probe.sensor, SeekableSensor)
+        if self.state.problem and not seekable and now - self._silent_since > GIVE_UP_S:
             self._release()
-        else:
-            self._answered(reading)
-            # what is doubtful is shown, and not contributed
-            return reading.value if reading.quality is Quality.GOOD else math.nan
+            self._back_off()
         return math.nan
 
     def close(self) -> None:
-        """Release the sensor, also if that fails; idempotent."""
-        sensor, self.sensor = self.sensor, None
+        """Release the sensor for good, also if that fails; idempotent."""
         self._retry_at = math.inf
-        if sensor is not None:
+        self._release()
+
+    def _show(self, reading: Reading) -> None:
+        """Take a reading for all to see; log where the state changes, not every attempt."""
+        unit = self.state.unit if self.probe is None else self.probe.unit
+        was_missing = self.state.reading.quality is Quality.MISSING and self.state.read_at != 0.0
+        if reading.quality is Quality.MISSING:
+            if reading.reason != self.state.reading.reason and not was_missing:
+                log.warning("%s: no reading: %s", self.name, reading.reason)
+            self.state = SlotState(self.name, unit, reading, self.state.read_at)
+            return
+        if was_missing:
+            log.info("%s: the sensor answers again", self.name)
+        self._silent_since = self._clock()
+        self._retry_s = FIRST_RETRY_S
+        self.state = SlotState(self.name, unit, reading, self._silent_since)
+
+    def _release(self) -> None:
+        probe, self.probe = self.probe, None
+        if probe is not None:
             try:
-                sensor.close()
+                probe.close()
             except Exception:
                 log.warning("the sensor of %s did not close", self.name, exc_info=True)
 
-    def _answered(self, reading: Reading) -> None:
-        if self._told:
-            log.info("%s: the sensor answers again", self.name)
-        self._told = False
-        self._retry_s = FIRST_RETRY_S
-        self._answered_at = self._clock()
-        unit = self.sensor.unit if self.sensor is not None else ""
-        self.state = SlotState(
-            self.name, unit, reading.value, reading.quality, self._answered_at, ""
-        )
-
-    def _fail(self, error: Exception) -> None:
-        if not self._told:  # a state that changed, not every attempt
-            log.warning("%s: no reading: %s: %s", self.name, type(error).__name__, error)
-        self._told = True
-        state = self.state
-        self.state = SlotState(
-            state.name, state.unit, state.value, state.quality, state.read_at, str(error)
-        )
-
-    def _release(self) -> None:
-        self.close()
-        self._back_off()
-
     def _back_off(self) -> None:
-        self._answered_at = self._clock()
-        self._retry_at = self._answered_at + self._retry_s
+        self._silent_since = self._clock()
+        self._retry_at = self._silent_since + self._retry_s
         self._retry_s = min(2 * self._retry_s, LONGEST_RETRY_S)
 
     def _reopen(self) -> None:
         try:
             self.open()
-        except SensorError as error:
-            self._fail(error)
+        except MISCONFIGURED as error:
+            self._show(_missing(str(error)))
             self._back_off()
+
+
+def slot_for(name: str, wanted: SensorConfig | LabelConfig, machine: Machine | None = None) -> Slot:
+    """Make the slot of a configured sensor; it is not open yet."""
+    return Slot(name, lambda: open_probe(wanted.driver, wanted.options, wanted.filters, machine))
+
+
+def missing_state(name: str, reason: str) -> SlotState:
+    """Make the state of a slot without a value."""
+    return SlotState(name, "", _missing(reason), 0.0)
+
+
+def _missing(reason: str) -> Reading:
+    return Reading(math.nan, Quality.MISSING, reason)
 
 
 class Kit:

@@ -28,11 +28,15 @@ def simulated(config: AgentConfig, site: SiteConfig) -> AgentConfig:
         sensor
         if sensor.driver in _WITHOUT_PINS
         else sensor.model_copy(
-            update={"driver": "mock", "options": options(sensor.channel, number)}
+            update={
+                "driver": "mock",
+                "options": options(sensor.channel, number),
+                "filters": {},
+            }
         )
         for number, sensor in enumerate(config.sensors)
     )
     label = config.label
     if label is not None and label.driver not in _WITHOUT_PINS:
-        label = label.model_copy(update={"driver": "mock", "options": {"level": 0.0}})
+        label = label.model_copy(update={"driver": "mock", "options": {}, "filters": {}})
     return config.model_copy(update={"sensors": sensors, "label": label})

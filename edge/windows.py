@@ -60,12 +60,11 @@ class RoundWindows:
         self._next_row = 0
         self._seekable: list[SeekableSensor] = []
         for slot in kit.slots:
-            if not isinstance(slot.sensor, SeekableSensor):
-                raise TypeError(
-                    f"{slot.name}: {type(slot.sensor).__name__} has no rows: "
-                    f"sampling.by_round needs them"
-                )
-            self._seekable.append(slot.sensor)
+            sensor = None if slot.probe is None else slot.probe.sensor
+            if not isinstance(sensor, SeekableSensor):
+                found = slot.state.problem if sensor is None else type(sensor).__name__
+                raise TypeError(f"{slot.name} has no rows, sampling.by_round needs them: {found}")
+            self._seekable.append(sensor)
 
     def take(self, announce: Announce) -> Window:
         """Read the rows (round − 1)·B … round·B − 1."""

@@ -162,8 +162,8 @@ def _why_not(error: Exception, broker: BrokerConfig) -> tuple[str, str, Exit]:
             return (
                 f"{where} shows a certificate that is not good: {error.verify_message}",
                 (
-                    f"ca_file {broker.ca_file} must be the authority that signed it, it must bear the "
-                    f"name {broker.host!r}, and this machine's clock must be roughly right"
+                    f"ca_file {broker.ca_file} must be the authority that signed it, it must bear "
+                    f"the name {broker.host!r}, and this machine's clock must be roughly right"
                 ),
                 Exit.CONFIGURATION,
             )

@@ -15,7 +15,7 @@ from protocol.errors import ConfigurationError
 from protocol.identity import Identity, Member, Roster, sign_roster
 from protocol.messages import Announce
 from protocol.schema import NO_LABEL, Channel, Schema
-from sensors import open_sensor
+from sensors import FilterOptions, Probe, open_sensor
 from sensors.base import Reading, Sensor
 from sensors.errors import ReadFailed
 
@@ -45,8 +45,11 @@ class Script(Sensor):
 
 
 def kit_of(sensors, label=None):
-    slots = [Slot(name, lambda sensor=sensor: sensor) for name, sensor in sensors.items()]
-    kit = Kit(SCHEMA, slots, None if label is None else Slot("label", lambda: label))
+    def slot(name, sensor):
+        return Slot(name, lambda: Probe(sensor, FilterOptions()))
+
+    slots = [slot(name, sensor) for name, sensor in sensors.items()]
+    kit = Kit(SCHEMA, slots, None if label is None else slot("label", label))
     kit.open()
     return kit
 
@@ -185,7 +188,7 @@ def test_all_that_is_wrong_with_a_file_is_told_at_once(tmp_path):
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"sensors": [{"channel": "c", "driver": "mock"}]}, "channel 'c'"),
+        ({"sensors": [{"channel": "c", "driver": "mock"}]}, "channel = 'c'"),
         ({"sensors": [{"channel": "a", "driver": "mock"}]}, "carries b"),
         ({"id": "pi-9"}, "pi-9"),
         ({"label": {"driver": "mock"}}, "no label source"),
