@@ -4,15 +4,13 @@ An agent stops at the first file that does not fit; a person wants to mend them 
 `edge run` comes here once it has failed, and `edge check` always.
 """
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge.config import AgentConfig
 from protocol.config import SiteConfig
-from protocol.errors import ConfigurationError
-from protocol.files import read_secret
-from protocol.identity import Identity, Roster
+from protocol.examining import credential_problems, site_and_roster, told
+from protocol.identity import Roster
 from protocol.reading import read
 from sensors import Wanted, find_problems
 
@@ -36,12 +34,7 @@ class Examined:
     @property
     def text(self) -> str:
         """All problems, by file; empty if there are none."""
-        lines = []
-        for path, found in self.problems.items():
-            if found:
-                lines.append(f"{path}: {len(found)} problem{'s' if len(found) > 1 else ''}")
-                lines += [f"  {line}" for line in found]
-        return "\n".join(lines)
+        return told(self.problems)
 
 
 def examine(path: Path) -> Examined:
@@ -49,34 +42,15 @@ def examine(path: Path) -> Examined:
     found = Examined()
     found.config, mine = read(path, AgentConfig)
     found.problems[path] = mine
-    config = found.config
-    if config is None:
+    if (config := found.config) is None:
         return found
-    found.site, found.problems[config.site_file] = read(config.site_file, SiteConfig)
+    found.site, found.roster = site_and_roster(config.site_file, config.roster_file, found.problems)
     if found.site is not None:
-        _join(found, config, found.site)
         mine += config.problems_with(found.site, found.roster)
     mine += config.problems()
     mine += _sensor_problems(config)
-    mine += _secret_problems(config, found.roster)
+    mine += credential_problems(config.id, config.identity_file, config.credentials, found.roster)
     return found
-
-
-def _join(found: Examined, config: AgentConfig, site: SiteConfig) -> None:
-    """Load the roster and fit the site to it."""
-    theirs = found.problems[config.site_file]
-    try:
-        found.roster = Roster.load(config.roster_file, bytes.fromhex(site.fleet_key))
-    except ConfigurationError as error:
-        text = str(error).removeprefix(f"{config.roster_file}: ")
-        found.problems[config.roster_file] = [text]
-    try:
-        if found.roster is None:
-            site.as_schema().check_sums(site.aggregation.minimum_contributors)
-        else:
-            site.terms(found.roster)
-    except ConfigurationError as error:
-        theirs += error.problems
 
 
 def _sensor_problems(config: AgentConfig) -> list[str]:
@@ -87,27 +61,3 @@ def _sensor_problems(config: AgentConfig) -> list[str]:
     if (label := config.label) is not None:
         wanted.append(Wanted("label", label.driver, label.options, label.filters))
     return find_problems(wanted)
-
-
-def _secret_problems(config: AgentConfig, roster: Roster | None) -> Iterator[str]:
-    shown = config.credentials
-    secrets: list[tuple[str, Path | None, Callable[[Path], object]]] = [
-        ("identity_file", config.identity_file, Identity.load),
-        ("credentials.key_file", shown.key_file, read_secret),
-        ("credentials.password_file", shown.password_file, read_secret),
-    ]
-    for key, path, look in secrets:
-        try:
-            loaded = None if path is None else look(path)
-        except ConfigurationError as error:
-            yield f"{key} = {str(path)!r}: {str(error).removeprefix(str(path)).lstrip(': ')}"
-            continue
-        listed = None if roster is None else roster.public_keys.get(config.id)
-        if isinstance(loaded, Identity) and listed not in {None, loaded.public_key}:
-            yield (
-                f"{key} = {str(path)!r}: holds the key {loaded.public_key.hex()[:8]}…, the roster "
-                f"has {(listed or b'').hex()[:8]}… for {config.id}; sign a roster with this key"
-            )
-    certificate = shown.certificate_file
-    if certificate is not None and not certificate.is_file():
-        yield f"credentials.certificate_file = {str(certificate)!r}: there is no such file"

@@ -47,9 +47,44 @@ def run(
         stream = EventStream.to_stdout() if events else EventStream(None)
         code = Service(loaded, stream, with_sums=event_sums).run()
     except (ConfigurationError, KeyFileError) as error:
-        typer.echo(f"protoledger gateway: {error}", err=True)
+        from gateway.examine import examine  # noqa: PLC0415 - needed only when something is wrong
+
+        typer.echo(examine(config).text or f"protoledger gateway: {error}", err=True)
         sys.exit(Exit.CONFIGURATION)
     sys.exit(code)
+
+
+@app.command()
+def check(
+    config: Config,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Tell it to a program.")] = False,
+    broker: Annotated[bool, typer.Option(help="Connect to the broker.")] = True,
+    chain: Annotated[bool, typer.Option(help="Ask the chain.")] = True,
+    running: Annotated[
+        bool, typer.Option("--running", help="Only ask whether a running gateway is alive.")
+    ] = False,
+    wait: Annotated[
+        float,
+        typer.Option(
+            min=0, help="Only ask, and wait up to so many seconds for a round to complete."
+        ),
+    ] = 0.0,
+) -> None:
+    """Try everything that a gateway needs, and say what to do where something is wrong."""
+    from gateway import check as checks  # noqa: PLC0415
+    from gateway.config import GatewayConfig  # noqa: PLC0415
+    from protocol.checks import report  # noqa: PLC0415
+
+    logging.disable(logging.WARNING)  # the report says it better
+    if not running and not wait:
+        sys.exit(report(checks.check(config, broker=broker, chain=chain), as_json=as_json))
+    try:
+        store_file = load(config, GatewayConfig).store_file
+    except ConfigurationError as error:
+        typer.echo(f"protoledger gateway: {error}", err=True)
+        sys.exit(Exit.CONFIGURATION)
+    sys.exit(report([checks.progress(store_file, wait)], as_json=as_json))
 
 
 @app.command()

@@ -84,4 +84,4 @@ class GatewayConfig(Model):
         if self.ledger is not None and not site.labels:
             problems.append("a site without labels has nothing for a ledger; remove `ledger`")
         if problems:
-            raise ConfigurationError("; ".join(problems))
+            raise ConfigurationError(*problems)

@@ -66,6 +66,16 @@ class Rounds:
         self._due = 0.0
 
     @property
+    def connected(self) -> bool:
+        """Whether there is a connection to the broker."""
+        return self._connected
+
+    @property
+    def agents_here(self) -> int:
+        """How many agents could take part now."""
+        return len(self._machine.reachable)
+
+    @property
     def idle(self) -> bool:
         """Whether no round is under way."""
         return isinstance(self._machine.state, Idle)

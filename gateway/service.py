@@ -13,6 +13,7 @@ from types import FrameType
 
 from gateway.config import GatewayConfig
 from gateway.events import EventStream
+from gateway.health import Health, status_path
 from gateway.learner import Warmup
 from gateway.ledger import Ledger
 from gateway.ledger_events import (
@@ -74,6 +75,7 @@ class Service:
         self._warmup = Warmup(compiling.path) if compiling.enabled else contextlib.nullcontext()
         self._rounds = Rounds(config, site, roster, self._store)
         self._links: Links[LedgerEvent | None] = Links([self._rounds.link])
+        self._health = Health(status_path(config.store_file), len(roster.agents))
         self._ledger: Ledger | None = None
         if config.ledger is not None:
             self._ledger = Ledger(
@@ -101,7 +103,9 @@ class Service:
             try:
                 if self._ledger is not None:
                     self._ledger.start()
+                self._health.ready()
                 self._serve()
+                self._health.stopping()
                 self._links.farewell(topics.OFFLINE)
             finally:
                 self._trainer.save()
@@ -126,7 +130,7 @@ class Service:
             self._housekeeping(time.monotonic())
 
     def _patience(self) -> float | None:
-        due = [self._rounds.deadline()]
+        due = [self._rounds.deadline(), self._health.due()]
         if self._trainer.unsaved:
             due.append(self._saved_at + SAVE_EVERY_S)
         if self._rounds.finished and not self._told_finished:
@@ -139,6 +143,7 @@ class Service:
             return
         # the next round first: agents work while the samples of this one are learnt
         self._rounds.advance(time.monotonic())
+        self._health.count(outcome)
         match outcome:
             case Failed(round_id=round_id, reason=reason, milliseconds=milliseconds):
                 log.warning("round %d failed: %s", round_id, reason)
@@ -212,8 +217,10 @@ class Service:
                 self._events.write("rejected", reason=reason, permanent=permanent)
             case LedgerUnavailable(reason=reason):
                 log.warning("the chain does not answer: %s", reason)
+                self._health.change(chain="does not answer")
             case LedgerAvailable():
                 log.info("the chain answers")
+                self._health.change(chain="answers")
                 self._events.write("chain")
             case LedgerFailed(reason=reason, exit_code=code):
                 log.error("the ledger client ended: %s", reason)
@@ -222,6 +229,10 @@ class Service:
         return True
 
     def _housekeeping(self, now: float) -> None:
+        if now >= self._health.due():
+            here, connected = self._rounds.agents_here, self._rounds.connected
+            self._health.change(connected=connected, agents_here=here)
+            self._health.turn(now)
         if now >= self._saved_at + SAVE_EVERY_S:
             self._saved_at = now
             self._trainer.save()

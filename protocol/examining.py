@@ -1,0 +1,84 @@
+"""What the checks of agents and gateways have in common: all files of a device, at once."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from protocol.config import CredentialsConfig, SiteConfig
+from protocol.errors import ConfigurationError
+from protocol.files import read_secret
+from protocol.identity import Identity, Roster
+from protocol.reading import read
+
+
+def told(problems: Mapping[Path, Sequence[str]]) -> str:
+    """Write problems by file, as a person reads them; empty if there are none.
+
+    >>> print(told({Path("a.yaml"): ["id: is missing"], Path("b.yaml"): []}))
+    a.yaml: 1 problem
+      id: is missing
+    """
+    lines = []
+    for path, found in problems.items():
+        if found:
+            lines.append(f"{path}: {len(found)} problem{'s' if len(found) > 1 else ''}")
+            lines += [f"  {line}" for line in found]
+    return "\n".join(lines)
+
+
+def site_and_roster(
+    site_file: Path, roster_file: Path, problems: dict[Path, list[str]]
+) -> tuple[SiteConfig | None, Roster | None]:
+    """Read the files that all of a site share, and fit them to each other; adds to `problems`."""
+    site, theirs = read(site_file, SiteConfig)
+    problems[site_file] = theirs
+    if site is None:
+        return None, None
+    roster = None
+    try:
+        roster = Roster.load(roster_file, bytes.fromhex(site.fleet_key))
+    except ConfigurationError as error:
+        problems[roster_file] = [str(error).removeprefix(f"{roster_file}: ")]
+    try:
+        if roster is None:  # then what can be said without knowing how many agents there are
+            site.as_schema().check_sums(site.aggregation.minimum_contributors)
+        else:
+            site.terms(roster)
+    except ConfigurationError as error:
+        theirs += error.problems
+    return site, roster
+
+
+def credential_problems(
+    device: str, identity_file: Path, shown: CredentialsConfig, roster: Roster | None
+) -> Iterator[str]:
+    """Look at a device's secret files: there, readable by nobody else, and the roster's."""
+    secrets: list[tuple[str, Path | None, Callable[[Path], object]]] = [
+        ("identity_file", identity_file, Identity.load),
+        ("credentials.key_file", shown.key_file, read_secret),
+        ("credentials.password_file", shown.password_file, read_secret),
+    ]
+    for key, path, look in secrets:
+        if path is None:
+            continue
+        try:
+            loaded = look(path)
+        except ConfigurationError as error:
+            yield secret_problem(key, path, error)
+            continue
+        listed = None if roster is None else roster.public_keys.get(device)
+        if isinstance(loaded, Identity) and listed is not None and listed != loaded.public_key:
+            yield (
+                f"{key} = {str(path)!r}: holds the key {loaded.public_key.hex()[:8]}…, the roster "
+                f"has {listed.hex()[:8]}… for {device}; sign a roster with this key"
+            )
+    certificate = shown.certificate_file
+    if certificate is not None and not certificate.is_file():
+        yield (
+            f"credentials.certificate_file = {str(certificate)!r}: there is no such file; fetch "
+            f"the device's certificate, or correct the path"
+        )
+
+
+def secret_problem(key: str, path: Path, error: Exception) -> str:
+    """Write what is wrong with a secret file under the key that names it."""
+    return f"{key} = {str(path)!r}: {str(error).removeprefix(str(path)).lstrip(': ')}"
