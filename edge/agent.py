@@ -9,16 +9,14 @@ import logging
 from collections.abc import Callable
 
 from edge.config import AgentConfig
-from edge.kit import Kit, slot_for
-from edge.windows import LiveWindows, RoundWindows, Windows
+from edge.windows import WindowsOpener, open_windows
 from protocol import topics
 from protocol.agent_rounds import AgentRounds, Send
 from protocol.config import SiteConfig, load
-from protocol.errors import ConfigurationError, LateError, ProtocolError
+from protocol.errors import LateError, ProtocolError
 from protocol.identity import Identity, Roster
 from protocol.link import Arrived, Link, LinkDown, LinkEvent, LinkUp, Refused
 from protocol.messages import Kind
-from protocol.schema import Schema
 from protocol.sealing import Session
 
 log = logging.getLogger(__name__)
@@ -33,6 +31,7 @@ class Agent:
         config: the agent's file.
         outgoing: looks at what is about to be sent and returns what is; the emulator loses
             messages here.
+        opener: opens the sensors; others than real ones for benchmarks and `--mock`.
 
     Raises:
         ConfigurationError: if anything in its files does not fit.
@@ -43,6 +42,7 @@ class Agent:
         self,
         config: AgentConfig,
         outgoing: Outgoing = lambda messages: messages,
+        opener: WindowsOpener = open_windows,
     ) -> None:
         site = load(config.site_file, SiteConfig)
         roster = Roster.load(config.roster_file, bytes.fromhex(site.fleet_key))
@@ -53,7 +53,8 @@ class Agent:
         self.refused: collections.Counter[str] = collections.Counter()
         self._site = site
         self._outgoing = outgoing
-        self._session = Session(config.id, Identity.load(config.identity_file), roster)
+        identity = roster.check_owner(config.id, Identity.load(config.identity_file))
+        self._session = Session(config.id, identity, roster)
         me = roster.positions[config.id]
         near = [roster.agents[number].id for number in terms.plan.neighbours(me)]
         self._expiry_s = terms.round_s
@@ -65,7 +66,7 @@ class Agent:
             subscriptions=topics.agent_subscriptions(site.site, config.id, roster.gateway.id, near),
             will=(self._presence, topics.OFFLINE),
         )
-        self._windows = open_windows(config, terms.schema, terms.windows)
+        self._windows = opener(config, terms.schema, terms.windows)
         self._rounds = AgentRounds(self._session, terms, self._windows.take)
         self._connected = self._told_down = False
 
@@ -137,31 +138,3 @@ class Agent:
             # a session key is kept by the broker for who comes later
             expiry_s = None if message.kind is Kind.KEY else self._expiry_s
             self.link.publish(target, message.payload, expiry_s=expiry_s)
-
-
-def open_windows(config: AgentConfig, schema: Schema, windows: int) -> Windows:
-    """Open an agent's sensors.
-
-    Raises:
-        ConfigurationError: if recordings are asked for and a sensor is none.
-        SensorError: if a sensor is misconfigured; those already open are closed. One that is just
-            not there is looked for again later.
-    """
-    kit = open_kit(config, schema)
-    sampling = config.sampling
-    try:
-        if sampling.by_round:
-            return RoundWindows(kit, windows)
-        return LiveWindows(kit, sampling.window_s, sampling.read_every_s, windows)
-    except TypeError as error:
-        kit.close()
-        raise ConfigurationError(f"{config.id}: {error}") from error
-
-
-def open_kit(config: AgentConfig, schema: Schema) -> Kit:
-    """Open an agent's sensors; raises `SensorError` as `open_windows` does."""
-    slots = [slot_for(sensor.channel, sensor) for sensor in config.sensors]
-    label = None if config.label is None else slot_for("label", config.label)
-    kit = Kit(schema, slots, label)
-    kit.open()
-    return kit

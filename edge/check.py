@@ -12,14 +12,13 @@ from pathlib import Path
 
 from edge.config import AgentConfig, LabelConfig, SensorConfig
 from edge.examine import Examined, examine
-from edge.kit import Slot, SlotState, missing_state, slot_for
-from edge.simulate import simulated
+from edge.kit import Slot, SlotState, machine_for, missing_state, slot_for
 from protocol.checks import Item, failed, note, ok, skipped
 from protocol.config import ChannelConfig, SiteConfig
 from protocol.exits import Exit
 from protocol.identity import Roster
 from protocol.probe import Me, probe
-from sensors import SensorError
+from sensors import Machine, SensorError
 from sensors.registry import check_options
 
 READ_S = 15.0
@@ -45,11 +44,12 @@ def check(path: Path, *, mock: bool, broker: bool = True, sensors: bool = True) 
         yield skipped("sensors", "the files above must be right first")
         yield skipped("broker", "the files above must be right first")
     else:
-        config = simulated(found.config, found.site) if mock else found.config
+        config = found.config
         if sensors:
-            yield from _sensors(config, found.site)
+            with machine_for(mock=mock) as machine:
+                yield from _sensors(config, found.site, machine)
         else:
-            yield skipped("sensors", "not asked for")
+            yield _not_asked("sensors")
         yield from _broker(found, config, found.site) if broker else [_not_asked("broker")]
     yield _clock()
 
@@ -108,18 +108,19 @@ def _pins(config: AgentConfig) -> Item:
     return ok("pins", told or "none are used")
 
 
-def _sensors(config: AgentConfig, site: SiteConfig) -> Iterator[Item]:
+def _sensors(config: AgentConfig, site: SiteConfig, machine: Machine | None) -> Iterator[Item]:
     yield _pins(config)
     channels = {channel.name: channel for channel in site.channels}
     for sensor in config.sensors:
-        yield _sensor(sensor, channels.get(sensor.channel))
+        slot = slot_for(sensor.channel, sensor, machine)
+        yield _sensor(slot, sensor, channels.get(sensor.channel))
     if config.label is not None:
-        yield _label(config.label, site)
+        yield _label(slot_for("label", config.label, machine), config.label, site)
 
 
-def _sensor(wanted: SensorConfig, channel: ChannelConfig | None) -> Item:
+def _sensor(slot: Slot, wanted: SensorConfig, channel: ChannelConfig | None) -> Item:
     title = f"{wanted.channel} ({wanted.driver})"
-    state = _read_once(slot_for(wanted.channel, wanted))
+    state = _read_once(slot)
     if state.problem:
         return failed(title, state.problem, _wiring(wanted), Exit.UNAVAILABLE)
     value, unit = state.reading.value, state.unit
@@ -143,9 +144,9 @@ def _sensor(wanted: SensorConfig, channel: ChannelConfig | None) -> Item:
     return ok(title, text)
 
 
-def _label(wanted: LabelConfig, site: SiteConfig) -> Item:
+def _label(slot: Slot, wanted: LabelConfig, site: SiteConfig) -> Item:
     title = f"label ({wanted.driver})"
-    state = _read_once(slot_for("label", wanted))
+    state = _read_once(slot)
     if state.problem:
         return failed(title, state.problem, _wiring(wanted), Exit.UNAVAILABLE)
     value = state.reading.value

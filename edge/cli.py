@@ -64,6 +64,6 @@ def check(
     from edge import check as checks  # noqa: PLC0415 - `run` stays small without it
     from protocol.checks import report  # noqa: PLC0415
 
-    logging.disable(logging.WARNING)  # the report says it better
+    logging.getLogger().addHandler(logging.NullHandler())  # the report says it better
     items = checks.check(config, mock=mock, broker=broker, sensors=sensors)
     sys.exit(report(items, as_json=as_json))

@@ -99,9 +99,11 @@ class AgentConfig(Model):
                 )
         if self.label is not None and not site.labels:
             problems.append("label: the site has no labels; remove it, or name them in site.yaml")
-        return problems if roster is None else problems + self._problems_with_roster(roster)
+        if roster is None:
+            return problems
+        return problems + self._problems_with_roster(roster, misnamed=bool(problems))
 
-    def _problems_with_roster(self, roster: Roster) -> list[str]:
+    def _problems_with_roster(self, roster: Roster, *, misnamed: bool) -> list[str]:
         member = next((agent for agent in roster.agents if agent.id == self.id), None)
         if member is None:
             listed = _some([agent.id for agent in roster.agents])
@@ -113,7 +115,8 @@ class AgentConfig(Model):
             ]
         problems = []
         measured = {sensor.channel for sensor in self.sensors}
-        if missing := sorted(set(member.channels) - measured):
+        missing = sorted(set(member.channels) - measured)
+        if missing and not misnamed:  # else the right name mends both
             problems.append(
                 f"sensors: the roster says that {self.id} carries {', '.join(missing)}, no sensor "
                 f"here fills it; add one, or sign a roster without it"

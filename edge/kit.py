@@ -9,7 +9,8 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from edge.config import LabelConfig, SensorConfig
@@ -161,6 +162,18 @@ class Slot:
 def slot_for(name: str, wanted: SensorConfig | LabelConfig, machine: Machine | None = None) -> Slot:
     """Make the slot of a configured sensor; it is not open yet."""
     return Slot(name, lambda: open_probe(wanted.driver, wanted.options, wanted.filters, machine))
+
+
+@contextmanager
+def machine_for(*, mock: bool) -> Iterator[Machine | None]:
+    """Whose pins are read: this machine's (None), or a simulated one's."""
+    if not mock:
+        yield None
+        return
+    from sensors.simulation import SimulatedMachine  # noqa: PLC0415 - never needed in the field
+
+    with SimulatedMachine() as machine:
+        yield machine
 
 
 def missing_state(name: str, reason: str) -> SlotState:

@@ -17,10 +17,12 @@ from typing import Protocol
 
 import numpy as np
 
-from edge.kit import Kit, SlotState
+from edge.config import AgentConfig
+from edge.kit import Kit, SlotState, slot_for
+from protocol.errors import ConfigurationError
 from protocol.messages import Announce
-from protocol.schema import NO_LABEL, Window
-from sensors import SeekableSensor
+from protocol.schema import NO_LABEL, Schema, Window
+from sensors import Machine, SeekableSensor
 
 STALLED_S = 30.0
 """A round of all sensors that takes longer than this hangs."""
@@ -41,6 +43,9 @@ class Windows(Protocol):
 
     def close(self) -> None:
         """Release the sensors; idempotent."""
+
+
+WindowsOpener = Callable[[AgentConfig, Schema, int], Windows]
 
 
 class RoundWindows:
@@ -179,3 +184,33 @@ def _most_frequent(labels: list[int]) -> int:
     given = collections.Counter(label for label in labels if label != NO_LABEL).most_common(2)
     tied = len(given) == 2 and given[0][1] == given[1][1]
     return given[0][0] if given and not tied else NO_LABEL
+
+
+def open_windows(
+    config: AgentConfig, schema: Schema, windows: int, machine: Machine | None = None
+) -> Windows:
+    """Open an agent's sensors.
+
+    Raises:
+        ConfigurationError: if recordings are asked for and a sensor is none.
+        SensorError: if a sensor is misconfigured; those already open are closed. One that is just
+            not there is looked for again later.
+    """
+    kit = open_kit(config, schema, machine)
+    sampling = config.sampling
+    try:
+        if sampling.by_round:
+            return RoundWindows(kit, windows)
+        return LiveWindows(kit, sampling.window_s, sampling.read_every_s, windows)
+    except TypeError as error:
+        kit.close()
+        raise ConfigurationError(f"{config.id}: {error}") from error
+
+
+def open_kit(config: AgentConfig, schema: Schema, machine: Machine | None = None) -> Kit:
+    """Open an agent's sensors; raises `SensorError` as `open_windows` does."""
+    slots = [slot_for(sensor.channel, sensor, machine) for sensor in config.sensors]
+    label = None if config.label is None else slot_for("label", config.label, machine)
+    kit = Kit(schema, slots, label)
+    kit.open()
+    return kit

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-import edge.agent
+from edge.agent import Agent
 from edge.config import AgentConfig
 from edge.host import AgentHost
 from edge.kit import SlotState
@@ -56,9 +56,9 @@ def _steady(config: AgentConfig, schema: Schema, windows: int) -> Windows:
 def main() -> None:
     """Serve until SIGTERM the agents whose files are named one a line in the file given."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    edge.agent.open_windows = _steady
     files = Path(sys.argv[1]).read_text(encoding="utf-8").splitlines()
-    AgentHost([edge.agent.Agent(load(Path(file), AgentConfig)) for file in files]).run()
+    configs = [load(Path(file), AgentConfig) for file in files]
+    AgentHost([Agent(config, opener=_steady) for config in configs]).run()
 
 
 if __name__ == "__main__":

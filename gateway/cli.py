@@ -76,7 +76,7 @@ def check(
     from gateway.config import GatewayConfig  # noqa: PLC0415
     from protocol.checks import report  # noqa: PLC0415
 
-    logging.disable(logging.WARNING)  # the report says it better
+    logging.getLogger().addHandler(logging.NullHandler())  # the report says it better
     if not running and not wait:
         sys.exit(report(checks.check(config, broker=broker, chain=chain), as_json=as_json))
     try:

@@ -49,7 +49,8 @@ class Rounds:
         self._id = config.id
         self._site = site
         self._store = store
-        self._session = Session(config.id, Identity.load(config.identity_file), roster)
+        identity = roster.check_owner(config.id, Identity.load(config.identity_file))
+        self._session = Session(config.id, identity, roster)
         self._machine = GatewayRounds(self._session, self.terms)
         self._presence = topics.topic(site.site, None, config.id)
         self.link = Link(

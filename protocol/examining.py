@@ -65,12 +65,11 @@ def credential_problems(
         except ConfigurationError as error:
             yield secret_problem(key, path, error)
             continue
-        listed = None if roster is None else roster.public_keys.get(device)
-        if isinstance(loaded, Identity) and listed is not None and listed != loaded.public_key:
-            yield (
-                f"{key} = {str(path)!r}: holds the key {loaded.public_key.hex()[:8]}…, the roster "
-                f"has {listed.hex()[:8]}… for {device}; sign a roster with this key"
-            )
+        if isinstance(loaded, Identity) and roster is not None and device in roster.public_keys:
+            try:
+                roster.check_owner(device, loaded)
+            except ConfigurationError as error:
+                yield secret_problem(key, path, error)
     certificate = shown.certificate_file
     if certificate is not None and not certificate.is_file():
         yield (

@@ -136,6 +136,21 @@ class Roster:
         """Identity key by id, the gateway's among them."""
         return {m.id: bytes.fromhex(m.public_key) for m in (self.gateway, *self.agents)}
 
+    def check_owner(self, device: str, identity: Identity) -> Identity:
+        """Return a device's identity if it is the one of the roster: nobody heeds another.
+
+        Raises:
+            ConfigurationError: if the roster lists another key, or not this device.
+        """
+        listed = self.public_keys.get(device)
+        if listed != identity.public_key:
+            has = f"has {listed.hex()[:8]}…" if listed else "does not name it"
+            raise ConfigurationError(
+                f"the key of {device} is {identity.public_key.hex()[:8]}…, the roster {has}; "
+                f"sign a roster with this key, or restore the other"
+            )
+        return identity
+
     @classmethod
     def load(cls, path: Path, fleet_key: bytes) -> "Roster":
         """Read a roster file and check the fleet's signature.
