@@ -85,6 +85,7 @@ class Slot:
         self._silent_since = clock()
         self._retry_at = 0.0
         self._retry_s = FIRST_RETRY_S
+        self._told = False
 
     def open(self) -> None:
         """Open the sensor; one that is not there is looked for again at later reads.
@@ -126,14 +127,15 @@ class Slot:
     def _show(self, reading: Reading) -> None:
         """Take a reading for all to see; log where the state changes, not every attempt."""
         unit = self.state.unit if self.probe is None else self.probe.unit
-        was_missing = self.state.reading.quality is Quality.MISSING and self.state.read_at != 0.0
         if reading.quality is Quality.MISSING:
-            if reading.reason != self.state.reading.reason and not was_missing:
+            if not self._told:
                 log.warning("%s: no reading: %s", self.name, reading.reason)
+            self._told = True
             self.state = SlotState(self.name, unit, reading, self.state.read_at)
             return
-        if was_missing:
+        if self._told:
             log.info("%s: the sensor answers again", self.name)
+        self._told = False
         self._silent_since = self._clock()
         self._retry_s = FIRST_RETRY_S
         self.state = SlotState(self.name, unit, reading, self._silent_since)
