@@ -25,8 +25,6 @@ _BATCH = [
     {"name": "observedAt", "type": "uint64"},
     {"name": "samplesHash", "type": "bytes32"},
 ]
-GAS_TO_SUBMIT = 120_000
-GAS_PER_REPORT = 25_000
 
 
 @dataclass(frozen=True, slots=True)

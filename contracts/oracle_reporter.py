@@ -31,9 +31,8 @@ from contracts.errors import (
     RevertedError,
     RpcError,
 )
+from contracts.oracle_batches import CLOCK_S
 from contracts.oracle_binding import (
-    GAS_PER_REPORT,
-    GAS_TO_SUBMIT,
     FeedState,
     Oracle,
     Report,
@@ -42,11 +41,12 @@ from contracts.oracle_binding import (
 from contracts.oracle_sources import MOST_BYTES, SourceConfig, SourceError, open_source
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from contracts.rpc import Node
 
 _log = logging.getLogger(__name__)
 _LARGEST = 2**191 - 1
-_CLOCK_S = 2  # a report is dated so much back: the contract refuses dates ahead of its block
 _TURN_S = 3.0
 _LOOK_BACK = 5_000  # blocks in which a request may have been made while no reporter ran
 
@@ -206,7 +206,7 @@ class Reporter:
         )
         if feed.requested or late or theirs or moved or not state.round_id:
             feed.mine = self._oracle.sign(
-                self._key, self._config.chain_id, feed.id, wanted, answer, now - _CLOCK_S
+                self._key, self._config.chain_id, feed.id, wanted, answer, now - CLOCK_S
             )
             feed.requested = False
             self._share(feed, feed.mine)
@@ -226,12 +226,34 @@ class Reporter:
         chosen = sorted(reports)
         if now - feed.quorum_since < _TURN_S * chosen.index(mine.reporter):
             return []
-        sender = Sender(self._node, self._account)
         call = self._oracle.submission(feed.id, list(reports.values()))
-        sender.send(self._oracle.address, call, GAS_TO_SUBMIT + GAS_PER_REPORT * len(reports))
-        sender.wait()
+        if not self._send(call, lambda: self._oracle.feed(self._node, feed.id).round_id >= wanted):
+            return []
         feed.mine = feed.quorum_since = None
         return [mine.answer]
+
+    def _send(self, call: bytes, too_late: Callable[[], bool]) -> bool:
+        """Send a submission; False if another reporter was first, as two may see a quorum at once.
+
+        Raises:
+            RevertedError, DeploymentError: the contract refuses it for another reason.
+        """
+        try:
+            gas = self._node.estimate_gas(
+                self._account.address, self._oracle.address, call, at="pending"
+            )
+            sender = Sender(self._node, self._account)
+            sender.send(self._oracle.address, call, gas * 5 // 4)
+            sender.wait()
+        except RevertedError as error:
+            if too_late():
+                return False
+            raise self._oracle.explain(error) from error
+        except DeploymentError:
+            if too_late():
+                return False
+            raise
+        return True
 
     def _share(self, feed: _Feed, report: Report) -> None:
         folder = self._config.exchange

@@ -162,11 +162,19 @@ class Node:
         with _understood("eth_call"):
             return _bytes(str(self.request("eth_call", message, "latest")))
 
-    def estimate_gas(self, sender: str, to: str, data: bytes) -> int:
-        """Run a transaction without sending it, and give the gas that it needs."""
+    def estimate_gas(self, sender: str, to: str, data: bytes, *, at: str = "latest") -> int:
+        """Run a transaction without sending it, and give the gas that it needs.
+
+        Args:
+            sender: the account that would send it.
+            to: the contract.
+            data: the call.
+            at: the block whose state and clock it sees. `pending` where the clock matters: a node
+                that makes blocks only for transactions has a newest block of any age.
+        """
         message = {"from": sender, "to": to, "data": _hex(data)}
         with _understood("eth_estimateGas"):
-            return _number(self.request("eth_estimateGas", message, "latest"))
+            return _number(self.request("eth_estimateGas", message, at))
 
     def nonce(self, account: str) -> int:
         """Give the number of an account's mined transactions."""

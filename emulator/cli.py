@@ -81,6 +81,12 @@ def emulate(
     ),
     test: Annotated[Test, _option("Which commits are significant; `always`: all.")] = "e-process",
     alpha: Annotated[float, _option("Level of the commit test.")] = 0.05,
+    oracle: Annotated[
+        int,
+        _option(
+            "Reporters that sign an outside site's samples and readings on the chain; 0: none."
+        ),
+    ] = 0,
     json_file: Annotated[Path | None, _option("Write the report there.", "--json")] = None,
     keep: Annotated[Path | None, _option("Keep configuration, stores and logs there.")] = None,
     broker: Annotated[

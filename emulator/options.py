@@ -32,6 +32,7 @@ class Options(BaseModel):
     learner: Learner = "improved"
     test: Test = "e-process"
     alpha: float = Field(default=0.05, gt=0, lt=1)
+    oracle: int = Field(default=0, ge=0, le=31)
     broker: str | None = None
     broker_ca: Path | None = None
     chain: str = "anvil"

@@ -28,6 +28,8 @@ class SiteProgress:
         rejected: commits that the chain refused for good.
         gas: spent on commits.
         merged: commits of others that this site took over, as (owner, version).
+        outside: samples of the oracle that this site has learnt from.
+        batches: how many batches they came in.
         round_ms: duration of each completed round.
         sum_error: largest difference of a decoded sum from the true one, in steps.
         mean_error: largest difference of a decoded mean from the mean of what the sensors read
@@ -48,6 +50,8 @@ class SiteProgress:
     rejected: int = 0
     gas: int = 0
     merged: set[tuple[str, int]] = field(default_factory=set)
+    outside: int = 0
+    batches: int = 0
     round_ms: list[float] = field(default_factory=list)
     sum_error: int = 0
     mean_error: float = 0.0
@@ -94,6 +98,10 @@ class _Committed(msgspec.Struct):
     version: int
 
 
+class _Outside(msgspec.Struct):
+    samples: int
+
+
 class Progress:
     """All sites, so far; and the truth that their sums are compared with.
 
@@ -123,6 +131,15 @@ class Progress:
     def finished(self) -> bool:
         """Whether every gateway has told its totals."""
         return all(site.totals is not None for site in self.sites.values())
+
+    @property
+    def share(self) -> float:
+        """How much of all rounds has ended, 0 to 1."""
+        return sum(s.done for s in self.sites.values()) / sum(s.target for s in self.sites.values())
+
+    def told_of(self, batches: int) -> bool:
+        """Whether every gateway has told of so many batches of outside samples."""
+        return all(site.batches >= batches for site in self.sites.values())
 
     def settled(self, addresses: dict[str, str]) -> bool:
         """Whether every gateway has taken over the newest commit of every other.
@@ -177,6 +194,9 @@ class Progress:
                     site.gas += commit.gas
             case "rejected":
                 site.rejected += event.get("permanent") is True
+            case "outside":
+                site.outside += msgspec.convert(event, _Outside).samples
+                site.batches += 1
             case "finished":
                 site.totals = {k: v for k, v in event.items() if isinstance(v, int)}
             case _:

@@ -63,6 +63,8 @@ def make_report(emulation: Emulation) -> dict[str, Any]:
         },
         "aggregate_error_max": max((s.largest_error for s in compared), default=None),
         "aggregate_sum_error_max": max((site.sum_error for site in compared), default=None),
+        "oracle": emulation.oracle
+        and emulation.oracle | {"learnt_by_site": {site.name: site.outside for site in sites}},
         "versions": _versions(emulation),
     }
 
@@ -91,9 +93,22 @@ def summary_table(report: dict[str, Any]) -> Table:
         ("first round after", f"{report['startup_seconds'] or 0:.1f} s"),
         ("all rounds in", f"{report['seconds']:.1f} s"),
     ]
+    if report["oracle"] is not None:
+        rows[-2:-2] = _oracle_rows(report["oracle"])
     for name, value in rows:
         table.add_row(name, value)
     return table
+
+
+def _oracle_rows(oracle: dict[str, Any]) -> list[tuple[str, str]]:
+    signed = f"{oracle['quorum']} of {oracle['reporters']} reporters"
+    learnt = ", ".join(str(count) for count in oracle["learnt_by_site"].values())
+    answer = "none" if oracle["answer"] is None else f"{oracle['answer']:.3f} {oracle['unit']}"
+    return [
+        ("outside samples, learnt by site", f"{oracle['samples']}, {learnt}"),
+        ("signed by, gas", f"{signed}, {oracle['gas']:,}"),
+        (f"outside {oracle['feed']} on the chain", f"{answer} after {oracle['answers']} answers"),
+    ]
 
 
 def _share(part: int, whole: int) -> float | None:

@@ -33,6 +33,7 @@ from emulator.dealing import Dealt, deal
 from emulator.embedded_broker import NOTICE, EmbeddedBroker
 from emulator.errors import ChainError, EmulatorError
 from emulator.options import Options
+from emulator.outside import Outside, split_off
 from emulator.progress import Progress
 from emulator.site_files import plan_sites, write_gateway, write_sites
 from emulator.sources import open_source
@@ -58,25 +59,34 @@ class Emulation:
         self.options = options
         self.dealt: Dealt = deal(
             open_source(options.source, options.label),
-            sites=options.sites,
+            sites=options.sites + bool(options.oracle),
             agents=options.agents,
             rounds=options.rounds,
             batch=options.batch,
             noise=options.noise,
             seed=options.seed,
         )
+        outside = None
+        if options.oracle:
+            self.dealt, outside = split_off(self.dealt)
         self.schema = Schema(self.dealt.channels, self.dealt.labels)
         self._say = say
         self._cleanup = ExitStack()
         self.folder = self._make_folder()
         self.sites = plan_sites(self.folder, self.dealt)
+        self.outside: Outside | None = None
+        if outside is not None:
+            self.outside = Outside(self.folder / "oracle", self.dealt, outside, options.oracle)
         self.progress = Progress(self.sites, self.dealt)
         # from the process's first instruction on: a person waits for the imports, too
         self.started_at = time.monotonic() - (time.time() - psutil.Process().create_time())
         self.deploy_gas = 0
-        self.contract = ""
+        self.contract = self._oracle = ""
         self.chain = ""
+        self._owner_file = options.chain_key or self.folder / "owner.key"
+        self._fund_wei = ETHER // 20 if options.chain_key else 0
         self.holdout: dict[str, float] = {}
+        self.oracle: dict[str, object] | None = None
 
     def run(self, show: Callable[[Progress], None]) -> None:
         """Run to the end; `show` is called whenever something may have changed.
@@ -154,15 +164,20 @@ class Emulation:
             command = [sys.executable, "-m", "protoledger", "gateway", "run"]
             command += ["--events", "--event-sums", "--config"]
             children.start(site.gateway, [*command, site.gateway_file])
+        if self.outside is not None:
+            self._say(f"starting {self.options.oracle} reporters of outside data")
+            self.outside.start(
+                children, chain, self._oracle, load_key(self._owner_file), self._fund_wei
+            )
 
     def _deploy(self, chain: ChainAddress, gateways: list[str]) -> dict[str, object]:
         from contracts.deployment import deploy  # noqa: PLC0415 - web3 takes a second to load
 
-        owner_file = self.options.chain_key or self.folder / "owner.key"
+        reporters = [] if self.outside is None else self.outside.create_keys()
         if self.options.chain_key is None:
-            owner = create_key(owner_file)
+            owner = create_key(self._owner_file)
             try:
-                for account in (address_of(owner), *gateways):
+                for account in (address_of(owner), *gateways, *reporters):
                     fund(chain.url, account)
             except ChainError as error:
                 raise ChainError(
@@ -171,15 +186,15 @@ class Emulation:
                 ) from error
         made = deploy(
             chain.url,
-            load_key(owner_file),
+            load_key(self._owner_file),
             self.schema.digest,
             len(self.dealt.channels),
             len(self.dealt.labels),
             gateways,
-            fund_wei=ETHER // 20 if self.options.chain_key else 0,
+            fund_wei=self._fund_wei,
         )
         self.deploy_gas = made.gas_used
-        self.contract, self.chain = made.buffer, chain.url
+        self.contract, self.chain, self._oracle = made.buffer, chain.url, made.oracle
         return {
             "rpc_url": chain.url,
             "chain_id": made.chain_id,
@@ -193,6 +208,8 @@ class Emulation:
         progress = self.progress
         while not progress.finished:
             self._take(children.wait_any(0.25))
+            if self.outside is not None:
+                self.outside.advance(progress.share)
             show(progress)
             self._check_stalled()
         if missing := progress.untold:
@@ -204,7 +221,10 @@ class Emulation:
         """Wait until every commit has landed and reached all other gateways."""
         addresses = {s.gateway: address_of(load_key(s.chain_key_file)) for s in self.sites}
         deadline = time.monotonic() + SETTLE_S
-        while time.monotonic() < deadline and not self.progress.settled(addresses):
+        batches = 0 if self.outside is None else self.outside.batches
+        while time.monotonic() < deadline and not (
+            self.progress.settled(addresses) and self.progress.told_of(batches)
+        ):
             self._take(children.wait_any(0.1))
 
     def _take(self, event: Event | Ended | None) -> None:
@@ -222,6 +242,9 @@ class Emulation:
 
     def _stop_workers(self, children: Children) -> None:
         """Stop gateways and agents one by one, and take what they say when they leave."""
+        if self.outside is not None:
+            self.outside.stop(children)
+            self.oracle = self.outside.report()
         for site in self.sites:
             for name in (site.gateway, f"{site.name}.agents"):
                 children.stop(name)

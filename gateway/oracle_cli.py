@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from contracts.cli import Key, Password, Rpc, addresses, call_contract, reported
 from contracts.errors import KeyFileError
-from contracts.keys import address_of, load_key
+from contracts.keys import load_key
 from gateway.errors import CodebookError
 
 app = typer.Typer(
@@ -128,12 +128,18 @@ def batch(
         list[Path], typer.Option(help="File with a reporter's key; once for each of the quorum.")
     ],
     labels: Annotated[int, typer.Option(min=1, max=255, help="Labels of the contract.")],
+    payer: Annotated[
+        Path | None,
+        typer.Option(
+            help="File with the key that pays; default: one of the reporters'. Needed "
+            "while those report, because two senders with one key get into each other's way."
+        ),
+    ] = None,
     rpc: Rpc = _LOCAL,
 ) -> None:
     """Put labelled samples on the chain for a site that has none; gateways learn from them."""
-    import time  # noqa: PLC0415
-
     from contracts import oracle_binding  # noqa: PLC0415 - loads web3
+    from contracts.oracle_batches import submit_samples  # noqa: PLC0415
     from contracts.rpc import Node  # noqa: PLC0415
     from gateway.outside import read_samples  # noqa: PLC0415
 
@@ -144,20 +150,13 @@ def batch(
         except CodebookError as error:
             typer.echo(f"error: {file}: {error}", err=True)
             raise typer.Exit(65) from error
-        keys = sorted((load_key(each) for each in key), key=address_of)
+        keys, pays = [load_key(each) for each in key], load_key(payer) if payer else None
         node, to, name = Node(rpc), oracle_binding.Oracle(address), oracle_binding.feed_id(source)
         try:
-            number, now, chain_id = (
-                to.latest_batch(node, name) + 1,
-                int(time.time()) - 2,
-                node.chain_id(),
-            )
+            receipt = submit_samples(node, to, keys, name, samples, pays)
         finally:
             node.close()
-        now = int(time.time()) - 2  # the contract refuses dates ahead of its block
-        signed = [to.sign_batch(each, chain_id, name, number, now, samples) for each in keys]
-        signature = "submitBatch(bytes32,uint64,uint64,bytes,bytes[])"
-        call_contract(rpc, keys[0], to, signature, name, number, now, samples, signed)
+    typer.echo(f"done in block {receipt.block}, {receipt.gas_used} gas")
 
 
 @app.command()

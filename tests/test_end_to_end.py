@@ -1,5 +1,6 @@
 """Whole deployments of real processes: what crosses a network in the field crosses one here."""
 
+import io
 import itertools
 import json
 import os
@@ -8,17 +9,21 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import psutil
 import pytest
+from rich.console import Console
 
 from contracts.keys import address_of, create_key, load_key
 from emulator.access import acl_text
 from emulator.broker import Mosquitto, find_mosquitto
 from emulator.certificates import CertificateAuthority
 from emulator.children import Children, Event
-from emulator.dealing import deal
+from emulator.dealing import Dealt, Plan, SiteRows, deal
 from emulator.options import Options
+from emulator.outside import aggregates
 from emulator.progress import true_sums
+from emulator.report import make_report, summary_table
 from emulator.run import Emulation
 from emulator.site_files import plan_sites, write_gateway, write_sites
 from emulator.sources import open_source
@@ -27,7 +32,7 @@ from gateway.ledger import CodebookChanged, Ledger, LedgerConfig
 from gateway.model import SiteModel
 from gateway.store import Store
 from protocol.config import load
-from protocol.schema import Schema
+from protocol.schema import Channel, Schema
 
 pytestmark = pytest.mark.skipif(find_mosquitto() is None, reason="Mosquitto is not installed")
 
@@ -96,6 +101,45 @@ def test_many_agents_in_small_groups_with_dropouts():
     assert site.rounds >= 15
     assert site.sum_error == 0
     assert site.mean_error <= 0.5
+
+
+def test_outside_data_is_signed_by_a_quorum_and_learnt_from():
+    emulation = Emulation(
+        Options(sites=2, agents=4, rounds=30, batch=2, source="bananas", oracle=3),
+        say=lambda _text: None,
+    )
+    emulation.run(lambda _progress: None)
+    report = make_report(emulation)
+    oracle = report["oracle"]
+    assert (oracle["reporters"], oracle["quorum"], oracle["batches"]) == (3, 2, 4)
+    assert oracle["samples"] == 60  # as many as another site has
+    assert oracle["learnt_by_site"] == {"site-1": 60, "site-2": 60}
+    assert report["samples"] == 120  # which are not counted as the sites' own
+    assert oracle["answers"] >= 1
+    channel = emulation.dealt.channels[0]
+    assert channel.low <= oracle["answer"] <= channel.high
+    shown = Console(file=io.StringIO(), width=120)
+    shown.print(summary_table(report))
+    assert "2 of 3 reporters" in shown.file.getvalue()
+
+
+def test_an_outside_sites_aggregates_are_means_of_ranges_and_most_votes():
+    channels = (Channel("a", "", 0.0, 10.0, 0.1), Channel("b", "", -1.0, 1.0, 0.1))
+    nan = float("nan")
+    observed = np.array(
+        [
+            [[1.0, 0.0], [nan, nan], [5.0, 0.0]],
+            [[2.0, nan], [nan, nan], [5.0, 0.0]],
+            [[99.0, 1.0], [nan, nan], [5.0, 0.0]],
+        ]
+    )
+    votes = np.array([[1, 0, -1], [1, -1, -1], [0, -1, -1]])
+    rows = SiteRows(observed[0], np.zeros(3, int), observed, votes)
+    plan = Plan(sites=1, agents=3, rounds=3)
+    dealt = Dealt("x", plan, channels, ("no", "yes"), (), np.empty((0, 2)), np.empty(0, int))
+    found = aggregates(dealt, rows)
+    assert found.classes.tolist() == [1, 0]  # the last row has no vote
+    assert np.allclose(found.features(), [[13 / 30, 0.75], [0.5, 0.5]], atol=1e-4)
 
 
 def run_emulate(*arguments):

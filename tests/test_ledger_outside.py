@@ -126,3 +126,23 @@ def test_a_gateway_learns_from_them_and_names_the_round_once(tmp_path: Path) -> 
     trainer.take_outside(book(2), 3)  # of a chain that was rewound
     assert trainer.round_to_cite == 0
     store.close()
+
+
+def test_a_batch_is_taken_by_a_chain_that_has_been_idle(
+    alice: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node that makes blocks only for transactions has an old newest block, and an old clock."""
+    monkeypatch.setattr("contracts.oracle_batches.CLOCK_S", 0)
+    time.sleep(2.1)
+    table = alice.folder / "samples.csv"
+    table.write_text("class,a,b\n1,0.5,0.25\n", encoding="utf-8")
+    payer = alice.folder / "payer"
+    payer.touch(mode=0o600)
+    payer.write_text(ALICE.hex())
+    words = ["batch", str(table), "--source", "barn", "--labels", "3", "--payer", str(payer)]
+    node = Node(alice.anvil.url)
+    before = node.nonce(address_of(STRANGER)), node.nonce(alice.address)
+    assert "done in block" in run(alice, *words, key=STRANGER)
+    after = node.nonce(address_of(STRANGER)), node.nonce(alice.address)
+    node.close()
+    assert (after[0] - before[0], after[1] - before[1]) == (0, 1)  # the payer paid
