@@ -1,8 +1,8 @@
-"""`python -m gateway.learner.compile FOLDER`: compile the kernels into a cache folder, and leave.
+"""Compile the kernels into a cache folder, and leave: `python -m gateway.learner.compile FOLDER N`.
 
-A process of its own, so that a gateway keeps its interpreter for rounds; it is of low priority and
-ends when standard input does, which is when its gateway ends, however that happens. Of several at
-once, one compiles and the others wait for it.
+A process of its own, so that a gateway keeps its interpreter for rounds; it may be of low priority
+and ends when standard input does, which is when its gateway ends, however that happens. Of several
+at once, one compiles and the others wait for it.
 """
 
 import fcntl
@@ -22,9 +22,9 @@ KEPT = 8
 """Caches of other versions and processors that stay: a home may be shared, and grows else."""
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, niceness: int) -> None:
     """Compile into `folder`, which appears complete or not at all."""
-    os.nice(10)
+    os.nice(niceness)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     root = folder.parent
     with (root / "lock").open("w") as lock:
@@ -56,4 +56,4 @@ def _end_with_parent() -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), int(sys.argv[2]))

@@ -51,7 +51,7 @@ def load(cache: Path | None = None) -> bool:
     Args:
         cache: Folder for the compiled kernels; `cache_folder()` without it.
     """
-    with Warmup(cache) as warmup:
+    with Warmup(cache, niceness=0) as warmup:
         warmup.wait()
     return "auto" in _loaded
 
@@ -69,10 +69,12 @@ class Warmup:
 
     Args:
         cache: Folder for the compiled kernels; `cache_folder()` without it.
+        niceness: By how much the compiler's priority is below this process's.
     """
 
-    def __init__(self, cache: Path | None = None) -> None:
+    def __init__(self, cache: Path | None = None, *, niceness: int = 10) -> None:
         self._cache = cache
+        self._niceness = niceness
         self._closing = threading.Event()
         self._compiler: subprocess.Popen[str] | None = None
         self._starting = threading.Lock()
@@ -122,6 +124,7 @@ class Warmup:
 
     def _compile(self, folder: Path) -> None:
         command = [sys.executable, "-m", "gateway.learner.compile", str(folder)]
+        command.append(str(self._niceness))
         top = str(Path(__file__).parents[2])
         with self._starting:
             if self._closing.is_set():

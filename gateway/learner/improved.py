@@ -31,14 +31,22 @@ from gateway.learner.base import (
     check_many,
     check_shape,
 )
-from gateway.learner.improved_state import CURSOR, REVISION, ImprovedState
+from gateway.learner.improved_state import (
+    COUNT,
+    CURSOR,
+    DRIFTS,
+    LEARNT,
+    REVISION,
+    ImprovedState,
+)
+from gateway.learner.metric import SAMPLES
 from gateway.learner.saved import dump, load, pack, unpack
 from gateway.learner.vote import measure, strengths_of, vote
 
 MAX_CAPACITY: Final = 65_000
 
 
-class _Saved(msgspec.Struct, forbid_unknown_fields=True, tag="improved-1", tag_field="kind"):
+class _Saved(msgspec.Struct, forbid_unknown_fields=True, tag="improved-2", tag_field="kind"):
     n_features: int
     n_classes: int
     capacity: int
@@ -51,6 +59,9 @@ class _Saved(msgspec.Struct, forbid_unknown_fields=True, tag="improved-1", tag_f
     wrong: bytes
     features: bytes
     samples: int
+    learnt: int
+    drifts: int
+    drift: bytes
     class_counts: bytes
     class_means: bytes
     means: bytes
@@ -97,7 +108,12 @@ class ImprovedILVQ:
     @property
     def samples(self) -> int:
         """How many samples were learnt from."""
-        return self._state.metric.samples
+        return int(self._state.head[LEARNT])
+
+    @property
+    def drifts(self) -> int:
+        """How often it was noticed that what was learnt holds no more."""
+        return int(self._state.head[DRIFTS])
 
     @property
     def revision(self) -> int:
@@ -199,6 +215,9 @@ class ImprovedILVQ:
                 wrong=dump(state.wrong[:n], "<f8"),
                 features=dump(state.features[:, :n].T, "<f8"),
                 samples=scale.samples,
+                learnt=self.samples,
+                drifts=self.drifts,
+                drift=dump(state.drift, "<f8"),
                 class_counts=dump(scale.class_counts, "<f8"),
                 class_means=dump(scale.class_means, "<f8"),
                 means=dump(scale.means, "<f8"),
@@ -217,10 +236,13 @@ class ImprovedILVQ:
             model = cls(d, c, capacity=saved.capacity)
         except ValueError as error:
             raise ModelStateError(f"a saved model has an impossible shape: {error}") from error
-        if not 0 <= n <= min(saved.capacity, saved.samples) or saved.cursor < 0:
-            raise ModelStateError(f"a saved model counts {n} prototypes of {saved.samples} samples")
-        model._state.restore(n, saved.cursor, saved.samples)
+        numbers = (saved.cursor, saved.samples, saved.drifts)
+        if not 0 <= n <= min(saved.capacity, saved.learnt) or min(numbers) < 0:
+            raise ModelStateError(f"a saved model counts {n} prototypes of {saved.learnt} samples")
         into, scale = model._state, model._state.metric
+        into.head[[COUNT, LEARNT]] = n, saved.learnt
+        into.head[[CURSOR, SAMPLES, DRIFTS]] = numbers
+        into.drift[:] = load(saved.drift, "<f8", (3,), np.float64)
         into.ids[:n] = load(saved.ids, "<u2", (n,), np.int64)
         into.classes[:n] = load(saved.classes, "u1", (n,), np.int64)
         into.wins[:n] = load(saved.wins, "<f8", (n,), np.float64)
@@ -249,6 +271,7 @@ class ImprovedILVQ:
             state.head,
             metric.values,
             metric.class_counts,
+            state.drift,
             state.squares,
         )
 

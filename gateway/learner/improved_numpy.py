@@ -8,11 +8,20 @@ import numpy as np
 
 from gateway.learner.base import Floats
 from gateway.learner.improved_state import (
+    CONDEMNED,
     CURSOR,
+    DRIFT_SHIFT,
+    DRIFT_WEALTH,
+    DRIFTS,
+    ERRORS,
+    LEARNT,
     MEMORY,
     MERGE_ROWS,
     SURE,
+    SUSPECT,
+    TESTED,
     TOO_WRONG,
+    WEALTH,
     ImprovedState,
 )
 from gateway.learner.vote import margin_of, measure
@@ -35,8 +44,11 @@ def learn(
     own = state.classes[:n] == y
     friend, foe = _nearest(squares, own), _nearest(squares, ~own)
     if n:
-        margin = min(margin, margin_of(shares, y))
+        own_margin = margin_of(shares, y)
+        margin = min(margin, own_margin)
         _judge_winner(state, int(squares.argmin()), y)
+        _watch(state, right=own_margin > 0)
+    state.head[LEARNT] += 1
     state.metric.observe(x, y)
     if friend is not None and foe is not None:
         state.metric.learn_relevance(
@@ -62,12 +74,33 @@ def _nearest(squares: Floats, wanted: np.ndarray[tuple[int], np.dtype[np.bool_]]
 
 
 def _judge_winner(state: ImprovedState, winner: int, y: int) -> None:
+    right = state.classes[winner] == y
+    if state.right[winner] == SUSPECT:
+        state.right[winner] = 0
+        state.wrong[winner] = 0 if right else CONDEMNED
     state.right[winner] *= MEMORY
     state.wrong[winner] *= MEMORY
-    if state.classes[winner] == y:
+    if right:
         state.right[winner] += 1
     else:
         state.wrong[winner] += 1
+
+
+def _watch(state: ImprovedState, *, right: bool) -> None:
+    """Bet that errors have become more frequent; at the alarm, suspect and forget."""
+    rate = (state.drift[ERRORS] + 1) / (state.drift[TESTED] + 2)
+    state.drift[TESTED] += 1
+    if right:
+        state.drift[WEALTH] = max(1.0, state.drift[WEALTH] * (1 - DRIFT_SHIFT))
+        return
+    state.drift[ERRORS] += 1
+    state.drift[WEALTH] *= 1 + DRIFT_SHIFT * (1 / rate - 1)
+    if state.drift[WEALTH] >= DRIFT_WEALTH:
+        n = state.count
+        state.drift[:] = (0, 0, 1)
+        state.head[DRIFTS] += 1
+        state.wins[:n], state.right[:n], state.wrong[:n] = 1, SUSPECT, 0
+        state.metric.forget()
 
 
 def _make_room(state: ImprovedState) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.learner.base import NEAREST, Floats
-from gateway.learner.metric import SAMPLES, FeatureMetric
+from gateway.learner.metric import FeatureMetric
 
 Ints = NDArray[np.int64]
 
@@ -21,6 +21,15 @@ MEMORY: Final = 0.8
 TOO_WRONG: Final = 0.5
 MERGE_ROWS: Final = 4
 """Prototypes looked at for the cheapest merger, in turn: O(4·n·d) instead of O(n²·d)."""
+
+DRIFT_SHIFT: Final = 0.25
+"""The alarm is raised by an error rate that has gone this part of the way from its mean to 1."""
+DRIFT_WEALTH: Final = 1e6
+"""Where it is raised: about once in so many samples (or less) while nothing drifts."""
+SUSPECT: Final = -1.0
+"""Recent right wins of a prototype from before a drift: it goes first, unless it wins rightly."""
+CONDEMNED: Final = 10.0
+"""Recent wrong wins of one that then wins wrongly."""
 
 # rows of `table` after the d features
 WINS: Final = 0
@@ -36,6 +45,12 @@ CURSOR: Final = 2
 FREE: Final = 3
 REVISION: Final = 4
 CAPACITY: Final = 5
+LEARNT: Final = 6
+DRIFTS: Final = 7
+# elements of `drift`
+TESTED: Final = 0
+ERRORS: Final = 1
+WEALTH: Final = 2
 
 
 class ImprovedState:
@@ -44,8 +59,9 @@ class ImprovedState:
     Attributes:
         table: float64 (d + 3, columns): features, wins, recent right wins, recent wrong wins.
         labels: int64 (3, columns): class, id, and by id whether it is used.
-        head: int64 (6,): samples, prototypes, the merger's cursor, a bound below the smallest
-            free id, the revision, the capacity.
+        head: int64 (8,): samples since the last drift, prototypes, the merger's cursor, a bound
+            below the smallest free id, the revision, the capacity, all samples, all drifts.
+        drift: float64 (3,): samples and errors since the last drift, the alarm's wealth.
         metric: The feature weights.
         squares, costs, shares, rows: Room for a sample's distances, mergers, votes and voters.
         features, wins, right, wrong, classes, ids: Views into the above.
@@ -56,9 +72,10 @@ class ImprovedState:
         self.capacity = capacity
         self.table: Floats = np.zeros((n_features + 3, columns))
         self.labels: Ints = np.zeros((3, columns), dtype=np.int64)
-        self.head: Ints = np.zeros(6, dtype=np.int64)
+        self.head: Ints = np.zeros(8, dtype=np.int64)
         self.head[CAPACITY] = capacity
         self.metric = FeatureMetric(n_features, n_classes, clock=self.head[:1])
+        self.drift: Floats = np.array([0.0, 0.0, 1.0])
         self.squares: Floats = np.zeros(columns)
         self.costs: Floats = np.zeros(columns)
         self.shares: Floats = np.zeros(n_classes)
@@ -93,10 +110,6 @@ class ImprovedState:
         last = self.count
         self.table[:, at] = self.table[:, last]
         self.classes[at], self.ids[at] = self.classes[last], self.ids[last]
-
-    def restore(self, count: int, cursor: int, samples: int) -> None:
-        """Take the numbers of a saved learner; its arrays follow."""
-        self.head[COUNT], self.head[CURSOR], self.head[SAMPLES] = count, cursor, samples
 
     def claim_ids(self) -> bool:
         """Mark the ids in use after they were loaded; return whether they are different ones."""

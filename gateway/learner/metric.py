@@ -99,6 +99,12 @@ class FeatureMetric:
         np.divide(1.0, variance, out=self.precisions, where=variance > 0)
         self._weigh()
 
+    def forget(self) -> None:
+        """Forget all that was observed; the weights stay until two samples were."""
+        self.clock[SAMPLES] = 0
+        self.class_counts[:] = 0
+        self.values[MEANS:] = 0
+
     def learn_relevance(self, right: Floats, wrong: Floats, near: float, far: float) -> None:
         """Follow GRLVQ's gradient for one sample.
 

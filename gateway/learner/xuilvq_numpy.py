@@ -28,6 +28,7 @@ def vote(state: XuState, squares: Floats) -> int:
     """
     shares, rows = state.shares, nearest(squares, NEAREST)
     shares[:] = 0
+    state.rows[: len(rows)] = rows  # a kernel may learn the sample that was looked at here
     if not len(rows):
         return -1
     labels, best = state.classes[rows].tolist(), squares[rows[0]]

@@ -1,7 +1,7 @@
 """The improved learner's step; the numpy twin is `gateway/learner/improved_numpy.py`.
 
-The arguments are the arrays of `ImprovedState`, in the order in which they are there described;
-`weights` and `counts` are those of its `FeatureMetric`.
+The arguments are the arrays of `ImprovedState`; `metric` and `counts` are the values and the
+class counts of its `FeatureMetric`.
 """
 
 import numpy as np
@@ -11,17 +11,26 @@ from gateway.learner.base import Floats
 from gateway.learner.improved_state import (
     CAPACITY,
     CLASS,
+    CONDEMNED,
     COUNT,
     CURSOR,
+    DRIFT_SHIFT,
+    DRIFT_WEALTH,
+    DRIFTS,
+    ERRORS,
     FREE,
     ID,
+    LEARNT,
     MEMORY,
     MERGE_ROWS,
     REVISION,
     RIGHT,
     SURE,
+    SUSPECT,
+    TESTED,
     TOO_WRONG,
     USED,
+    WEALTH,
     WINS,
     WRONG,
 )
@@ -187,6 +196,35 @@ def make_room(table: Floats, labels: Ints, head: Ints, weights: Floats, costs: F
     remove(table, labels, head, worst)
 
 
+@kernel("void(f8[:,::1], i8[::1], f8[:,::1], f8[::1], f8[::1], b1)")
+def watch(
+    table: Floats,
+    head: Ints,
+    metric: Floats,
+    counts: Floats,
+    drift: Floats,
+    right: bool,  # noqa: FBT001 - a kernel takes no keywords
+) -> None:
+    """Bet that errors have become more frequent; at the alarm, suspect and forget."""
+    rate = (drift[ERRORS] + 1) / (drift[TESTED] + 2)
+    drift[TESTED] += 1
+    if right:
+        drift[WEALTH] = max(1.0, drift[WEALTH] * (1 - DRIFT_SHIFT))
+        return
+    drift[ERRORS] += 1
+    drift[WEALTH] *= 1 + DRIFT_SHIFT * (1 / rate - 1)
+    if drift[WEALTH] < DRIFT_WEALTH:
+        return
+    drift[TESTED], drift[ERRORS], drift[WEALTH] = 0.0, 0.0, 1.0
+    head[DRIFTS] += 1
+    d = metric.shape[1]
+    for r in range(head[COUNT]):
+        table[d + WINS, r], table[d + RIGHT, r], table[d + WRONG, r] = 1.0, SUSPECT, 0.0
+    head[SAMPLES] = 0
+    counts[:] = 0.0
+    metric[MEANS:] = 0.0
+
+
 @kernel("UniTuple(i8, 2)(f8[::1], i8[::1], i8, i8)")
 def rivals(squares: Floats, classes: Ints, n: int, y: int) -> tuple[int, int]:
     """Return the nearest prototype of class y and the nearest of any other, −1 for none."""
@@ -208,14 +246,17 @@ def judge_winner(table: Floats, squares: Floats, friend: int, foe: int) -> None:
         and (squares[friend] < squares[foe] or (squares[friend] == squares[foe] and friend < foe))
     )
     winner, first = friend if right else foe, len(table) - WRONG - 1
+    if table[first + RIGHT, winner] == SUSPECT:
+        table[first + RIGHT, winner] = 0.0
+        table[first + WRONG, winner] = 0.0 if right else CONDEMNED
     table[first + RIGHT, winner] *= MEMORY
     table[first + WRONG, winner] *= MEMORY
     table[first + (RIGHT if right else WRONG), winner] += 1.0
 
 
 @kernel(
-    "i8(f8[:,::1], i8[:,::1], i8[::1], f8[:,::1], f8[::1], f8[::1], f8[::1], f8[::1], i8[::1],"
-    " f8[::1], i8, f8, b1)"
+    "i8(f8[:,::1], i8[:,::1], i8[::1], f8[:,::1], f8[::1], f8[::1], f8[::1], f8[::1], f8[::1],"
+    " i8[::1], f8[::1], i8, f8, b1)"
 )
 def learn(
     table: Floats,
@@ -223,6 +264,7 @@ def learn(
     head: Ints,
     metric: Floats,
     counts: Floats,
+    drift: Floats,
     squares: Floats,
     costs: Floats,
     shares: Floats,
@@ -245,8 +287,11 @@ def learn(
         predicted = vote(squares, classes, wins, n, shares, rows)
     friend, foe = rivals(squares, classes, n, y)
     if n:
-        margin = min(margin, margin_of(shares, y))
+        own_margin = margin_of(shares, y)
+        margin = min(margin, own_margin)
         judge_winner(table, squares, friend, foe)
+        watch(table, head, metric, counts, drift, own_margin > 0)
+    head[LEARNT] += 1
     head[SAMPLES] += 1
     observe(metric, counts, head[SAMPLES], x, y)
     if friend >= 0 and foe >= 0:
@@ -263,8 +308,8 @@ def learn(
 
 
 @kernel(
-    "void(f8[:,::1], i8[:,::1], i8[::1], f8[:,::1], f8[::1], f8[::1], f8[::1], f8[::1], i8[::1],"
-    " f8[:,::1], i8[::1], i8[::1])"
+    "void(f8[:,::1], i8[:,::1], i8[::1], f8[:,::1], f8[::1], f8[::1], f8[::1], f8[::1], f8[::1],"
+    " i8[::1], f8[:,::1], i8[::1], i8[::1])"
 )
 def learn_many(
     table: Floats,
@@ -272,6 +317,7 @@ def learn_many(
     head: Ints,
     metric: Floats,
     counts: Floats,
+    drift: Floats,
     squares: Floats,
     costs: Floats,
     shares: Floats,
@@ -283,7 +329,7 @@ def learn_many(
     """Predict, then learn, each of the checked samples in turn."""
     for i in range(len(ys)):
         predictions[i] = learn(
-            table, labels, head, metric, counts, squares, costs, shares, rows,
+            table, labels, head, metric, counts, drift, squares, costs, shares, rows,
             xs[i], ys[i], 1.0, False,
         )  # fmt: skip
 
