@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from sensors.base import Resource
 from sensors.errors import BadOptions, SensorError
 from sensors.probe import filters_for
-from sensors.registry import check_options
+from sensors.registry import describe
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def find_problems(sensors: Iterable[Wanted]) -> list[str]:
     taken: dict[str, tuple[Wanted, Resource]] = {}
     for sensor in sensors:
         try:
-            found, checked = check_options(sensor.driver, sensor.options)
+            resources, _ = describe(sensor.driver, sensor.options)
         except BadOptions as error:
             problems.append(f"{sensor.where}: {error}")
             continue
@@ -54,7 +54,7 @@ def find_problems(sensors: Iterable[Wanted]) -> list[str]:
             filters_for(sensor.driver, sensor.options, sensor.filters)
         except BadOptions as error:
             problems.append(f"{sensor.where}: {error}")
-        problems += _clashes(sensor, found.resources(checked), taken)
+        problems += _clashes(sensor, resources, taken)
     return problems
 
 

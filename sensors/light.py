@@ -14,6 +14,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from sensors.base import DriverOptions, Reading, Resource
+from sensors.errors import HardwareUnavailable
 from sensors.machine import HardwareSensor, Machine, Pin
 
 _EMPTYING_S = 0.1
@@ -49,8 +50,14 @@ class LightSensor(HardwareSensor):
         self._light = options
         self._clock = clock
         self._device = self.machine.gpio("GPIODevice", pin=options.pin)
-        self._device.pin.function = "input"
-        self._device.pin.pull = "floating"
+        try:
+            self._device.pin.function = "input"
+            self._device.pin.pull = "floating"
+        except Exception as error:
+            self._device.close()
+            raise HardwareUnavailable(
+                f"GPIO{options.pin} cannot be left floating ({error}): take another pin"
+            ) from error
 
     @classmethod
     def resources(cls, options: DriverOptions, /) -> tuple[Resource, ...]:

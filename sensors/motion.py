@@ -17,7 +17,7 @@ class MotionOptions(SwitchOptions):
     """Options of the driver `motion`."""
 
     sample_hz: float = Field(
-        10.0, gt=0, le=100, description="How often the pin is looked at; in times a second."
+        10.0, ge=1, le=100, description="How often the pin is looked at; in times a second."
     )
     samples: int = Field(
         1,

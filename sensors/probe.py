@@ -18,7 +18,7 @@ from sensors.base import Quality, Reading, Sensor
 from sensors.errors import BadOptions
 from sensors.filters import FilterOptions, FilterState
 from sensors.machine import Machine
-from sensors.registry import check_options, explain, open_sensor
+from sensors.registry import describe, explain, open_sensor
 
 
 class Probe:
@@ -94,12 +94,11 @@ def filters_for(
 
     Raises:
         BadOptions: names every filter that is wrong, its value and the way out.
-        SensorError: see `check_options`.
+        SensorError: see `describe`.
     """
-    found, checked = check_options(driver, options)
+    _, default = describe(driver, options)
     try:
-        chosen = FilterOptions.model_validate(dict(wanted))
-        return found.default_filters(checked).overridden_by(chosen)
+        return default.overridden_by(FilterOptions.model_validate(dict(wanted)))
     except ValidationError as error:
         told = "; ".join(explain(error, FilterOptions, wanted))
         raise BadOptions(f"driver {driver!r}, filters: {told}") from None

@@ -12,8 +12,9 @@ from importlib.metadata import EntryPoint, entry_points
 
 from pydantic import BaseModel, ValidationError
 
-from sensors.base import DriverOptions, Sensor
-from sensors.errors import BadOptions, DriverBroken, UnknownDriver
+from sensors.base import DriverOptions, Resource, Sensor
+from sensors.errors import BadOptions, DriverBroken, SensorError, UnknownDriver
+from sensors.filters import FilterOptions
 from sensors.machine import HardwareSensor, Machine
 
 GROUP = "protoledger.sensors"
@@ -80,6 +81,23 @@ def check_options(driver: str, options: Mapping[str, object]) -> tuple[type[Sens
     except ValidationError as error:
         told = "; ".join(explain(error, found.Options, options))
         raise BadOptions(f"driver {driver!r}, options: {told}") from None
+    except Exception as error:  # a third party's validator may raise anything
+        raise _broken(driver, "checked its options", error) from error
+
+
+def describe(
+    driver: str, options: Mapping[str, object]
+) -> tuple[tuple[Resource, ...], FilterOptions]:
+    """Tell what a sensor with these options would occupy, and the driver's own filters for it.
+
+    Raises:
+        BadOptions, UnknownDriver, DriverBroken: see `check_options`.
+    """
+    found, checked = check_options(driver, options)
+    try:
+        return tuple(found.resources(checked)), found.default_filters(checked)
+    except Exception as error:
+        raise _broken(driver, "told its resources and filters", error) from error
 
 
 def open_sensor(
@@ -93,7 +111,8 @@ def open_sensor(
         machine: whose pins and files a `HardwareSensor` reads; the Pi that this runs on by default.
 
     Raises:
-        BadOptions, UnknownDriver, DriverBroken: see `check_options`.
+        BadOptions, UnknownDriver, DriverBroken: see `check_options`; a third party's driver that
+            fails in its own way is broken as well.
         SensorError: the driver could not acquire its device.
 
     >>> with open_sensor("mock", {"level": 21.5, "unit": "°C"}) as sensor:
@@ -101,9 +120,18 @@ def open_sensor(
     (21.5, '°C')
     """
     found, checked = check_options(driver, options)
-    if issubclass(found, HardwareSensor):
-        return found(checked, machine)
-    return found(checked)
+    try:
+        return found(checked, machine) if issubclass(found, HardwareSensor) else found(checked)
+    except SensorError:
+        raise
+    except Exception as error:
+        raise _broken(driver, "opened its device", error) from error
+
+
+def _broken(driver: str, what: str, error: Exception) -> DriverBroken:
+    return DriverBroken(
+        f"driver {driver!r} raised {type(error).__name__} when it {what}: {error}; tell its author"
+    )
 
 
 def _third_party(driver: str) -> EntryPoint:

@@ -12,6 +12,7 @@ import threading
 import time
 import warnings
 import zlib
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,7 +75,8 @@ class SimulatedMachine(Machine):
     def _drive(self) -> None:
         while not self._stop.wait(_DRIVEN_EVERY_S):
             for drive in tuple(self._driven.values()):
-                drive()
+                with suppress(Exception):  # gpiozero's, in the middle of closing
+                    drive()
 
     def dht(self, model: str, pin: int) -> DhtChip:
         """Make a DHT that always answers."""

@@ -7,6 +7,7 @@ from importlib.metadata import EntryPoint, EntryPoints
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import model_validator
 
 import sensors
 from sensors import dht, errors, registry
@@ -312,6 +313,39 @@ def test_a_broken_third_party_driver_is_named(monkeypatch, target):
     offer(monkeypatch, thermo=target)
     with pytest.raises(errors.DriverBroken, match="thermo"):
         sensors.open_sensor("thermo", {})
+
+
+class Options(DriverOptions):
+    """Options that break in the check if asked to."""
+
+    when: str = ""
+
+    @model_validator(mode="after")
+    def _check(self):
+        return {}["checked"] if self.when == "checked" else self
+
+
+class Faulty(Broken):
+    """A driver whose author did not expect what happens."""
+
+    Options = Options
+
+    def __init__(self, options):
+        super().__init__(options)
+        assert options.when != "opened"
+
+    @classmethod
+    def resources(cls, options):
+        return {}["told"] if options.when == "told" else ()
+
+
+@pytest.mark.parametrize("when", ["checked", "told", "opened"])
+def test_a_third_party_driver_that_fails_in_its_own_way_is_named(monkeypatch, when):
+    offer(monkeypatch, thermo=f"{__name__}:Faulty")
+    with pytest.raises(errors.DriverBroken, match=f"'thermo' raised .*Error when it {when}"):
+        sensors.open_probe("thermo", {"when": when})
+    problems = sensors.find_problems([sensors.Wanted("s", "thermo", {"when": when})])
+    assert len(problems) == (when != "opened")
 
 
 def test_an_unknown_driver_is_named_with_a_suggestion():
