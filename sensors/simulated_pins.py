@@ -4,6 +4,7 @@ Imported when the first pin is opened, as it needs gpiozero.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from gpiozero.pins import mock
@@ -82,7 +83,8 @@ class _Sonar(mock.MockTriggerPin):  # type: ignore[misc] # gpiozero has no types
     def _echo(self) -> None:
         metres = self.wave(self.info.name, 0.5, 1.5)
         self.echo_time = 2 * metres / _SOUND_M_PER_S
-        super()._echo()
+        with suppress(Exception):  # gpiozero's, when the sensor is closed before its echo
+            super()._echo()
 
 
 class _Charging(mock.MockChargingPin):  # type: ignore[misc] # as above
@@ -93,7 +95,8 @@ class _Charging(mock.MockChargingPin):  # type: ignore[misc] # as above
     def _charge(self) -> None:
         if self.wave is not None:
             self.charge_time = self.wave(self.info.name, 0.001, 0.006)
-        super()._charge()
+        with suppress(Exception):  # as above
+            super()._charge()
 
 
 class _Converter(mock.MockSPIDevice):  # type: ignore[misc] # as above

@@ -301,4 +301,3 @@ ODD = [None, True, -1, 4, 10**30, 2.5, math.nan, "", "4", "x\0", [], [4], {"a": 
 def test_no_options_make_the_check_itself_fail(driver, options):
     problems = find_problems([Wanted("sensors.0", driver, options, options)])
     assert all(problem.startswith("sensors.0") for problem in problems)
-    assert problems or not options

@@ -3,7 +3,6 @@
 import contextlib
 import csv
 import io
-import time
 import tracemalloc
 
 import pytest
@@ -141,19 +140,12 @@ def test_any_bytes_are_a_recording_or_an_error_of_the_tree(tmp_path_factory, dat
         drain(replay(path))
 
 
-def test_a_large_recording_loads_fast_and_small(file):
+def test_a_large_recording_is_small_in_memory(file):
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow(f"c{i}" for i in range(20))
     writer.writerows([(row * 7919 + i) / 977 for i in range(20)] for row in range(3000))
     path = file(out.getvalue())
-    times = []
-    for attempt in range(3):
-        copy = file(out.getvalue(), f"{attempt}.csv")
-        start = time.perf_counter()
-        load_recording(copy)
-        times.append(time.perf_counter() - start)
-    assert min(times) < 0.2
     tracemalloc.start()
     recording = load_recording(path)
     kept, peak = tracemalloc.get_traced_memory()
