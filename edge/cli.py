@@ -1,7 +1,9 @@
 """`protoledger edge`: the agent's commands."""
 
+import contextlib
 import logging
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +12,8 @@ import typer
 from edge.agent import Agent
 from edge.config import AgentConfig
 from edge.host import AgentHost
+from edge.kit import machine_for
+from edge.windows import WindowsOpener, open_kit, open_windows
 from protocol.config import load
 from protocol.errors import ConfigurationError
 from protocol.exits import Exit
@@ -31,22 +35,27 @@ def _edge() -> None:
 
 
 @app.command()
-def run(config: Configs) -> None:
+def run(config: Configs, *, mock: Mock = False) -> None:
     """Read the sensors and take part in rounds until SIGTERM."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    path = config[0]
-    agents: list[Agent] = []
-    try:
-        for path in config:
-            agents.append(Agent(load(path, AgentConfig)))
-    except (ConfigurationError, SensorError) as error:
-        for agent in agents:
-            agent.close()
-        from edge.examine import examine  # noqa: PLC0415 - needed only when something is wrong
+    with machine_for(mock=mock) as machine:
+        AgentHost(_open_all(config, partial(open_windows, machine=machine))).run()
 
-        typer.echo(examine(path).text or f"{path}: {error}", err=True)
-        sys.exit(Exit.CONFIGURATION)
-    AgentHost(agents).run()
+
+def _open_all(paths: list[Path], opener: WindowsOpener) -> list[Agent]:
+    """Make the agents of all files, or say everything that is wrong with the first bad one."""
+    agents: list[Agent] = []
+    for path in paths:
+        try:
+            agents.append(Agent(load(path, AgentConfig), opener=opener))
+        except (ConfigurationError, SensorError) as error:
+            for agent in agents:
+                agent.close()
+            from edge.examine import examine  # noqa: PLC0415 - needed only when something is wrong
+
+            typer.echo(examine(path).text or f"{path}: {error}", err=True)
+            sys.exit(Exit.CONFIGURATION)
+    return agents
 
 
 @app.command()
@@ -67,3 +76,39 @@ def check(
     logging.getLogger().addHandler(logging.NullHandler())  # the report says it better
     items = checks.check(config, mock=mock, broker=broker, sensors=sensors)
     sys.exit(report(items, as_json=as_json))
+
+
+@app.command("read")
+def show(
+    config: Config,
+    *,
+    mock: Mock = False,
+    as_json: AsJson = False,
+    once: Annotated[bool, typer.Option("--once", help="Read once, show it, and leave.")] = False,
+    every: Annotated[
+        float | None,
+        typer.Option(min=0.05, help="Seconds between readings; as the agent's file by default."),
+    ] = None,
+) -> None:
+    """Show what the sensors give now; the agent must not be running, as it holds the pins."""
+    from edge import show as shown  # noqa: PLC0415
+    from edge.examine import examine  # noqa: PLC0415
+
+    logging.getLogger().addHandler(logging.NullHandler())
+    found = examine(config)
+    if found.config is None or found.site is None:
+        typer.echo(found.text, err=True)
+        sys.exit(Exit.CONFIGURATION)
+    try:
+        with (
+            machine_for(mock=mock) as machine,
+            contextlib.closing(open_kit(found.config, found.site.as_schema(), machine)) as kit,
+        ):
+            display = shown.Display(found.config, found.site, kit)
+            if once:
+                sys.exit(shown.once(display, as_json=as_json))
+            every_s = every or found.config.sampling.read_every_s
+            shown.follow(display, every_s, as_json=as_json)
+    except (SensorError, ValueError) as error:
+        typer.echo(found.text or f"{config}: {error}", err=True)
+        sys.exit(Exit.CONFIGURATION)

@@ -1,6 +1,7 @@
 """`gateway check`: everything that a gateway needs, and whether a running one makes progress."""
 
 import contextlib
+import importlib.util
 import os
 import shutil
 import sqlite3
@@ -12,6 +13,7 @@ from gateway.check_chain import check_chain
 from gateway.config import GatewayConfig
 from gateway.examine import Examined, examine
 from gateway.health import STALE_S, Status, read_status, status_path
+from gateway.learner.compiled import cache_folder, fingerprint, is_intact
 from protocol.checks import Item, failed, note, ok, skipped
 from protocol.config import SiteConfig
 from protocol.exits import Exit
@@ -37,6 +39,7 @@ def check(path: Path, *, broker: bool = True, chain: bool = True) -> Iterator[It
         return
     yield _roster(found, config)
     yield _store(config, site)
+    yield _kernels(config)
     yield from _broker(found, config, site) if broker else [skipped("broker", "not asked for")]
     if config.ledger is None:
         yield ok("chain", "none is configured: the site learns alone")
@@ -68,6 +71,23 @@ def _broker(found: Examined, config: GatewayConfig, site: SiteConfig) -> Iterato
     stranger = found.roster.agents[0].id if found.roster else "somebody.else"
     me = Me(site.site, config.id, stranger, is_agent=False)
     yield from probe(site.broker, config.credentials, me)
+
+
+def _kernels(config: GatewayConfig) -> Item:
+    """Look whether learning starts compiled; without a cache it works as well, and slower."""
+    name, settings = "kernels", config.learner.kernels
+    if not settings.enabled:
+        return ok(name, "not wanted: learning is in numpy")
+    folder = settings.path or cache_folder()
+    if not importlib.util.find_spec("numba"):
+        advice = "install protoledger[gateway]"
+        return note(name, "numba is not installed: learning is in numpy", advice)
+    if is_intact(folder / fingerprint()):
+        return ok(name, f"compiled, in {folder}")
+    return note(
+        name,
+        f"none of this user in {folder}: learning starts in numpy while they are compiled",
+    )
 
 
 def _store(config: GatewayConfig, site: SiteConfig) -> Item:
