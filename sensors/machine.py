@@ -175,7 +175,9 @@ def _gpiozero() -> Any:
             try:
                 gpiozero.Device.ensure_pin_factory()
             except Exception as error:
-                said = "; ".join(str(warning.message) for warning in tried) or str(error)
+                # The first is of lgpio, which should work; the others are its stopgaps.
+                said = str(tried[0].message if tried else error)
+                said = said.removeprefix("Falling back from ")
                 raise HardwareUnavailable(_NO_PINS.format(error=said)) from error
         _refuse_last_resort(gpiozero)
     hush(gpiozero)
