@@ -100,7 +100,7 @@ class _Charging(mock.MockChargingPin):  # type: ignore[misc] # as above
 
 
 class _Converter(mock.MockSPIDevice):  # type: ignore[misc] # as above
-    """An MCP3008 with something between 1 V and 2.5 V on each input."""
+    """An MCP3008 with something between 1.3 V and 2.5 V on each input."""
 
     wave: Wave
 
@@ -108,5 +108,5 @@ class _Converter(mock.MockSPIDevice):  # type: ignore[misc] # as above
         """Answer when the start bit, the mode and the channel have come."""
         if self.rx_bit == 12:
             channel = self.rx_word() & 7
-            level = self.wave(f"{self.select_pin.info.name} {channel}", 1.0, 2.5)
+            level = self.wave(f"{self.select_pin.info.name} {channel}", 1.3, 2.5)
             self.tx_word(round(level / 3.3 * 1023), 12)

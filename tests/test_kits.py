@@ -6,9 +6,12 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from gpiozero.pins.mock import MockFactory
+from typer.testing import CliRunner
 
+from edge.cli import app as cli
 from edge.config import AgentConfig
 from protocol.config import SiteConfig, load
+from protocol.identity import Identity, Member, sign_roster
 from sensors import Quality, SimulatedMachine, Wanted, find_problems, open_probe
 from sensors.registry import check_options
 
@@ -82,6 +85,42 @@ def test_a_kit_on_simulated_pins_reads_what_its_site_can_take(kit):
                 assert probe.unit == channel.unit
             assert reading.quality is Quality.GOOD, reading
             assert channel.low <= reading.value <= channel.high
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory):
+    """Make a site of three agents of each kit, as the page says: copy the files, give them ids."""
+    folder = tmp_path_factory.mktemp("house")
+    fleet = Identity.create(folder / "fleet.key")
+    members = []
+    for kit in KITS:
+        config = agent(kit)
+        for number in range(1, 4):
+            name = config.id.replace("-1", f"-{number}")
+            home = folder / name
+            home.mkdir()
+            text = (ROOT / f"edge/kits/{kit}.yaml").read_text(encoding="utf-8")
+            (home / "agent.yaml").write_text(text.replace(f"id: {config.id}", f"id: {name}"))
+            key = Identity.create(home / "identity.pem").public_key.hex()
+            channels = tuple(sensor.channel for sensor in config.sensors)
+            members.append(Member(name, key, channels, config.label is not None))
+    gateway = Member("gateway", Identity.create(folder / "gateway.key").public_key.hex())
+    for member in members:
+        home = folder / member.id
+        sign_roster(home / "roster.json", SITE.site, gateway, tuple(members), fleet)
+        text = (ROOT / "edge/kits/site.yaml").read_text(encoding="utf-8")
+        (home / "site.yaml").write_text(text.replace("0" * 64, fleet.public_key.hex()))
+        for name in ("ca.pem", "agent.pem", "agent.key"):
+            (home / name).touch(mode=0o600)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["climate-3", "room-2", "plant-1"])
+def test_a_kit_beside_a_sites_files_passes_its_check(house, name):
+    config = ["-c", str(house / name / "agent.yaml")]
+    done = CliRunner().invoke(cli, ["check", *config, "--mock", "--no-broker"])
+    assert done.exit_code == 0, done.output
+    assert "pins" in done.output
 
 
 def test_a_kits_label_source_votes_for_labels_of_the_site(kit):
