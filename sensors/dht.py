@@ -2,8 +2,9 @@
 
 Wiring: VCC to 3V3, GND to GND, DATA to the GPIO, and 10 kΩ between DATA and VCC (boards with three
 pins have it). A DHT gives one pair of values every two seconds, and a part of its answers is lost:
-Linux is no real-time system. Two sensors, one for each quantity, may name the same pin: they share
-the chip and its answers. The kernel can do the timing instead, see the driver `iio`.
+Linux is no real-time system, and each answer keeps a core busy for a quarter of a second. The
+kernel does better, by interrupts: `dtoverlay=dht11,gpiopin=4` and the driver `iio`. Two sensors,
+one for each quantity, may name the same pin: they share the chip and its answers.
 
 The library, adafruit_dht, has traps. After a failed reading its other quantity is the stale one,
 without an error: so both are taken at once or none. A second object for a pin, or a helper process

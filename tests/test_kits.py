@@ -5,6 +5,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+import yaml
 from gpiozero.pins.mock import MockFactory
 from typer.testing import CliRunner
 
@@ -188,6 +189,17 @@ def test_the_drawing_stands_alone(kit):
 def test_the_page_names_the_files_and_its_parts_are_counted(kit):
     assert f"edge/kits/{kit}.yaml" in section(kit)
     assert "| part | number | note |" in section(kit)
+
+
+def test_the_kernel_can_read_the_climate_kit_instead():
+    block = re.search(r"^```yaml\n(.*?)^```", section("climate"), re.MULTILINE | re.DOTALL)
+    found = [
+        Wanted(f"sensors.{i}", s["driver"], s["options"], s["filters"])
+        for i, s in enumerate(yaml.safe_load(block[1]))
+    ]
+    label = wanted("climate")[-1]
+    assert find_problems([*found, label]) == []
+    assert len(found) == len(agent("climate").sensors)
 
 
 def test_what_the_page_says_that_is_said_is_said():
