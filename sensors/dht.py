@@ -56,7 +56,7 @@ class _Chip:
         self.users = 0
         self._chip = machine.dht(model, pin)
         self._lock = threading.Lock()
-        self._asked_at = -math.inf
+        self._answered_at = -math.inf
         self._answer: dict[Quantity, float] | SensorError | None = None
         self._served: set[Quantity] = set()
 
@@ -100,12 +100,14 @@ class _Chip:
             ReadFailed: the answer was damaged.
         """
         with self._lock:
-            rest = _REST_S - (clock() - self._asked_at)
+            rest = _REST_S - (clock() - self._answered_at)
             if self._answer is None or quantity in self._served or rest <= 0:
                 if rest > 0:
                     sleep(rest)
-                self._asked_at = clock()
                 self._answer, self._served = self._ask(), set()
+                # Taken after the answer: had a busy Pi put us to sleep before the library noted
+                # its own time, it would hand out the former values again.
+                self._answered_at = clock()
             self._served.add(quantity)
             if isinstance(self._answer, SensorError):
                 raise self._answer.with_traceback(None)

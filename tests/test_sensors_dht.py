@@ -108,6 +108,23 @@ def test_the_library_has_the_fault_that_the_driver_guards_against(wire):
     assert library.humidity == 40.0, "stale, without an error"
 
 
+def test_a_busy_pi_does_not_make_stale_values_fresh(wire, monkeypatch):
+    clock, chips = wire
+    chips[4].answers = [(20.0, 40.0, ""), (21.0, 41.0, "checksum"), (22.0, 42.0, "")]
+    ask, delays = _Chip._ask, iter([0.0, 0.5, 0.0])
+
+    def late(chip):
+        clock.now += next(delays)  # another process runs before the library looks at its clock
+        return ask(chip)
+
+    monkeypatch.setattr(_Chip, "_ask", late)
+    with sensor(clock, "humidity") as humidity:
+        assert humidity.read().value == 40.0
+        with pytest.raises(errors.ReadFailed):
+            humidity.read()
+        assert humidity.read().value == 42.0, "40 is what the library remembers"
+
+
 def test_humidity_beyond_100_is_a_failed_answer(wire):
     clock, chips = wire
     chips[4].answers = [(20.0, 230.0, "")]
