@@ -11,6 +11,10 @@ import typer
 
 # word → (module with a Typer `app`, the line that --help shows)
 BENCHES = {
+    "learner": (
+        "experiments.bench_learner",
+        "Accuracy and microseconds a sample of both modes, beside river's classifiers.",
+    ),
     "ledger": (
         "experiments.bench_ledger",
         "Gas of every operation and of whole runs, commits per second, time to the others.",

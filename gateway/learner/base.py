@@ -222,12 +222,12 @@ def check_many(
         SampleError: One of them is anything else; the first bad row is named.
     """
     try:
-        rows = np.array(xs, dtype=np.float64, order="C", ndmin=2)
-        labels = np.zeros(len(rows), dtype=np.int64) if ys is None else np.array(ys)
+        rows = np.array(xs, dtype=np.float64, order="C")
+        if rows.shape == (0,):  # no rows have no width
+            rows = rows.reshape(0, n_features)
+        labels = np.array(ys) if ys is not None else np.zeros(rows.shape[:1], dtype=np.int64)
     except (TypeError, ValueError) as error:
         raise SampleError(f"samples must be rows of {n_features} numbers ({error})") from error
-    if rows.size == 0:
-        rows = rows.reshape(-1, n_features)
     if rows.ndim != 2 or rows.shape[1] != n_features:
         raise SampleError(f"samples must have shape (n, {n_features}), found {rows.shape}")
     usable = (np.abs(rows) <= LARGEST).all(axis=1)
