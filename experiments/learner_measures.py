@@ -210,8 +210,8 @@ class Clouds:
 
 
 def _noise(generator: np.random.Generator, n: int) -> tuple[Floats, Ints]:
-    """Return samples without structure, of which the reference keeps about one in sixteen."""
-    return generator.uniform(size=(n, FEATURES)), generator.integers(LABELS, size=n)
+    """Return samples without structure, of which the reference keeps about one in seven."""
+    return generator.uniform(size=(n, FEATURES)) ** 3, generator.integers(LABELS, size=n)
 
 
 # -- river ---------------------------------------------------------------------------------------

@@ -7,9 +7,9 @@ within two points of what it was before.
 import numpy as np
 import pytest
 
-from gateway.learner import ImprovedILVQ
+from gateway.learner import ImprovedILVQ, load_kernels
 
-SEEDS = range(6)
+SEEDS = range(30)
 CHANGES = {
     "labels change places": lambda xs, ys: (xs, (ys + 1) % 3),
     "every feature shifts": lambda xs, ys: (xs + 6, ys),
@@ -18,6 +18,12 @@ CHANGES = {
     "one feature has another scale": lambda xs, ys: (xs * np.array([50, 1, 1, 1]), ys),
     "features change sign": lambda xs, ys: (-xs, ys),
 }
+
+
+@pytest.fixture(autouse=True, scope="module")
+def kernels(request):
+    """Thirty streams each are much for numpy."""
+    assert load_kernels(request.config.cache.mkdir("kernels"))
 
 
 def blobs(seed, n):
