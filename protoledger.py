@@ -26,6 +26,8 @@ PARTS = {
     "keys": ("protocol.cli", "Identities and the signed roster."),
 }
 
+_TYPERS_USAGE, _USAGE = 2, 64  # what typer ends with for a wrong option, and what we do
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -89,12 +91,17 @@ def _load(word: str) -> typer.Typer:
 def main() -> None:
     """Run the command line."""
     word, *rest = sys.argv[1:] or [""]
-    if word in PARTS:
-        _load(word)(args=rest, prog_name=f"protoledger {word}")
-        return
-    for part, (_, summary) in PARTS.items():
-        app.command(part, help=summary)(lambda: None)
-    app()
+    try:
+        if word in PARTS:
+            _load(word)(args=rest, prog_name=f"protoledger {word}")
+            return
+        for part, (_, summary) in PARTS.items():
+            app.command(part, help=summary)(lambda: None)
+        app()
+    except SystemExit as ended:
+        if ended.code == _TYPERS_USAGE:
+            sys.exit(_USAGE)
+        raise
 
 
 if __name__ == "__main__":

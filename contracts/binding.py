@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 from eth_hash.auto import keccak
 
 from contracts import Artifact, load
-from contracts.errors import RevertedError
+from contracts.errors import NoContractError, RevertedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from contracts.rpc import Log, Node
 
+_PROBES = {"PrototypeBuffer": "maxRecords", "DataOracle": "quorum"}  # what only it answers
 STATUSES = ("unknown", "active", "removed")
 
 
@@ -92,7 +93,11 @@ class Contract:
         self.artifact: Artifact = load(name)
         self.address = address.lower()
         self._errors = {
-            keccak(_signature(entry).encode())[:4]: (str(entry["name"]), _types(entry["inputs"]))
+            keccak(_signature(entry).encode())[:4]: (
+                str(entry["name"]),
+                _types(entry["inputs"]),
+                _names(entry["inputs"]),
+            )
             for entry in self.artifact.abi
             if entry["type"] == "error"
         }
@@ -126,19 +131,37 @@ class Contract:
         """Decode what a call returned."""
         return tuple(self._decode(types, data))
 
+    def require(self, node: Node) -> None:
+        """Make sure that this contract stands at the address.
+
+        Raises:
+            NoContractError: nothing does, or another one.
+        """
+        if not node.code(self.address):
+            raise NoContractError(
+                f"there is no contract at {self.address} on {node.url}; correct the address, or "
+                "deploy with `protoledger contracts deploy`"
+            )
+        try:
+            answer = node.call(self.address, self.encode(f"{_PROBES[self.artifact.name]}()"))
+        except RevertedError:
+            answer = b""
+        if len(answer) != 32:
+            raise NoContractError(f"the contract at {self.address} is no {self.artifact.name}")
+
     def explain(self, error: RevertedError) -> RevertedError:
         """Give a refusal its name and values, as the contract's ABI tells them."""
         data = error.values[0] if error.values else b""
         if error.name or not isinstance(data, bytes) or len(data) < 4:
             return error
         known = self._errors | {
-            keccak(b"Error(string)")[:4]: ("Error", ["string"]),
-            keccak(b"Panic(uint256)")[:4]: ("Panic", ["uint256"]),
+            keccak(b"Error(string)")[:4]: ("Error", ["string"], [""]),
+            keccak(b"Panic(uint256)")[:4]: ("Panic", ["uint256"], [""]),
         }
         if data[:4] not in known:
             return error
-        name, types = known[data[:4]]
-        return RevertedError(name, self.decode(types, data[4:]))
+        name, types, names = known[data[:4]]
+        return RevertedError(name, self.decode(types, data[4:]), names)
 
 
 class Buffer(Contract):
@@ -231,6 +254,10 @@ def _signature(entry: dict[str, object]) -> str:
 
 def _types(inputs: object) -> list[str]:
     return [_type(item) for item in inputs] if isinstance(inputs, list) else []
+
+
+def _names(inputs: object) -> list[str]:
+    return [str(item["name"]) for item in inputs] if isinstance(inputs, list) else []
 
 
 def _type(item: dict[str, object]) -> str:

@@ -22,6 +22,7 @@ from contracts.errors import (
     KeyFileError,
     NoContractError,
     RevertedError,
+    RpcError,
 )
 from contracts.keys import address_of, create_key, load_key
 
@@ -34,7 +35,17 @@ app = typer.Typer(help="The contracts on the chain.", no_args_is_help=True, add_
 
 _USAGE, _UNAVAILABLE, _CONFIGURATION = 64, 69, 78
 
-Rpc = Annotated[str, typer.Option("--rpc", help="The node's JSON-RPC address.")]
+
+def _node_address(value: str) -> str:
+    if not re.match(r"https?://[^/\s]", value):
+        typer.echo(f"error: --rpc {value!r} is no node's address: http://HOST:PORT", err=True)
+        raise typer.Exit(_USAGE)
+    return value
+
+
+Rpc = Annotated[
+    str, typer.Option("--rpc", help="The node's JSON-RPC address.", callback=_node_address)
+]
 Key = Annotated[Path, typer.Option("--key", help="File with the owner's key, mode 0600.")]
 Password = Annotated[
     Path | None, typer.Option("--password", help="File with the keystore's password, mode 0600.")
@@ -51,7 +62,9 @@ def reported() -> Iterator[None]:
     try:
         yield
     except ContractsError as error:
-        typer.echo(f"error: {error}", err=True)
+        poor = isinstance(error, RpcError) and "insufficient funds" in error.text.lower()
+        hint = "; send money to the account of the key" if poor else ""
+        typer.echo(f"error: {error}{hint}", err=True)
         code = 1
         if isinstance(error, ChainUnreachableError):
             code = _UNAVAILABLE
@@ -86,8 +99,7 @@ def call_contract(
 
     node, account = Node(rpc), Account(key)
     try:
-        if not node.code(to.address):
-            raise NoContractError(f"there is no contract at {to.address} on {rpc}")
+        to.require(node)
         call = to.encode(signature, *values)
         try:
             gas = node.estimate_gas(account.address, to.address, call)
@@ -184,8 +196,17 @@ def set_oracle(
     password: Password = None,
 ) -> None:
     """Name the oracle whose rounds commits may cite."""
+    from contracts.oracle_binding import Oracle  # noqa: PLC0415 - loads web3
+    from contracts.rpc import Node  # noqa: PLC0415
+
     [address, contract] = addresses([_NO_ORACLE if oracle == "none" else oracle, contract])
     with reported():
+        if address != _NO_ORACLE:
+            node = Node(rpc)
+            try:
+                Oracle(address).require(node)
+            finally:
+                node.close()
         call_buffer(rpc, load_key(key, password), contract, "setOracle(address)", address)
 
 
@@ -221,8 +242,7 @@ def show(contract: Contract, rpc: Rpc = _LOCAL) -> None:
     [contract] = addresses([contract])
     with reported():
         node, buffer = Node(rpc), Buffer(contract)
-        if not node.code(buffer.address):
-            raise NoContractError(f"there is no contract at {buffer.address} on {rpc}")
+        buffer.require(node)
         terms, newest = buffer.terms(node), node.block("latest")
         logs = node.logs(contract, terms.deployed_block, newest.number if newest else 0)
         events = [buffer.event(log) for log in logs]

@@ -1,5 +1,23 @@
 """What can go wrong between Python and the contracts; one base, each class also a builtin."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_HINTS = {
+    "OwnableUnauthorizedAccount": "only the contract's owner may do that, or accept it if offered",
+    "EnforcedPause": "it is paused; its owner ends that with `protoledger contracts unpause`",
+    "ExpectedPause": "it is not paused",
+    "PrototypeBufferNotAGateway": "status 0 was never granted, 2 was revoked; the owner grants "
+    "with `protoledger contracts grant`",
+    "DataOracleNotAReporter": "the owner adds it with `protoledger oracle reporters`",
+    "DataOracleWrongNumberOfReports": "give a key or report for each of the quorum",
+    "DataOracleUnknownFeed": "the owner opens it with `protoledger oracle add-feed`",
+}
+
 
 class ContractsError(Exception):
     """Base of all errors of this package."""
@@ -42,14 +60,30 @@ class RevertedError(ContractsError, RuntimeError):
         name: the custom error's name, such as `PrototypeBufferStaleVersion`; `Error` or `Panic` for
             Solidity's own; empty if the data is of no known error.
         values: what it carries.
+        names: what the values are called, for the message.
     """
 
-    def __init__(self, name: str, values: tuple[object, ...]) -> None:
-        carried = ", ".join(str(value) for value in values)
-        super().__init__(f"{name or 'an unknown error'}({carried})")
+    def __init__(self, name: str, values: tuple[object, ...], names: Sequence[str] = ()) -> None:
+        labels = [f"{label} " if label else "" for label in names] or [""] * len(values)
+        carried = ", ".join(
+            f"{label}{_shown(value)}" for label, value in zip(labels, values, strict=True)
+        )
+        said = f"{name or 'it gives no known reason'}({carried})"
+        hint = _HINTS.get(name)
+        super().__init__(f"the contract refuses: {said}" + (f": {hint}" if hint else ""))
         self.name = name
         self.values = values
 
 
 class DeploymentError(ContractsError, RuntimeError):
     """The contracts did not come to stand on the chain."""
+
+
+def _shown(value: object) -> str:
+    """Write a value as a person reads it: a name that fills a word up with zeros as text."""
+    if not isinstance(value, bytes):
+        return str(value)
+    text = value.rstrip(b"\0")
+    if text and text.isascii() and text.decode().isprintable():
+        return repr(text.decode())
+    return "0x" + value.hex()

@@ -78,8 +78,12 @@ def create_key(path: Path) -> bytes:
     key = secrets.token_bytes(32)
     try:
         files.write_secret(path, key.hex().encode() + b"\n")
+    except FileExistsError as error:
+        raise KeyFileError(
+            f"{path} exists, and a key is never overwritten: name another"
+        ) from error
     except OSError as error:
-        raise KeyFileError(f"{path}: cannot write a key there: {error}") from error
+        raise KeyFileError(f"{path}: cannot write a key there: {error.strerror}") from error
     return key
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from contracts.account import Account
 from contracts.deployment import Sender
-from contracts.errors import NoContractError, RevertedError
+from contracts.errors import RevertedError
 from contracts.keys import address_of
 
 if TYPE_CHECKING:
@@ -40,12 +40,11 @@ def submit_samples(
             the reporter's with the lowest address.
 
     Raises:
-        NoContractError: nothing stands at the oracle's address.
+        NoContractError: no DataOracle stands at the oracle's address.
         RevertedError: the contract refuses, by name.
         ChainUnreachableError, RpcError, DeploymentError: the node does.
     """
-    if not node.code(oracle.address):
-        raise NoContractError(f"there is no contract at {oracle.address}")
+    oracle.require(node)
     ordered = sorted(keys, key=address_of)
     number, chain_id = oracle.latest_batch(node, source) + 1, node.chain_id()
     now = int(time.time()) - CLOCK_S

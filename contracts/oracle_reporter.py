@@ -2,7 +2,7 @@
 
 A report is due when somebody requested the feed, when the newest answer is older than `every_s`, or
 when the number moved by `deviation`. Reporters leave their signed reports where the others find
-them (a folder that they share); whoever has a quorum for the next round may submit it, and they
+them (`contracts.oracle_exchange`); whoever has a quorum for the next round may submit it, and they
 take turns by address so that mostly one pays. The contract takes a round once, whoever sends it.
 
 A source's failure is told once, and again when it is over; nothing is signed meanwhile.
@@ -10,16 +10,13 @@ A source's failure is told once, and again when it is over; nothing is signed me
 
 from __future__ import annotations
 
-import json
 import logging
-import os
-import re
 import time
-from dataclasses import asdict
 from decimal import Decimal  # noqa: TC003 - pydantic reads the annotations
 from pathlib import Path  # noqa: TC003
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from contracts.account import Account
@@ -38,7 +35,9 @@ from contracts.oracle_binding import (
     Report,
     feed_id,
 )
-from contracts.oracle_sources import MOST_BYTES, SourceConfig, SourceError, open_source
+from contracts.oracle_exchange import BrokerExchangeConfig, ExchangeError, open_exchange
+from contracts.oracle_sources import SourceConfig, SourceError, open_source
+from protocol.reading import fit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,6 +70,7 @@ class FeedConfig(_Config):
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
+        feed_id(self.feed)
         if self.minimum > self.maximum:
             raise ValueError(f"minimum {self.minimum} is above maximum {self.maximum}")
         return self
@@ -85,10 +85,54 @@ class ReporterConfig(_Config):
     key_file: Path = Field(description="The reporter's key, mode 0600.")
     key_password_file: Path | None = Field(default=None, description="The keystore's password.")
     exchange: Path | None = Field(
-        default=None, description="Folder that all reporters share; needed for a quorum above 1."
+        default=None, description="Folder that all reporters share: for a quorum above 1."
+    )
+    exchange_broker: BrokerExchangeConfig | None = Field(
+        default=None, description="Instead of a folder: a broker that all reporters reach."
     )
     poll_s: float = Field(default=1.0, gt=0, le=600, description="Seconds between looks.")
     feeds: tuple[FeedConfig, ...] = Field(min_length=1, description="What to report.")
+
+    @model_validator(mode="after")
+    def _one_exchange(self) -> Self:
+        if self.exchange is not None and self.exchange_broker is not None:
+            raise ValueError("exchange and exchange_broker: only one of them")
+        return self
+
+
+def load_reporter(path: Path) -> ReporterConfig:
+    """Read a reporter's file; files that it names are relative to it.
+
+    Raises:
+        KeyFileError: with one line for everything that is wrong.
+    """
+    try:
+        content = yaml.safe_load(path.read_text("utf-8"))
+    except OSError as error:
+        raise KeyFileError(f"{path}: {error.strerror}") from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise KeyFileError(f"{path}: this is no YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise KeyFileError(f"{path}: expected keys and values, found {type(content).__name__}")
+    model, problems = fit(_anchored(content, path.parent), ReporterConfig)
+    if problems or model is None:
+        raise KeyFileError("\n  ".join([f"{path}: {len(problems)} problem(s)", *problems]))
+    return model
+
+
+def _anchored(content: dict[str, Any], base: Path) -> dict[str, Any]:
+    """Make file names relative to the configuration's folder; a source's `path` is none."""
+    found: dict[str, Any] = {}
+    for key, value in content.items():
+        if isinstance(value, dict):
+            found[key] = _anchored(value, base)
+        elif isinstance(value, list):
+            found[key] = [_anchored(v, base) if isinstance(v, dict) else v for v in value]
+        elif isinstance(value, str) and (key in {"exchange", "file"} or key.endswith("_file")):
+            found[key] = str(base / value)
+        else:
+            found[key] = value
+    return found
 
 
 class _Feed:
@@ -135,17 +179,19 @@ class Reporter:
     def __init__(self, config: ReporterConfig, key: bytes, node: Node) -> None:
         self._config, self._key, self._node = config, key, node
         self._account, self._oracle = Account(key), Oracle(config.oracle)
-        self._feeds = [_Feed(feed) for feed in config.feeds]
         self._seen: int | None = None
         if node.chain_id() != config.chain_id:
             raise KeyFileError(
                 f"{config.rpc_url} is chain {node.chain_id()}, not {config.chain_id}"
             )
+        self._oracle.require(node)
         if not self._oracle.is_reporter(node, self._account.address):
             raise KeyFileError(
                 f"{self._account.address} is no reporter of {config.oracle}; its owner adds it "
                 "with `protoledger oracle reporters`"
             )
+        self._exchange = open_exchange(config.exchange, config.exchange_broker)
+        self._feeds = [_Feed(feed) for feed in config.feeds]
 
     def step(self) -> list[tuple[str, int]]:
         """Look once; gives the feeds and answers that this reporter submitted.
@@ -162,12 +208,13 @@ class Reporter:
                 self._report(feed, state)
                 done += [(feed.config.feed, each) for each in self._submit(feed, state)]
                 self._tell(feed, "")
-            except (SourceError, RevertedError, DeploymentError) as error:
+            except (SourceError, ExchangeError, RevertedError, DeploymentError) as error:
                 self._tell(feed, str(error))
         return done
 
     def close(self) -> None:
-        """Close the sources; idempotent."""
+        """Close sources and exchange; idempotent."""
+        self._exchange.close()
         for feed in self._feeds:
             feed.source.close()
 
@@ -209,7 +256,7 @@ class Reporter:
                 self._key, self._config.chain_id, feed.id, wanted, answer, now - CLOCK_S
             )
             feed.requested = False
-            self._share(feed, feed.mine)
+            self._exchange.share(feed.id, feed.mine)
 
     def _submit(self, feed: _Feed, state: FeedState) -> list[int]:
         """Send the next round if enough have signed it, and it is this reporter's turn."""
@@ -255,27 +302,11 @@ class Reporter:
             raise
         return True
 
-    def _share(self, feed: _Feed, report: Report) -> None:
-        folder = self._config.exchange
-        if folder is None:
-            return
-        raw = asdict(report) | {"signature": report.signature.hex()}
-        path = folder / f"{feed.id.hex()}.{report.reporter}.json"
-        draft = path.with_suffix(f".{os.getpid()}.draft")
-        draft.write_text(json.dumps(raw), encoding="utf-8")
-        draft.replace(path)
-
     def _others(self, feed: _Feed, state: FeedState) -> list[Report]:
         """Read what the others signed for the next round; what does not check is passed over."""
-        folder = self._config.exchange
-        if folder is None:
-            return []
         found = []
-        for path in sorted(folder.glob(f"{feed.id.hex()}.0x*.json")):
-            if re.search(r"\.(0x[0-9a-f]{40})\.json$", path.name) is None:
-                continue
-            report = _read(path)
-            if report is None or report.round_id != state.round_id + 1:
+        for report in self._exchange.reports(feed.id):
+            if report.round_id != state.round_id + 1:
                 continue
             if time.time() - report.observed_at > state.max_age_s / 2:
                 continue
@@ -292,22 +323,6 @@ class Reporter:
         elif feed.failure and not failure:
             _log.info("%s: reports again", feed.config.feed)
         feed.failure = failure
-
-
-def _read(path: Path) -> Report | None:
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            return None
-        raw = json.loads(path.read_text(encoding="utf-8"))
-        return Report(
-            str(raw["reporter"]),
-            int(raw["round_id"]),
-            int(raw["answer"]),
-            int(raw["observed_at"]),
-            bytes.fromhex(raw["signature"]),
-        )
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def run(config: ReporterConfig, key: bytes, node: Node) -> None:

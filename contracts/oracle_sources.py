@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.errors import ContractsError
+from contracts.mqtt import BrokerConfig, close_client, open_client
 
 if TYPE_CHECKING:
     import paho.mqtt.client as mqtt
@@ -64,16 +65,12 @@ class HttpConfig(_Config):
     timeout_s: float = Field(default=5.0, gt=0, le=60, description="Longest wait for all of it.")
 
 
-class MqttConfig(_Config):
+class MqttConfig(BrokerConfig):
     """A topic whose messages are numbers or JSON."""
 
     kind: Literal["mqtt"]
-    host: str = Field(description="The broker.")
-    port: int = Field(default=8883, ge=1, le=65_535, description="Its port.")
     topic: str = Field(min_length=1, description="The topic, without wildcards.")
     path: str = Field(default="", description="Where in the JSON the number is; empty: all of it.")
-    ca_file: Path | None = Field(default=None, description="The authority of the broker's TLS.")
-    plaintext: bool = Field(default=False, description="Speak without TLS.")
     most_age_s: float = Field(default=300.0, gt=0, description="Older messages are no answer.")
 
 
@@ -183,31 +180,20 @@ class MqttSource:
         return number_in(newest[1], config.path, config.topic)
 
     def _connect(self) -> None:
-        import paho.mqtt.client as mqtt  # noqa: PLC0415 - other sources need none
-        from paho.mqtt.enums import CallbackAPIVersion  # noqa: PLC0415
-
         config = self._config
-        client = mqtt.Client(CallbackAPIVersion.VERSION2)
         try:
-            if not config.plaintext:
-                client.tls_set(str(config.ca_file) if config.ca_file else None)
-            client.on_connect = lambda own, *_: own.subscribe(config.topic, qos=1)
-            client.on_message = self._take
-            client.connect_async(config.host, config.port)
+            self._client = open_client(config, config.topic, self._take)
         except (OSError, ValueError) as error:
             raise SourceError(f"{config.host}:{config.port}: {error}") from error
-        client.loop_start()
-        self._client = client
 
-    def _take(self, _client: object, _data: object, message: mqtt.MQTTMessage) -> None:
+    def _take(self, _topic: str, payload: bytes) -> None:
         with self._lock:  # what is too long is cut, and then no number
-            self._newest = (time.monotonic(), bytes(message.payload)[: MOST_BYTES + 1])
+            self._newest = (time.monotonic(), payload[: MOST_BYTES + 1])
 
     def close(self) -> None:
         """Disconnect; idempotent."""
         if self._client is not None:
-            self._client.disconnect()
-            self._client.loop_stop()
+            close_client(self._client)
             self._client = None
 
 

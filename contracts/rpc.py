@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _REVERTED = 3  # the code that nodes give a reverted call
+BLOCKS_A_REQUEST = 10_000  # most blocks that public nodes look through at once
 _CALLS = {"eth_call", "eth_estimateGas"}
 _Json = dict[str, object] | list[object] | str | int | bool | None
 
@@ -61,6 +62,9 @@ class Node:
     Args:
         url: http:// or https://.
         timeout_s: longest wait for an answer.
+
+    Attributes:
+        url: the same.
     """
 
     def __init__(self, url: str, timeout_s: float = 10.0) -> None:
@@ -76,7 +80,7 @@ class Node:
             session=self._session,
             exception_retry_configuration=None,  # the caller knows better when to try again
         )
-        self._url = url
+        self.url = url
 
     def request(self, method: str, *params: object) -> _Json:
         """Ask the node.
@@ -93,10 +97,11 @@ class Node:
             answer = self._provider.make_request(method, list(params))
         except (requests.RequestException, ValueError, OSError) as error:
             raise ChainUnreachableError(
-                f"{self._url} does not answer {method}: {type(error).__name__}: {error}",
+                f"{self.url} does not answer {method}: {_innermost(error)}; does the node run, "
+                "and is that its address?",
             ) from error
         if not isinstance(answer, dict):
-            raise ChainUnreachableError(f"{self._url} answers {method} with no JSON-RPC")
+            raise ChainUnreachableError(f"{self.url} answers {method} with no JSON-RPC")
         failure = answer.get("error")
         if failure is None:
             return answer.get("result")
@@ -139,21 +144,18 @@ class Node:
             last: last block.
             topics: for each place, the topics of which one must stand there; None: any.
         """
-        wanted: dict[str, object] = {
-            "address": address,
-            "fromBlock": hex(first),
-            "toBlock": hex(last),
-        }
+        wanted: dict[str, object] = {"address": address}
         if topics:
             wanted["topics"] = [
                 None if each is None else [_hex(topic) for topic in each] for each in topics
             ]
-        raw = self.request("eth_getLogs", wanted)
-        found = (
-            [_log(entry) for entry in raw if isinstance(entry, dict)]
-            if isinstance(raw, list)
-            else []
-        )
+        found: list[Log] = []
+        for start in range(first, last + 1, BLOCKS_A_REQUEST):
+            end = min(start + BLOCKS_A_REQUEST - 1, last)
+            blocks = {"fromBlock": hex(start), "toBlock": hex(end)}
+            raw = self.request("eth_getLogs", wanted | blocks)
+            if isinstance(raw, list):
+                found += [_log(entry) for entry in raw if isinstance(entry, dict)]
         return sorted(found, key=lambda log: (log.block, log.index))
 
     def call(self, to: str, data: bytes, sender: str | None = None) -> bytes:
@@ -225,6 +227,13 @@ def _understood(method: str) -> Iterator[None]:
         yield
     except (KeyError, ValueError, TypeError) as error:
         raise RpcError(method, 0, f"an answer of an unknown shape: {error!r}") from error
+
+
+def _innermost(error: BaseException) -> str:
+    """Say what lies under an error that others were made of: the system's own reason."""
+    while (below := error.__cause__ or error.__context__) is not None:
+        error = below
+    return f"{error}" or type(error).__name__
 
 
 def _log(raw: dict[str, object]) -> Log:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from contracts.binding import CheckpointLog, DeltaLog, GatewayLog
 from contracts.errors import RpcError
+from contracts.rpc import BLOCKS_A_REQUEST
 from gateway.codebook import Codebook, RecordFormat
 from gateway.errors import CodebookError
 from gateway.ledger_events import CodebookChanged, CodebookDropped, LedgerEvent, OwnerLied
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
     from contracts.binding import Buffer
     from contracts.rpc import Block, Log, Node
-
-_BLOCKS_A_REQUEST = 10_000
 
 
 class Follower:
@@ -103,7 +102,7 @@ class Follower:
             return
         first = self._scanned[0] + 1
         while first <= head.number:
-            last = min(first + _BLOCKS_A_REQUEST - 1, head.number)
+            last = min(first + BLOCKS_A_REQUEST - 1, head.number)
             logs = node.logs(buffer.address, first, last)
             if last == head.number:
                 end: Block | None = head
@@ -117,7 +116,7 @@ class Follower:
     def _begin(self, node: Node, buffer: Buffer, head: Block, deployed_block: int) -> None:
         """Fold everything for the first time, as far as no checkpoint makes it needless."""
         few = buffer.topic("GatewayAdded", "GatewayRemoved", "Checkpoint")
-        logs = _all_logs(node, buffer, deployed_block, head.number, few)
+        logs = node.logs(buffer.address, deployed_block, head.number, few)
         owners = {event.owner for log in logs if (event := buffer.event(log)) is not None}
         newest: dict[str, CheckpointLog] = {}
         for log in logs:
@@ -133,11 +132,11 @@ class Follower:
         delta = buffer.topic("Delta")
         whole = [_as_topic(owner) for owner in sorted(owners - newest.keys())]
         if whole:
-            logs += _all_logs(node, buffer, deployed_block, head.number, delta, whole)
+            logs += node.logs(buffer.address, deployed_block, head.number, delta, whole)
         if newest:
             rest = [_as_topic(owner) for owner in sorted(newest)]
             first = min(event.log.block for event in newest.values())
-            logs += _all_logs(node, buffer, first, head.number, delta, rest)
+            logs += node.logs(buffer.address, first, head.number, delta, rest)
         self._fold(node, buffer, sorted(logs, key=lambda log: (log.block, log.index)), head, stored)
 
     def _continues(self, node: Node, head: Block, scan: tuple[int, str]) -> bool:
@@ -285,16 +284,6 @@ def checked(book: Codebook, event: DeltaLog) -> tuple[Codebook, str]:
         f"the delta of version {event.version} leads to {len(after)} records that hash to "
         f"{after.state_hash().hex()}, claimed were {event.count} and {event.state_hash.hex()}"
     )
-
-
-def _all_logs(
-    node: Node, buffer: Buffer, first: int, last: int, *topics: Sequence[bytes]
-) -> list[Log]:
-    found: list[Log] = []
-    for start in range(first, last + 1, _BLOCKS_A_REQUEST):
-        end = min(start + _BLOCKS_A_REQUEST - 1, last)
-        found += node.logs(buffer.address, start, end, *topics)
-    return found
 
 
 def _stored(node: Node, event: CheckpointLog) -> bytes:

@@ -6,6 +6,7 @@ the same code, so that what they show is what gateways believe.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import time
 from contextlib import contextmanager
@@ -69,8 +70,7 @@ def _viewed(rpc: str, contract: str, *, whole: bool = False) -> Iterator[_View]:
     with reported():
         node, buffer = Node(rpc), Buffer(address)
         try:
-            if not node.code(buffer.address):
-                raise NoContractError(f"there is no contract at {address} on {rpc}")
+            buffer.require(node)
             view = _View(node, buffer, buffer.terms(node), whole=whole)
             yield view
             view.store.close()
@@ -88,7 +88,8 @@ def watch(
 ) -> None:
     """Follow the codebooks as a gateway does, and tell what changes."""
     ends = None if seconds is None else time.monotonic() + seconds
-    with _viewed(rpc, contract) as view:
+    with _viewed(rpc, contract) as view, contextlib.suppress(KeyboardInterrupt):
+        typer.echo(f"watching {contract} on {rpc}; Ctrl-C ends", err=True)
         while True:
             head, events = view.look()
             for event in events:
@@ -126,6 +127,8 @@ def verify(contract: Contract, rpc: Rpc = _LOCAL) -> None:
                 verdict = "as claimed" if same else "changed while it was read"
             sound = sound and (book is not None or not active.get(owner))
             typer.echo(f"{owner} {head.status} version {newest.version}: {verdict}")
+        if not view.store.newest():
+            typer.echo("nobody has committed yet")
     if not sound:
         raise typer.Exit(1)
 

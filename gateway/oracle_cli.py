@@ -8,16 +8,18 @@ from __future__ import annotations
 import logging
 import signal
 from pathlib import Path  # noqa: TC003 - typer reads the annotations
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-import yaml
-from pydantic import ValidationError
 
 from contracts.cli import Key, Password, Rpc, addresses, call_contract, reported
-from contracts.errors import KeyFileError
+from contracts.errors import RevertedError
 from contracts.keys import load_key
 from gateway.errors import CodebookError
+
+if TYPE_CHECKING:
+    from contracts.oracle_binding import FeedState
+    from contracts.oracle_binding import Oracle as DataOracle
 
 app = typer.Typer(
     help="Outside data on the chain, without raw readings.",
@@ -27,7 +29,18 @@ app = typer.Typer(
 
 _LOCAL = "http://127.0.0.1:8545"
 Oracle = Annotated[str, typer.Option("--oracle", help="DataOracle's address.")]
-Feed = Annotated[str, typer.Argument(help="The feed's name, at most 32 bytes.")]
+
+
+def _name(value: str) -> str:
+    if not 1 <= len(value.encode()) <= 32:
+        typer.echo(
+            f"error: a name has 1 to 32 bytes, {value!r} has {len(value.encode())}", err=True
+        )
+        raise typer.Exit(64)
+    return value
+
+
+Feed = Annotated[str, typer.Argument(help="The feed's name, at most 32 bytes.", callback=_name)]
 
 
 @app.command()
@@ -41,12 +54,7 @@ def run(
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that sources are closed
     with reported():
-        try:
-            loaded = oracle_reporter.ReporterConfig.model_validate(
-                yaml.safe_load(config.read_text("utf-8"))
-            )
-        except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
-            raise KeyFileError(f"{config}: {error}") from error
+        loaded = oracle_reporter.load_reporter(config)
         node = Node(loaded.rpc_url)
         try:
             oracle_reporter.run(loaded, load_key(loaded.key_file, loaded.key_password_file), node)
@@ -109,20 +117,17 @@ def request(
 
     [address] = addresses([oracle])
     with reported():
-        secret = load_key(key, password)
-        call_contract(
-            rpc,
-            secret,
-            oracle_binding.Oracle(address),
-            "request(bytes32)",
-            oracle_binding.feed_id(feed),
-        )
+        secret, to = load_key(key, password), oracle_binding.Oracle(address)
+        _state(rpc, to, feed)  # a request for what nobody answers would be taken, too
+        call_contract(rpc, secret, to, "request(bytes32)", oracle_binding.feed_id(feed))
 
 
 @app.command()
 def batch(
     file: Annotated[Path, typer.Argument(help="CSV: `class`, then a column a feature, in ranges.")],
-    source: Annotated[str, typer.Option(help="Who aggregated them, at most 32 bytes.")],
+    source: Annotated[
+        str, typer.Option(help="Who aggregated them, at most 32 bytes.", callback=_name)
+    ],
     oracle: Oracle,
     key: Annotated[
         list[Path], typer.Option(help="File with a reporter's key; once for each of the quorum.")
@@ -163,20 +168,26 @@ def batch(
 def read(feed: Feed, oracle: Oracle, rpc: Rpc = _LOCAL) -> None:
     """Show a feed's newest answer."""
     from contracts import oracle_binding  # noqa: PLC0415 - loads web3
-    from contracts.errors import RevertedError  # noqa: PLC0415
-    from contracts.rpc import Node  # noqa: PLC0415
 
     [address] = addresses([oracle])
     with reported():
-        node, binding = Node(rpc), oracle_binding.Oracle(address)
-        try:
-            state = binding.feed(node, oracle_binding.feed_id(feed))
-        except RevertedError as error:
-            raise binding.explain(error) from error
-        finally:
-            node.close()
+        state = _state(rpc, oracle_binding.Oracle(address), feed)
     if not state.round_id:
         typer.echo(f"{feed}: no answer yet")
         return
     value = state.answer / 10**state.decimals
     typer.echo(f"{feed}: {value:.{state.decimals}f}, round {state.round_id}, at {state.updated_at}")
+
+
+def _state(rpc: str, oracle: DataOracle, feed: str) -> FeedState:
+    from contracts.oracle_binding import feed_id  # noqa: PLC0415 - loads web3
+    from contracts.rpc import Node  # noqa: PLC0415
+
+    node = Node(rpc)
+    try:
+        oracle.require(node)
+        return oracle.feed(node, feed_id(feed))
+    except RevertedError as error:
+        raise oracle.explain(error) from error
+    finally:
+        node.close()
