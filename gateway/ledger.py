@@ -92,7 +92,7 @@ class Ledger:
     ) -> None:
         self._config, self._tell = config, on_event
         self._schema_hash, self._form = schema_hash, RecordFormat(features, labels)
-        self._store = LedgerStore(database)
+        self._store, self._database = LedgerStore(database), database
         self._wake, self._stop = threading.Event(), threading.Event()
         self._settled, self._ended = threading.Condition(), False
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
@@ -183,6 +183,7 @@ class Ledger:
 
         config = self._config
         account = Account(load_key(config.key_file, config.key_password_file))
+        self._store.remember_account(account.address)
         follower = Follower(self._store, self._form, account.address)
         self._tell_changes(follower)
         node, buffer = Node(config.rpc_url), Buffer(config.contract)
@@ -275,34 +276,44 @@ class Ledger:
         """Make sure that this is the chain and contract that the copy is of."""
         config = self._config
         genesis = node.block(0)
-        self._same("chain id", str(node.chain_id()), str(config.chain_id))
+        mend = "correct `chain_id` or `rpc_url` in the gateway's file"
+        self._same("chain id", str(node.chain_id()), str(config.chain_id), mend)
         kept = config.genesis_hash or (genesis.hash if genesis else "")
         kept = self._store.pin("genesis", kept)
-        self._same("hash of block 0", genesis.hash if genesis else "", kept)
-        self._same("contract", buffer.address, self._store.pin("contract", buffer.address))
+        self._same("hash of block 0", genesis.hash if genesis else "", kept, self._mend)
+        kept = self._store.pin("contract", buffer.address)
+        self._same("contract", buffer.address, kept, self._mend)
         code = node.code(buffer.address)
         # A contract that changes under one address is another chain, or a proxy: not ours.
         if not code:
             raise LedgerMismatchError(
                 f"there is no contract at {buffer.address} on {config.rpc_url}; deploy one with "
-                "`protoledger contracts deploy`, or correct `contract`",
+                f"`protoledger contracts deploy`, or correct `contract`; {self._mend}",
             )
         code_hash = keccak(code).hex()
-        self._same("hash of the contract's code", code_hash, self._store.pin("code", code_hash))
+        kept = self._store.pin("code", code_hash)
+        self._same("hash of the contract's code", code_hash, kept, self._mend)
         try:
             terms = buffer.terms(node)
         except ContractsError as error:
             if isinstance(error, ChainUnreachableError | RpcError):
                 raise
             raise LedgerMismatchError(f"{buffer.address} is no PrototypeBuffer: {error}") from error
-        self._same("schema hash", terms.schema_hash.hex(), self._schema_hash.hex())
-        self._same("number of features", str(terms.features), str(self._form.features))
-        self._same("number of labels", str(terms.labels), str(self._form.labels))
+        mend = "it was deployed for other channels or labels: correct the site file or `contract`"
+        self._same("schema hash", terms.schema_hash.hex(), self._schema_hash.hex(), mend)
+        self._same("number of features", str(terms.features), str(self._form.features), mend)
+        self._same("number of labels", str(terms.labels), str(self._form.labels), mend)
         return terms
 
-    def _same(self, what: str, found: str, expected: str) -> None:
+    @property
+    def _mend(self) -> str:
+        return (
+            "if the chain was reset on purpose, deploy anew, correct `ledger:` in the gateway's "
+            f"file, and run `protoledger contracts forget {self._database}`, which keeps the model"
+        )
+
+    def _same(self, what: str, found: str, expected: str, mend: str) -> None:
         if found != expected:
             raise LedgerMismatchError(
-                f"{self._config.rpc_url}: the {what} is {found}, expected was {expected}; correct "
-                "the configuration, or start with an empty database if the chain was reset",
+                f"{self._config.rpc_url}: the {what} is {found}, expected was {expected}; {mend}"
             )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import sqlite3
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -199,3 +200,27 @@ def checkpoint(
         secret = load_key(key, password)
         signature = "checkpoint(address,bytes)"
         call_buffer(rpc, secret, view.buffer.address, signature, owner, book.encode())
+
+
+@app.command()
+def forget(
+    store: Annotated[Path, typer.Argument(help="A stopped gateway's store file.")],
+) -> None:
+    """Forget the chain that a gateway followed, because it was reset; the model stays."""
+    with reported():
+        ledger = _existing(store)
+        wanted = ledger.forget()
+        ledger.close()
+    then = "its newest codebook is committed to" if wanted else "it begins to follow"
+    typer.echo(f"forgotten; when the gateway starts again, {then} the chain of its file")
+
+
+def _existing(store: Path) -> LedgerStore:
+    """Open a store that a gateway made; one that does not exist is not made."""
+    address = f"{store.absolute().as_uri()}?mode=rw"
+    try:
+        with contextlib.closing(sqlite3.connect(address, uri=True)) as found:
+            found.execute("SELECT count(*) FROM ledger_pin")
+        return LedgerStore(store)
+    except sqlite3.Error as error:
+        raise NoContractError(f"{store} is no gateway's store with a ledger: {error}") from error

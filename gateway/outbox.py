@@ -22,6 +22,7 @@ KEPT_VERSIONS = 32  # a reorg deeper than these reads the chain from its start
 KEPT_SCANS = 256
 NOT_BY_DELTA = "0x"  # in place of a transaction: a version from a checkpoint, or begun anew
 
+_OF_THE_CHAIN = ("pin", "pending", "attempts", "samples", "scanned", "gateways", "versions")
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS ledger_pin (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS ledger_wanted (
@@ -156,6 +157,35 @@ class LedgerStore:
             row = self._db.execute("SELECT value FROM ledger_pin WHERE name = ?", (name,))
             return str(row.fetchone()[0])
 
+    def remember_account(self, address: str) -> None:
+        """Keep whose outbox this is: what `forget` needs to know."""
+        with self._lock, self._db:
+            self._db.execute("INSERT OR REPLACE INTO ledger_pin VALUES ('account', ?)", (address,))
+
+    def forget(self) -> bool:
+        """Forget the chain, for one that was reset; the gateway must not run.
+
+        The gateway's own newest codebook is wanted again, so that it lands on the new chain.
+
+        Returns:
+            Whether there was one.
+        """
+        with self._lock, self._db:
+            self._db.execute(
+                "INSERT OR IGNORE INTO ledger_wanted SELECT 1, snapshot, note, 0, 1 "
+                "FROM ledger_pending"
+            )
+            self._db.execute(
+                "INSERT OR IGNORE INTO ledger_wanted "
+                "SELECT 1, snapshot, 'lost with the chain', 0, 1 FROM ledger_versions "
+                "WHERE owner = (SELECT value FROM ledger_pin WHERE name = 'account') "
+                "AND lie = '' ORDER BY version DESC LIMIT 1"
+            )
+            self._db.execute("UPDATE ledger_wanted SET oracle_round = 0")
+            for name in _OF_THE_CHAIN:
+                self._db.execute(f"DELETE FROM ledger_{name}")  # noqa: S608 - our own names
+            return bool(self._db.execute("SELECT count(*) FROM ledger_wanted").fetchone()[0])
+
     def samples_place(self, oracle: str) -> tuple[int, int] | None:
         """Tell how far an oracle's samples were read: the next block, and the last round."""
         with self._lock:
@@ -194,6 +224,12 @@ class LedgerStore:
         """Forget it, unless a newer one has come."""
         with self._lock, self._db:
             self._db.execute("DELETE FROM ledger_wanted WHERE serial = ?", (wanted.serial,))
+
+    def cite_nothing(self, wanted: Wanted) -> None:
+        """Let it name no round of the oracle, unless a newer one has come."""
+        with self._lock, self._db:
+            query = "UPDATE ledger_wanted SET oracle_round = 0 WHERE serial = ?"
+            self._db.execute(query, (wanted.serial,))
 
     def pending(self) -> Pending | None:
         """Give the transaction on its way."""

@@ -39,8 +39,8 @@ _PERMANENT = {
     "PrototypeBufferNotAGateway",
     "PrototypeBufferTooManyRecords",
     "PrototypeBufferDeltaTooLong",
-    "PrototypeBufferUnknownOracleRound",
 }
+_UNKNOWN_ROUND = "PrototypeBufferUnknownOracleRound"  # the oracle was changed, or its chain reset
 
 
 class CommitSender:
@@ -279,8 +279,10 @@ class CommitSender:
             self._calm()
             self._tell(CommitRejected(str(error), permanent=True))
             self._store.drop_wanted(wanted)
-        else:
-            self._postpone(str(error))
+            return
+        if error.name == _UNKNOWN_ROUND:
+            self._store.cite_nothing(wanted)
+        self._postpone(str(error))
 
     def _postpone(self, reason: str) -> None:
         self._resume_at = time.monotonic() + self._pause_s

@@ -1,6 +1,7 @@
 """`protoledger contracts`: what the owner and any reader can do from a command line."""
 
 import csv
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 import chain
 from contracts.keys import address_of
+from gateway.ledger import LedgerFailed
 from gateway.ledger_cli import app
 from ledgers import ALICE, BOB, OWNER, STRANGER, Site, book, deployed, lie
 
@@ -122,3 +124,72 @@ def test_anybody_may_checkpoint(shell: Shell):
     assert shell.act(STRANGER, "checkpoint", shell.site.address).exit_code == 1
     assert shell.act(STRANGER, "checkpoint", address_of(BOB)).exit_code == 78
     assert "prototypes, version 2" in shell.read("watch", "--seconds", "0").output
+
+
+def test_a_reset_chain_is_forgotten_by_the_command_that_the_error_names(tmp_path: Path):
+    with chain.Anvil() as old:
+        site = Site(old, deployed(old, ALICE), tmp_path, ALICE)
+        with site.ledger("gateway.db") as writer:
+            writer.submit(book(1))
+            assert writer.flush(15)
+    time.sleep(1.1)  # its block 0 is dated: one of the same second is the same
+    with chain.Anvil() as new:
+        site = Site(new, deployed(new, BOB, ALICE), tmp_path, ALICE)
+        with site.ledger("gateway.db"):
+            failed = site.wait(LedgerFailed)
+        assert failed.exit_code == 78
+        command = f"protoledger contracts forget {tmp_path / 'gateway.db'}"
+        assert command in failed.reason
+        said = CliRunner().invoke(app, command.split()[2:])
+        assert said.exit_code == 0
+        assert "committed" in said.output
+        with site.ledger("gateway.db") as writer:
+            assert writer.flush(15)
+            assert site.sees(ALICE, book(1)).version == 1
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no database", b"SQLite format 3\0" + bytes(99)])
+def test_only_a_gateways_store_is_made_to_forget(tmp_path: Path, content: bytes | None):
+    file = tmp_path / "x.db"
+    if content is not None:
+        file.write_bytes(content)
+    said = CliRunner().invoke(app, ["forget", str(file)])
+    assert said.exit_code == 78
+    assert "x.db" in said.output
+    assert file.exists() == (content is not None)
+    assert content is None or file.read_bytes() == content
+
+
+@pytest.mark.parametrize("command", ["show", "watch", "verify"])
+def test_a_wrong_address_is_a_configuration_error(shell: Shell, command: str):
+    for address, said in (
+        (shell.site.deployment.oracle, "is no PrototypeBuffer"),
+        ("0x" + "12" * 20, "there is no contract"),
+    ):
+        words = [command, "--rpc", shell.site.anvil.url, "--contract", address]
+        done = CliRunner().invoke(app, words)
+        assert done.exit_code == 78, done.output
+        assert said in done.output
+
+
+def test_refusals_are_named_with_what_to_do(shell: Shell):
+    stranger = shell.act(ALICE, "pause")
+    assert "only the contract's owner" in stranger.output
+    assert shell.act(OWNER, "pause").exit_code == 0
+    assert "is paused" in shell.act(OWNER, "pause").output
+    assert shell.act(OWNER, "unpause").exit_code == 0
+    told = shell.act(OWNER, "revoke", "0x" + "34" * 20)
+    assert "PrototypeBufferNotAGateway(account 0x3434" in told.output
+    nowhere = shell.act(OWNER, "set-oracle", "0x" + "34" * 20)
+    assert (nowhere.exit_code, "no contract" in nowhere.output) == (78, True)
+    wrong = CliRunner().invoke(app, ["show", "--rpc", "127.0.0.1:1", "--contract", "0x" + "1" * 40])
+    assert (wrong.exit_code, "http://HOST:PORT" in wrong.output) == (64, True)
+    away = ["show", "--rpc", f"http://127.0.0.1:{chain.free_port()}", "--contract", "0x" + "1" * 40]
+    gone = CliRunner().invoke(app, away)
+    assert (gone.exit_code, "refused" in gone.output) == (69, True)
+    assert len(gone.output) < 200
+
+
+def test_nothing_committed_yet_is_said(anvil: chain.Anvil, tmp_path: Path):
+    site = Site(anvil, deployed(anvil, ALICE), tmp_path, ALICE)
+    assert "nobody has committed" in Shell(site).read("verify").output

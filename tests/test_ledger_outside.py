@@ -14,7 +14,7 @@ from contracts.deployment import Sender
 from contracts.keys import address_of
 from contracts.oracle_binding import Oracle, feed_id
 from contracts.rpc import Node
-from gateway.ledger import SamplesArrived, SamplesRefused
+from gateway.ledger import CommitRejected, SamplesArrived, SamplesRefused
 from gateway.model import SiteModel
 from gateway.oracle_cli import app
 from gateway.store import Store
@@ -146,3 +146,14 @@ def test_a_batch_is_taken_by_a_chain_that_has_been_idle(
     after = node.nonce(address_of(STRANGER)), node.nonce(alice.address)
     node.close()
     assert (after[0] - before[0], after[1] - before[1]) == (0, 1)  # the payer paid
+
+
+def test_a_round_that_the_oracle_does_not_know_costs_no_commit(alice: Site) -> None:
+    """The chain was reset, or the oracle changed: what was learnt from is not there any more."""
+    with alice.ledger() as writer:
+        writer.submit(book(1), oracle_round=50)
+        assert writer.flush(15)
+        assert alice.sees(ALICE, book(1)).version == 1
+        refused = alice.wait(CommitRejected)
+    assert not refused.permanent
+    assert "round 50, latest 0" in refused.reason

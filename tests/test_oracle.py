@@ -1,8 +1,11 @@
 """The oracle's reporter: bad sources, quorums, forged reports, and the commands."""
 
+import base64
+import hashlib
 import http.server
 import json
 import logging
+import os
 import socket
 import subprocess
 import sys
@@ -20,7 +23,8 @@ from contracts.deployment import Deployment, deploy
 from contracts.errors import KeyFileError
 from contracts.keys import address_of
 from contracts.oracle_binding import Oracle, feed_id
-from contracts.oracle_reporter import Reporter, ReporterConfig
+from contracts.oracle_exchange import open_exchange
+from contracts.oracle_reporter import Reporter, ReporterConfig, load_reporter
 from contracts.oracle_sources import (
     CsvConfig,
     CsvSource,
@@ -400,6 +404,154 @@ def test_a_topic_gives_its_newest_message_while_it_is_young() -> None:
         client.loop_stop()
         broker.terminate()
         broker.wait()
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[int]:
+    """A Mosquitto that lets in whoever knows the password; gives its port."""
+    if find_mosquitto() is None:
+        pytest.skip("Mosquitto is not installed")
+    port, passwords = chain.free_port(), tmp_path / "passwords"
+    salt = bytes(12)
+    hashed = hashlib.pbkdf2_hmac("sha512", b"secret", salt, 101, 64)
+    coded = [base64.b64encode(each).decode() for each in (salt, hashed)]
+    passwords.write_text(f"reporter:$7$101${'$'.join(coded)}\n")
+    passwords.chmod(0o600)
+    file = tmp_path / "mosquitto.conf"
+    user = "user root\n" if os.geteuid() == 0 else ""
+    file.write_text(
+        f"{user}listener {port} 127.0.0.1\npassword_file {passwords}\nallow_anonymous false\n"
+    )
+    nowhere = subprocess.DEVNULL
+    process = subprocess.Popen(
+        [str(find_mosquitto()), "-c", str(file)], stdout=nowhere, stderr=nowhere
+    )
+    try:
+        deadline = time.monotonic() + 15
+        while _refused(port):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        yield port
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def test_sites_without_a_common_folder_meet_at_a_broker(
+    anvil: chain.Anvil, tmp_path: Path, broker: int
+) -> None:
+    site = Site(anvil, tmp_path, 2, 2)
+    password = tmp_path / "password"
+    password.write_text("secret\n")
+    password.chmod(0o600)
+    at = {
+        "host": "127.0.0.1",
+        "port": broker,
+        "plaintext": True,
+        "username": "reporter",
+        "password_file": str(password),
+    }
+    reporters = []
+    for number, key in enumerate(site.keys):
+        site.says(key, f"{20 + number}")
+        config = site.config(key).model_dump() | {"exchange": None, "exchange_broker": at}
+        reporters.append(Reporter(ReporterConfig.model_validate(config), key, site.node))
+    site.run("request", FEED, key=OWNER)
+    deadline = time.monotonic() + 20
+    while site.state() != (1, 2050):  # the mean of two is their median
+        assert time.monotonic() < deadline
+        for reporter in reporters:
+            reporter.step()
+        time.sleep(0.05)
+    for reporter in reporters:
+        reporter.close()
+        reporter.close()
+
+
+def test_a_broker_that_is_away_keeps_no_reporter_from_starting(
+    anvil: chain.Anvil, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    site = Site(anvil, tmp_path, 2, 2)
+    key = site.keys[0]
+    site.says(key, "20")
+    at = {"host": "127.0.0.1", "port": chain.free_port(), "plaintext": True}
+    config = site.config(key).model_dump() | {"exchange": None, "exchange_broker": at}
+    reporter = Reporter(ReporterConfig.model_validate(config), key, site.node)
+    site.run("request", FEED, key=OWNER)
+    for _ in range(3):
+        assert reporter.step() == []
+    reporter.close()
+    assert caplog.text.count("not connected") == 1
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"", b"x", b"[]", b"{}", b"[" * 3000, b'{"reporter": "0x1"}', b"\xff", b" " * 5000],
+)
+def test_what_is_no_report_is_passed_over(payload: bytes, tmp_path: Path) -> None:
+    feed, name = feed_id(FEED), "0x" + "ab" * 20
+    (tmp_path / f"{feed.hex()}.{name}.json").write_bytes(payload)
+    assert open_exchange(tmp_path, None).reports(feed) == []
+
+
+def test_a_reporters_file_tells_all_that_is_wrong(tmp_path: Path) -> None:
+    file = tmp_path / "reporter.yaml"
+    for content, told in (
+        ("a: [", ["no YAML"]),
+        ("7", ["expected keys and values"]),
+        ("rpc_url: x\nchain_id: -1\nfeds: []\n", ["rpc_url", "chain_id", "'feeds'", "oracle"]),
+    ):
+        file.write_text(content)
+        done = CliRunner().invoke(app, ["run", "--config", str(file)])
+        assert done.exit_code == 78
+        assert all(each in done.output for each in told), done.output
+        assert "pydantic" not in done.output
+    done = CliRunner().invoke(app, ["run", "--config", str(tmp_path / "none.yaml")])
+    assert (done.exit_code, "No such file" in done.output) == (78, True)
+
+
+def test_files_are_relative_to_the_reporters_own(tmp_path: Path) -> None:
+    file = tmp_path / "reporter.yaml"
+    feed = {
+        "feed": FEED,
+        "source": {"kind": "http", "url": "http://a/b", "path": "x.y"},
+        "minimum": 0,
+        "maximum": 1,
+    }
+    second = feed | {"feed": "b", "source": {"kind": "csv", "file": "t.csv", "column": "t"}}
+    values = {
+        "rpc_url": "http://a",
+        "chain_id": 1,
+        "oracle": "0x" + "12" * 20,
+        "key_file": "r.key",
+        "exchange": "x",
+        "feeds": [feed, second],
+    }
+    file.write_text(json.dumps(values))
+    loaded = load_reporter(file)
+    assert (loaded.key_file, loaded.exchange) == (tmp_path / "r.key", tmp_path / "x")
+    http_source, csv_source = (each.source for each in loaded.feeds)
+    assert isinstance(http_source, HttpConfig)
+    assert http_source.path == "x.y"
+    assert isinstance(csv_source, CsvConfig)
+    assert csv_source.file == tmp_path / "t.csv"
+    file.write_text(json.dumps(values | {"exchange_broker": {"host": "b"}}))
+    with pytest.raises(KeyFileError, match="only one"):
+        load_reporter(file)
+
+
+def test_a_folder_that_is_missing_is_told_at_the_start(anvil: chain.Anvil, tmp_path: Path) -> None:
+    site = Site(anvil, tmp_path, 1, 1)
+    config = site.config(site.keys[0]).model_dump() | {"exchange": tmp_path / "none"}
+    with pytest.raises(KeyFileError, match="no folder"):
+        Reporter(ReporterConfig.model_validate(config), site.keys[0], site.node)
+
+
+def test_names_that_do_not_fit_are_usage_errors(anvil: chain.Anvil, tmp_path: Path) -> None:
+    site = Site(anvil, tmp_path, 1, 1)
+    assert "32 bytes" in site.run("add-feed", "ü" * 17, key=OWNER, code=64)
+    assert "UnknownFeed" in site.run("request", "nothing", key=OWNER, code=1)
+    assert "'outdoor'" in site.run("add-feed", FEED, key=OWNER, code=1)
 
 
 def _refused(port: int) -> bool:
