@@ -42,33 +42,30 @@ def main(
     ] = None,
     picture: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Draw the prototypes on bananas (SVG, PNG), no more."),
+        typer.Option(
+            metavar="FILE", help="Draw the prototypes on bananas there (PNG or SVG), no more."
+        ),
     ] = None,
     river: Annotated[bool, typer.Option(help="Measure river's classifiers as well.")] = True,
-    slow: Annotated[
-        bool, typer.Option(help="Measure numpy's ratio to a plain Python XuILVQ as well.")
-    ] = True,
+    slow: Annotated[bool, typer.Option(help="Measure XuILVQ in plain Python as well.")] = True,
     shuffles: Annotated[int, typer.Option(min=0, help="Other orders of each stream.")] = 10,
 ) -> None:
     """Measure the learner: accuracy, prototypes, microseconds a sample, beside river's."""
     console = Console()
+    for file in (json_file, picture):
+        if file is not None and not file.parent.is_dir():  # said before minutes of work, not after
+            console.print(f"protoledger bench learner: {file.parent} is no folder", style="red")
+            raise typer.Exit(Exit.IO)
+    if not load_kernels():
+        console.print("There are no compiled kernels: all of this is numpy's time.")
     try:
-        if not load_kernels():
-            console.print("There are no compiled kernels: all of this is numpy's time.")
         if picture is not None:
             from experiments.learner_picture import draw  # noqa: PLC0415 - loads matplotlib
 
             draw(picture)
             console.print(f"{picture} written")
             return
-        rows = []
-        work = list(_work(river=river))
-        with Progress(console=console, transient=True) as progress:
-            task = progress.add_task("", total=len(work))
-            for data, mode in work:
-                progress.update(task, description=f"{data}, {mode}")
-                rows.append(_measure(data, mode, shuffles=shuffles, slow=slow))
-                progress.advance(task)
+        rows = _measure_all(console, list(_work(river=river)), shuffles=shuffles, slow=slow)
         console.print(_table(rows))
         if json_file is not None:
             json_file.write_text(json.dumps({"rows": [asdict(row) for row in rows]}, indent=1))
@@ -76,6 +73,19 @@ def main(
     except OSError as error:
         console.print(f"protoledger bench learner: {error}", style="red")
         raise typer.Exit(Exit.IO) from error
+
+
+def _measure_all(
+    console: Console, work: list[tuple[str, str]], *, shuffles: int, slow: bool
+) -> list[Row]:
+    rows = []
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("", total=len(work))
+        for data, mode in work:
+            progress.update(task, description=f"{data}, {mode}")
+            rows.append(_measure(data, mode, shuffles=shuffles, slow=slow))
+            progress.advance(task)
+    return rows
 
 
 def _work(*, river: bool) -> Iterator[tuple[str, str]]:

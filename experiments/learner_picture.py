@@ -20,6 +20,7 @@ def draw(file: Path) -> None:
     Raises:
         OSError: The file cannot be written.
     """
+    kind = "svg" if file.suffix == ".svg" else "png"
     import matplotlib as mpl  # noqa: PLC0415 - takes a second
 
     mpl.use("Agg")
@@ -30,8 +31,8 @@ def draw(file: Path) -> None:
     figure, axes = plt.subplots(1, 2, figsize=(10, 5), sharey=True, layout="constrained")
     for axis, mode in zip(axes, reversed(MODES), strict=True):
         _draw_mode(axis, stream, mode)
-    metadata = {"Date": None} if file.suffix == ".svg" else None
-    figure.savefig(file, dpi=80, metadata=metadata)
+    metadata = {"Date": None} if kind == "svg" else None
+    figure.savefig(file, dpi=80, format=kind, metadata=metadata)
     plt.close(figure)
 
 
