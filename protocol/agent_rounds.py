@@ -10,7 +10,6 @@ its randomness and all shares when the round ends. What does not fit raises a `P
 the caller logs; the state is then unchanged.
 """
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -18,9 +17,10 @@ import numpy as np
 
 from protocol import field as prime_field
 from protocol import messages
+from protocol.course import STATEMENTS, Course, Followed, Statement
 from protocol.errors import ConfigurationError, LateError, ProtocolError, RefusedError
 from protocol.field import Symbols
-from protocol.messages import Announce, Include, Kind, Result, Sealed
+from protocol.messages import Announce, Include, Kind, Result, Revealed, Sealed
 from protocol.schema import Window
 from protocol.sealing import Session
 from protocol.seating import Seating, seating
@@ -110,6 +110,7 @@ class AgentRounds:
         # old one must not make us answer its rounds again.
         self._last_rounds: dict[bytes, int] = {}
         self._epoch = b""
+        self._followed: Followed | None = None
         self._left_out = False
         self._unheard = False
         self._early: dict[tuple[Kind, str], Sealed] = {}
@@ -147,12 +148,14 @@ class AgentRounds:
                     raise RefusedError(f"at most {self._terms.box_bytes} bytes", str(len(payload)))
                 return self._on_sealed(kind, messages.decode(payload, Sealed), sender)
             case Kind.ANNOUNCE | Kind.INCLUDE | Kind.RESULT if sender == self._gateway:
+                if messages.is_revealed(payload):
+                    return self._on_revealed(kind, messages.decode(payload, Revealed), now)
                 body = self._session.check(payload, kind, sender)
-                if kind is Kind.ANNOUNCE:
-                    return self._on_announce(body, now)
-                if kind is Kind.INCLUDE:
-                    return self._on_include(messages.decode(body, Include), body)
-                return self._on_result(messages.decode(body, Result))
+                statement = messages.decode(body, STATEMENTS[kind])
+                out = self._on_statement(statement, now)
+                if isinstance(statement, Announce):
+                    self._followed = Followed(Course(statement))
+                return out
             case _:
                 raise RefusedError("a message that agents read", f"{kind.name} from {sender}")
 
@@ -180,12 +183,30 @@ class AgentRounds:
         self.state = Idle()
         return []
 
+    def _on_revealed(self, kind: Kind, said: Revealed, now: float) -> list[Send]:
+        followed = self._followed
+        if followed is None or said.kind is not kind:
+            raise RefusedError(
+                f"{kind.name} of a course that is followed", f"{said.kind.name} of another"
+            )
+        out = self._on_statement(followed.check(said), now)
+        followed.advance(said)
+        return out
+
+    def _on_statement(self, statement: Statement, now: float) -> list[Send]:
+        match statement:
+            case Announce():
+                return self._on_announce(statement, now)
+            case Include():
+                return self._on_include(statement)
+            case Result():
+                return self._on_result(statement)
+
     # -- announce and shares ---------------------------------------------------------------------
 
-    def _on_announce(self, body: bytes, now: float) -> list[Send]:
-        announce = messages.decode(body, Announce)
+    def _on_announce(self, announce: Announce, now: float) -> list[Send]:
         seats = self._check_announce(announce)
-        digest = hashlib.sha256(body).digest()
+        digest = messages.digest(announce)
         # From here on the round is spent: whatever happens, its number is never answered again.
         self._epoch = announce.session
         self._last_rounds[announce.session] = announce.round_id
@@ -309,7 +330,7 @@ class AgentRounds:
 
     # -- include and sums ------------------------------------------------------------------------
 
-    def _on_include(self, include: Include, body: bytes) -> list[Send]:
+    def _on_include(self, include: Include) -> list[Send]:
         state = self.state
         if not isinstance(state, Sharing) or include.round_id != state.announce.round_id:
             raise RefusedError("an include of a round that waits for it", f"{include.round_id}")
@@ -335,7 +356,7 @@ class AgentRounds:
         self.state = Adding(
             announce=state.announce,
             digest=state.digest,
-            include_digest=hashlib.sha256(body).digest(),
+            include_digest=messages.digest(include),
             seats=state.seats,
             position=position,
             round_deadline=state.round_deadline,

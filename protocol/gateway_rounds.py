@@ -7,12 +7,12 @@ K + T positions' sums, added up along the tree of groups, give the sum over exac
 whoever else drops out.
 """
 
-import hashlib
 from dataclasses import dataclass, field
 
 from protocol import field as prime_field
 from protocol import messages
 from protocol.agent_rounds import Send
+from protocol.course import Led, Statement
 from protocol.errors import ConfigurationError, LateError, RefusedError
 from protocol.field import Symbols
 from protocol.messages import Announce, Include, Kind, Result, Sealed
@@ -149,6 +149,7 @@ class GatewayRounds:
         self.state: State = Idle()
         self.online: set[int] = set()
         self._ended = 0
+        self._led: Led | None = None
         self._session = session
         self._terms = terms
         self._numbers = session.roster.positions
@@ -186,17 +187,36 @@ class GatewayRounds:
             raise RefusedError("no round under way", f"round {self.state.announce.round_id}")
         present = self.reachable
         seats = seating(self._terms.plan, present)
+        announce = self._announce(round_id, present)
+        digest = messages.digest(announce)
+        deadline = now + self._terms.report_s
+        self.state = Collecting(announce, digest, seats, now, deadline, {}, set(seats.holders))
+        return [self._say(Kind.ANNOUNCE, announce)]
+
+    def _announce(self, round_id: int, present: frozenset[int]) -> Announce:
+        """Go on with the course, or begin another."""
         announce = Announce(
             round_id=round_id,
             session=self._session.nonce,
             roster=self._session.roster.digest,
             terms=self._terms.digest,
             present=messages.pack_members(present),
+            course=bytes(32) if self._led is None else self._led.course.first.course,
         )
-        digest = hashlib.sha256(messages.encode(announce)).digest()
-        deadline = now + self._terms.report_s
-        self.state = Collecting(announce, digest, seats, now, deadline, {}, set(seats.holders))
-        return [Send(Kind.ANNOUNCE, self._session.sign(Kind.ANNOUNCE, announce))]
+        follows = self._led is not None and round_id == self._ended + 1
+        if follows and self._led.foresees(Kind.ANNOUNCE, announce):
+            return announce
+        self._led = Led(announce)
+        return self._led.course.first
+
+    def _say(self, kind: Kind, statement: Statement) -> Send:
+        """Reveal what was foreseen; sign what was not, and reveal nothing more of that course."""
+        if self._led is not None:
+            if self._led.foresees(kind, statement):
+                return Send(kind, self._led.reveal(kind, statement.round_id))
+            if statement is not self._led.course.first:
+                self._led = None
+        return Send(kind, self._session.sign(kind, statement))
 
     def handle(self, kind: Kind, sender: str, payload: bytes, now: float) -> Step:
         """Take one message.
@@ -206,7 +226,8 @@ class GatewayRounds:
             ProtocolError: if it is malformed, forged, or not allowed now; nothing has changed.
         """
         if kind is Kind.KEY:
-            self._session.meet(sender, payload)
+            if self._session.meet(sender, payload):
+                self._led = None  # a new session of an agent does not know the course
             return Step([])
         if len(payload) > self._terms.box_bytes:
             raise RefusedError(f"at most {self._terms.box_bytes} bytes", str(len(payload)))
@@ -276,14 +297,14 @@ class GatewayRounds:
         self.state = Summing(
             announce=announce,
             digest=state.digest,
-            include_digest=hashlib.sha256(messages.encode(include)).digest(),
+            include_digest=messages.digest(include),
             seats=state.seats,
             started=state.started,
             deadline=now + self._terms.sum_ms / 1000,
             included=included,
             sums={},
         )
-        return Step([Send(Kind.INCLUDE, self._session.sign(Kind.INCLUDE, include))])
+        return Step([self._say(Kind.INCLUDE, include)])
 
     def _on_sum(self, state: Summing, number: int, sealed: Sealed, now: float) -> Step:
         position = state.seats.position(number)
@@ -312,7 +333,7 @@ class GatewayRounds:
         self.state = Idle()
         self._ended = state.announce.round_id
         result = Result(state.announce.round_id, state.digest, included, reason)
-        send = [Send(Kind.RESULT, self._session.sign(Kind.RESULT, result))]
+        send = [self._say(Kind.RESULT, result)]
         present = messages.unpack_members(state.announce.present, self._terms.plan.agents)
         if included < len(present):
             # To whom a broker repeated a former hello of ours, we would be refused for ever.

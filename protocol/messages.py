@@ -1,11 +1,12 @@
 """The messages of a round as they go over the wire: MessagePack arrays, decoded strictly.
 
-Two envelopes carry them all. `Signed` is for what everyone of a site may read and only one may say
-(session keys, announce, include, result); `Sealed` is for two parties (share, received, partial,
-sum). Unknown versions, missing or further fields, trailing bytes and wrong lengths are refused
+Three envelopes carry them all. `Signed` is for what everyone of a site may read and only one may
+say (session keys, announce, include, result), `Revealed` for what was foreseen when it was signed
+(`protocol.course`), `Sealed` for two parties (share, received, partial, sum). Unknown versions, missing or further fields, trailing bytes and wrong lengths are refused
 here.
 """
 
+import hashlib
 from enum import IntEnum
 from typing import Annotated, TypeVar
 
@@ -14,7 +15,7 @@ from msgspec import Meta, Struct
 
 from protocol.errors import DecodeError
 
-VERSION = 1
+VERSION = 2
 MAX_BYTES = 16 * 2**20
 
 Hash = Annotated[bytes, Meta(min_length=32, max_length=32)]
@@ -52,6 +53,15 @@ class Signed(_Wire, frozen=True):
     signature: Annotated[bytes, Meta(min_length=64, max_length=64)]
 
 
+class Revealed(_Wire, frozen=True):
+    """An announce, include or result that a signed announce foresaw: its preimage makes it."""
+
+    version: Annotated[int, Meta(ge=VERSION, le=VERSION)]
+    kind: Kind
+    round_id: RoundId
+    preimage: Hash
+
+
 class Sealed(_Wire, frozen=True):
     """A body under the pair's ChaCha20-Poly1305 key; the header is authenticated with it."""
 
@@ -76,7 +86,8 @@ class Announce(_Wire, frozen=True):
 
     `session` is the nonce of the gateway's session; `terms` hashes what a site must agree on,
     windows and deadlines among it; `present` are the agents that the gateway believes to be there:
-    they get the round's positions, and nobody waits for another's share.
+    they get the round's positions, and nobody waits for another's share. `course` is the end of a
+    hash chain, see `protocol.course`.
     """
 
     round_id: RoundId
@@ -84,6 +95,7 @@ class Announce(_Wire, frozen=True):
     roster: Hash
     terms: Hash
     present: Members
+    course: Hash
 
 
 class Include(_Wire, frozen=True):
@@ -108,7 +120,7 @@ _Body = TypeVar("_Body", bound=_Wire)
 encode = msgspec.msgpack.Encoder().encode
 _DECODERS: dict[type[_Wire], msgspec.msgpack.Decoder[_Wire]] = {
     shape: msgspec.msgpack.Decoder(shape)
-    for shape in (Signed, Sealed, SessionKey, Announce, Include, Result)
+    for shape in (Signed, Revealed, Sealed, SessionKey, Announce, Include, Result)
 }
 
 
@@ -127,6 +139,16 @@ def decode(data: bytes, shape: type[_Body]) -> _Body:
     if not isinstance(message, shape):  # pragma: no cover - the decoder is of that shape
         raise DecodeError(f"{shape.__name__}: found {type(message).__name__}")
     return message
+
+
+def digest(body: Announce | Include) -> bytes:
+    """Return what seals are bound to: the SHA-256 of a body's encoding."""
+    return hashlib.sha256(encode(body)).digest()
+
+
+def is_revealed(data: bytes) -> bool:
+    """Whether the envelope of an announce, include or result is `Revealed`: an array of four."""
+    return data[:1] == b"\x94"
 
 
 def pack_members(positions: set[int] | frozenset[int]) -> bytes:
