@@ -129,7 +129,7 @@ class Site:
     def expected(self, included: frozenset[int]) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
         """Return the sum over these agents, the plain way."""
         windows = [Window(self.readings[number], self.labels) for number in included]
-        return field.add(np.stack([_SCHEMA.symbols(window) for window in windows]))
+        return field.add([_SCHEMA.symbols(window) for window in windows])
 
 
 class Parties:

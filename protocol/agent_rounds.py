@@ -20,7 +20,7 @@ from protocol import messages
 from protocol.course import STATEMENTS, Course, Followed, Statement
 from protocol.errors import ConfigurationError, LateError, ProtocolError, RefusedError
 from protocol.field import Symbols
-from protocol.messages import Announce, Include, Kind, Result, Revealed, Sealed
+from protocol.messages import Announce, Include, Kind, Octets, Payload, Result, Revealed, Sealed
 from protocol.schema import Window
 from protocol.sealing import Session
 from protocol.seating import Seating, seating
@@ -32,7 +32,7 @@ class Send:
     """A message to publish; `receiver` is set for what only one peer reads."""
 
     kind: Kind
-    payload: bytes = field(repr=False)
+    payload: Payload = field(repr=False)
     receiver: str | None = None
 
 
@@ -132,7 +132,7 @@ class AgentRounds:
             case Idle():
                 return None
 
-    def handle(self, kind: Kind, sender: str, payload: bytes, now: float) -> list[Send]:
+    def handle(self, kind: Kind, sender: str, payload: Payload, now: float) -> list[Send]:
         """Take one message.
 
         Raises:
@@ -260,7 +260,7 @@ class AgentRounds:
             out.append(self._sealed(Kind.SHARE, state, state.digest, self._names[holder], plain))
         return out
 
-    def _sealed(self, kind: Kind, state: State, bound: bytes, receiver: str, plain: bytes) -> Send:
+    def _sealed(self, kind: Kind, state: State, bound: bytes, receiver: str, plain: Octets) -> Send:
         if isinstance(state, Idle):
             raise RefusedError("a running round", "none")
         announce = state.announce
@@ -360,7 +360,7 @@ class AgentRounds:
             seats=state.seats,
             position=position,
             round_deadline=state.round_deadline,
-            total=prime_field.add(np.stack(rows)) if rows else np.zeros(width, dtype=np.uint32),
+            total=prime_field.add(rows) if rows else np.zeros(width, dtype=np.uint32),
             # a position that nobody holds in a child group never gets its sum, and times out
             awaited={-1 if child is None else child for child in children},
         )
@@ -377,7 +377,7 @@ class AgentRounds:
         epoch = state.announce.session
         plain = self._session.open(sealed, epoch=epoch, bound=state.include_digest)
         partial = prime_field.from_bytes(plain, state.total.size)
-        total = prime_field.add(np.stack([state.total, partial]))
+        total = prime_field.add([state.total, partial])
         self.state = replace(state, total=total, awaited=state.awaited - {number})
         return self._answer_if_complete()
 

@@ -9,6 +9,8 @@ Elements travel as uint32 below p. "Centred" means the representative in [−(p�
 """
 
 import os
+from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher
@@ -23,55 +25,50 @@ HALF = (P - 1) // 2
 
 Symbols = NDArray[np.uint32]
 Matrix = NDArray[np.int64]
+Floats = NDArray[np.float64]
+_Work = tuple[Floats, Floats, Floats, Symbols]
 
 _EXACT = 2.0**53
 _LIMB = 2**16
 _RECIPROCAL = 1.0 / P
 _BLOCK_WORK = 2**18  # multiplications: up to here OpenBLAS stays in its caller's thread
-_BLOCK_SIZE = 2**15  # numbers: what is larger the allocator maps anew every time
+_BLOCK_SIZE = 2**15  # numbers: what fits the cache
+_FEW = 256  # symbols: up to here a key schedule costs more than the operating system's own bytes
+_WIDE = 2048  # symbols: from here memory counts and no longer calls
+_ZEROS = bytes(2**16)
 
 
 def uniform(count: int) -> Symbols:
     """Draw `count` independent uniform field elements that an adversary cannot predict.
 
     The stream is AES-256-CTR under a fresh key from the operating system: numpy's generators are
-    not cryptographic, and `os.urandom` alone costs ten times as much.
+    not cryptographic, and `os.urandom` alone costs ten times as much where there is much to draw.
 
     Returns:
         uint32 array of shape (count,), below p.
     """
-    stream = Cipher(AES(os.urandom(32)), CTR(bytes(16))).encryptor()
-    words = np.frombuffer(stream.update(bytes(4 * count)), dtype="<u4")
-    drawn: Symbols = (words & np.uint32(P)).astype(np.uint32, copy=False)
+    drawn = np.empty(count, dtype=np.uint32)
+    octets = drawn.view(np.uint8).data
+    if count <= _FEW:
+        octets[:] = os.urandom(4 * count)
+    else:
+        stream = Cipher(AES(os.urandom(32)), CTR(bytes(16))).encryptor()
+        for begin in range(0, 4 * count, len(_ZEROS)):
+            block = octets[begin : begin + len(_ZEROS)]
+            stream.update_into(_ZEROS[: len(block)], block)
+    drawn &= np.uint32(P)
     # 31 bits hit p itself once in 2³¹: draw those again, reducing them would favour 0
     while count and int(drawn.max()) == P:
         again = np.flatnonzero(drawn == P)
-        fresh = np.frombuffer(stream.update(bytes(4 * again.size)), dtype="<u4")
-        drawn[again] = fresh & np.uint32(P)
+        drawn[again] = np.frombuffer(os.urandom(4 * again.size), np.uint32) & np.uint32(P)
     return drawn
-
-
-def fold(values: NDArray[np.float64]) -> Symbols:
-    """Reduce exact integers held in float64, |value| < 2⁵³, to field elements.
-
-    `values` is overwritten.
-    """
-    # the reciprocal may miss the nearest multiple by one where two are as near: no harm is done
-    multiples = values * _RECIPROCAL
-    np.rint(multiples, out=multiples)
-    multiples *= P
-    values -= multiples
-    remainder = values.astype(np.int32).view(np.uint32)
-    # a negative remainder r is 2³²+r as uint32; adding p wraps it to r+p, the smaller of the two
-    smaller: Symbols = remainder + np.uint32(P)
-    return np.minimum(remainder, smaller, out=smaller)
 
 
 class Multiplier:
     """A small matrix, made ready to multiply rows of symbols modulo p.
 
-    It works in blocks of columns. They stay in the cache, and are too small for a BLAS to wake its
-    threads, which would cost many times what they bring.
+    It works in blocks of columns and in the same few buffers. They stay in the cache, and are too
+    small for a BLAS to wake its threads, which would cost many times what they bring.
 
     Args:
         matrix: int64 of shape (r, d) with centred entries; d at most 127.
@@ -98,27 +95,54 @@ class Multiplier:
 
     def __call__(self, symbols: Symbols) -> Symbols:
         """Multiply uint32 of shape (d, columns); returns uint32 of shape (r, columns)."""
-        multiply = self._single if self._exact else self._in_limbs
+        rows, inner = self._left.shape
         columns = symbols.shape[1]
-        if columns <= self._block:
-            return multiply(symbols)
-        product = np.empty((self._left.shape[0], columns), dtype=np.uint32)
-        for begin in range(0, columns, self._block):
-            block = slice(begin, begin + self._block)
-            product[:, block] = multiply(symbols[:, block])
+        width = min(columns, self._block)
+        # made anew for each product: a site's code is shared by its agents' threads in tests
+        factor, sums = np.empty((inner, width)), np.empty((rows, width))
+        multiples, spare = np.empty((rows, width)), np.empty((rows, width), dtype=np.uint32)
+        product = np.empty((rows, columns), dtype=np.uint32)
+        for begin in range(0, columns, max(1, width)):
+            block, out = symbols[:, begin : begin + width], product[:, begin : begin + width]
+            count = block.shape[1]
+            work = factor[:, :count], sums[:, :count], multiples[:, :count], spare[:, :count]
+            (self._single if self._exact else self._in_limbs)(block, out, work)
         return product
 
-    def _single(self, symbols: Symbols) -> Symbols:
-        return fold(self._left @ symbols.astype(np.float64))
+    def _single(self, symbols: Symbols, out: Symbols, work: _Work) -> None:
+        factor, sums, multiples, spare = work
+        factor[:] = symbols
+        np.matmul(self._left, factor, out=sums)
+        _fold(sums, out, multiples, spare)
 
-    def _in_limbs(self, symbols: Symbols) -> Symbols:
+    def _in_limbs(self, symbols: Symbols, out: Symbols, work: _Work) -> None:
         # Beyond 53 bits: two limbs of at most 2¹⁵ in absolute value, each product is exact again.
+        factor, sums, multiples, spare = work
         high = (symbols + np.uint32(_LIMB // 2)) >> np.uint32(16)
-        low = (symbols - (high << np.uint32(16))).view(np.int32)
-        upper = fold(self._left @ high.astype(np.float64)).astype(np.float64)
-        upper *= _LIMB
-        upper += self._left @ low.astype(np.float64)
-        return fold(upper)
+        factor[:] = high
+        np.matmul(self._left, factor, out=sums)
+        _fold(sums, out, multiples, spare)
+        factor[:] = (symbols - (high << np.uint32(16))).view(np.int32)
+        np.matmul(self._left, factor, out=sums)
+        np.multiply(out, float(_LIMB), out=multiples)
+        sums += multiples
+        _fold(sums, out, multiples, spare)
+
+
+def _fold(values: Floats, out: Symbols, multiples: Floats, spare: Symbols) -> None:
+    """Reduce exact integers held in float64, |value| < 2⁵³, to field elements.
+
+    All arrays have one shape; `values`, `multiples` and `spare` are overwritten.
+    """
+    # the reciprocal may miss the nearest multiple by one where two are as near: no harm is done
+    np.multiply(values, _RECIPROCAL, out=multiples)
+    np.rint(multiples, out=multiples)
+    multiples *= P
+    values -= multiples
+    out.view(np.int32)[:] = values
+    # a negative remainder r is 2³²+r as uint32; adding p wraps it to r+p, the smaller of the two
+    np.add(out, np.uint32(P), out=spare)
+    np.minimum(out, spare, out=out)
 
 
 def matmul(matrix: Matrix, symbols: Symbols) -> Symbols:
@@ -126,10 +150,18 @@ def matmul(matrix: Matrix, symbols: Symbols) -> Symbols:
     return Multiplier(matrix)(symbols)
 
 
-def add(rows: Symbols) -> Symbols:
-    """Add the rows of a (n, columns) array of symbols modulo p; n at most 2³²."""
-    total: NDArray[np.uint64] = rows.sum(axis=0, dtype=np.uint64) % np.uint64(P)
-    return total.astype(np.uint32)
+def add(rows: Sequence[Symbols]) -> Symbols:
+    """Add rows of symbols modulo p, one at least and at most 2³²."""
+    if rows[0].size < _WIDE:
+        total = np.array(rows).sum(axis=0, dtype=np.uint64) % np.uint64(P)
+        return cast("Symbols", total.astype(np.uint32))
+    # one after the other they fit 32 bits, and no wider copy of all is made
+    result, reduced = rows[0].copy(), np.empty_like(rows[0])
+    for row in rows[1:]:
+        result += row
+        np.subtract(result, np.uint32(P), out=reduced)  # wraps to a large number if it was below
+        np.minimum(result, reduced, out=result)
+    return result
 
 
 def inverse(matrix: Matrix) -> Matrix:
@@ -159,9 +191,9 @@ def inverse(matrix: Matrix) -> Matrix:
     return inverted
 
 
-def to_bytes(symbols: Symbols) -> bytes:
-    """Encode symbols as uint32 little-endian."""
-    return symbols.astype("<u4", copy=False).tobytes()
+def to_bytes(symbols: Symbols) -> memoryview:
+    """Encode symbols as uint32 little-endian: their own memory, where it is so already."""
+    return np.ascontiguousarray(symbols, dtype="<u4").view(np.uint8).data
 
 
 def from_bytes(data: bytes, count: int) -> Symbols:

@@ -15,7 +15,7 @@ from protocol.agent_rounds import Send
 from protocol.course import Led, Statement
 from protocol.errors import ConfigurationError, LateError, RefusedError
 from protocol.field import Symbols
-from protocol.messages import Announce, Include, Kind, Result, Sealed
+from protocol.messages import Announce, Include, Kind, Payload, Result, Sealed
 from protocol.sealing import Session
 from protocol.seating import Seating, seating
 from protocol.terms import Terms
@@ -203,8 +203,8 @@ class GatewayRounds:
             present=messages.pack_members(present),
             course=bytes(32) if self._led is None else self._led.course.first.course,
         )
-        follows = self._led is not None and round_id == self._ended + 1
-        if follows and self._led.foresees(Kind.ANNOUNCE, announce):
+        led = self._led
+        if led and round_id == self._ended + 1 and led.foresees(Kind.ANNOUNCE, announce):
             return announce
         self._led = Led(announce)
         return self._led.course.first
@@ -218,7 +218,7 @@ class GatewayRounds:
                 self._led = None
         return Send(kind, self._session.sign(kind, statement))
 
-    def handle(self, kind: Kind, sender: str, payload: bytes, now: float) -> Step:
+    def handle(self, kind: Kind, sender: str, payload: Payload, now: float) -> Step:
         """Take one message.
 
         Raises:

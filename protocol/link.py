@@ -22,7 +22,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from protocol.config import BrokerConfig, CredentialsConfig
 from protocol.errors import ConfigurationError
 from protocol.files import read_secret
-from protocol.messages import MAX_BYTES
+from protocol.messages import MAX_BYTES, Payload
 
 KEEPALIVE_S = 15
 CONNECT_TIMEOUT_S = 5.0
@@ -146,7 +146,7 @@ class Link:
         """Name who takes the events, and who watches the sockets."""
         self._notify, self._wire = notify, wire
 
-    def publish(self, topic: str, payload: bytes, expiry_s: float | None) -> None:
+    def publish(self, topic: str, payload: Payload, expiry_s: float | None) -> None:
         """Send a message with QoS 1; retained if it has no expiry. Never blocks.
 
         While disconnected a message with an expiry is dropped: its round will be over.

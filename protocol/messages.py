@@ -17,6 +17,10 @@ from protocol.errors import DecodeError
 
 VERSION = 2
 MAX_BYTES = 16 * 2**20
+TAG_BYTES = 16
+
+Payload = bytes | bytearray
+Octets = Payload | memoryview
 
 Hash = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Nonce = Annotated[bytes, Meta(min_length=16, max_length=16)]
@@ -70,7 +74,7 @@ class Sealed(_Wire, frozen=True):
     round_id: RoundId
     sender: Name
     receiver: Name
-    box: Annotated[bytes, Meta(min_length=16)]
+    box: Annotated[memoryview, Meta(min_length=TAG_BYTES)]
 
 
 class SessionKey(_Wire, frozen=True):
@@ -124,7 +128,7 @@ _DECODERS: dict[type[_Wire], msgspec.msgpack.Decoder[_Wire]] = {
 }
 
 
-def decode(data: bytes, shape: type[_Body]) -> _Body:
+def decode(data: Payload, shape: type[_Body]) -> _Body:
     """Decode bytes from outside.
 
     Raises:
@@ -141,12 +145,31 @@ def decode(data: bytes, shape: type[_Body]) -> _Body:
     return message
 
 
+def frame(
+    kind: Kind, round_id: int, sender: str, receiver: str, size: int
+) -> tuple[bytearray, memoryview]:
+    """Lay out a `Sealed` message whose box, of `size` bytes, is encrypted into its place.
+
+    A share may be long, and building the message around it would copy it twice.
+    """
+    head = encode([VERSION, int(kind), round_id, sender, receiver, b""])[:-2]
+    if size < 2**8:
+        head += b"\xc4" + size.to_bytes(1, "big")
+    elif size < 2**16:
+        head += b"\xc5" + size.to_bytes(2, "big")
+    else:
+        head += b"\xc6" + size.to_bytes(4, "big")
+    payload = bytearray(len(head) + size)
+    payload[: len(head)] = head
+    return payload, memoryview(payload)[len(head) :]
+
+
 def digest(body: Announce | Include) -> bytes:
     """Return what seals are bound to: the SHA-256 of a body's encoding."""
     return hashlib.sha256(encode(body)).digest()
 
 
-def is_revealed(data: bytes) -> bool:
+def is_revealed(data: Payload) -> bool:
     """Whether the envelope of an announce, include or result is `Revealed`: an array of four."""
     return data[:1] == b"\x94"
 

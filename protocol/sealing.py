@@ -1,9 +1,9 @@
 """Sessions and the seal between two parties (DESIGN: X25519 → HKDF → ChaCha20-Poly1305).
 
 A process makes an ephemeral X25519 key and a nonce when it starts and publishes both, signed by its
-identity. Each direction of each pair has its own key, derived from the exchange, the roster's hash,
-both session nonces, both names and the epoch, so that neither a restart nor an identity key that
-leaks later opens or repeats anything. The epoch is the nonce of the gateway's session: a gateway
+identity. Each direction of each pair has its own key; both are derived from the exchange, the
+roster's hash, both session nonces, both names and the epoch, so that neither a restart nor an
+identity key that leaks later opens or repeats anything. The epoch is the nonce of the gateway's session: a gateway
 that lost its store counts rounds from 1 again, and must not make two agents repeat a cipher nonce.
 That nonce is (round, kind): a key seals each of them once, and the sender refuses to do it twice.
 """
@@ -21,14 +21,17 @@ from protocol import messages
 from protocol.errors import AuthenticationError, RefusedError
 from protocol.identity import Identity, Roster, verify
 from protocol.messages import (
+    TAG_BYTES,
     VERSION,
     Kind,
+    Octets,
+    Payload,
     Sealed,
     SessionKey,
     Signed,
 )
 
-_KEY_DOMAIN = b"protoledger seal v1\0"
+_KEY_DOMAIN = b"protoledger seal v2\0"
 _SIGN_DOMAIN = b"protoledger message v1\0"
 
 
@@ -78,7 +81,7 @@ class Session:
         signature = self._identity.sign(_signed_bytes(self.roster.site, kind, self.me, data))
         return messages.encode(Signed(VERSION, kind, self.me, data, signature))
 
-    def check(self, data: bytes, kind: Kind, sender: str) -> bytes:
+    def check(self, data: Payload, kind: Kind, sender: str) -> bytes:
         """Open a `Signed` envelope and return its body.
 
         Raises:
@@ -99,7 +102,7 @@ class Session:
         verify(public_key, signature_over, signed.signature)
         return signed.body
 
-    def meet(self, sender: str, data: bytes) -> bool:
+    def meet(self, sender: str, data: Payload) -> bool:
         """Take a peer's hello; derive the pair's keys. True if it is a session not yet known.
 
         Raises:
@@ -122,25 +125,14 @@ class Session:
         keys = peer.keys.get(epoch)
         if keys is None:
             pair = sorted([(self.me, self.nonce), (name, peer.session)])
-            context = messages.encode([[party, nonce] for party, nonce in pair])
-            keys = _Keys(
-                self._derive(peer.shared, context, epoch, (self.me, name)),
-                self._derive(peer.shared, context, epoch, (name, self.me)),
-            )
+            info = _KEY_DOMAIN + messages.encode([*pair, epoch])
+            both = HKDF(SHA256(), 64, self.roster.digest, info).derive(peer.shared)
+            first, second = ChaCha20Poly1305(both[:32]), ChaCha20Poly1305(both[32:])
+            keys = _Keys(first, second) if pair[0][0] == self.me else _Keys(second, first)
             if len(peer.keys) > 1:  # the present epoch, and the last for messages under way
                 del peer.keys[next(iter(peer.keys))]
             peer.keys[epoch] = keys
         return keys
-
-    def _derive(
-        self,
-        shared: bytes,
-        context: bytes,
-        epoch: bytes,
-        direction: tuple[str, str],
-    ) -> ChaCha20Poly1305:
-        info = _KEY_DOMAIN + messages.encode([context, epoch, list(direction)])
-        return ChaCha20Poly1305(HKDF(SHA256(), 32, self.roster.digest, info).derive(shared))
 
     def knows(self, peer: str) -> bool:
         """Whether a peer's session key is here."""
@@ -152,8 +144,8 @@ class Session:
         return known.session if known else None
 
     def seal(
-        self, receiver: str, kind: Kind, round_id: int, *, epoch: bytes, bound: bytes, plain: bytes
-    ) -> bytes:
+        self, receiver: str, kind: Kind, round_id: int, *, epoch: bytes, bound: bytes, plain: Octets
+    ) -> bytearray:
         """Seal a body for one peer.
 
         Args:
@@ -177,8 +169,9 @@ class Session:
         self._last_sealed[epoch, receiver, kind] = round_id
         header = self._header(kind, round_id, self.me, receiver, bound)
         keys = self._keys(receiver, peer, epoch)
-        box = keys.outward.encrypt(_nonce(kind, round_id), plain, header)
-        return messages.encode(Sealed(VERSION, kind, round_id, self.me, receiver, box))
+        payload, box = messages.frame(kind, round_id, self.me, receiver, len(plain) + TAG_BYTES)
+        keys.outward.encrypt_into(_nonce(kind, round_id), plain, header, box)
+        return payload
 
     def open(self, sealed: Sealed, *, epoch: bytes, bound: bytes) -> bytes:
         """Open what a peer sealed for us; `epoch` and `bound` as in `seal`.

@@ -114,8 +114,10 @@ class Code:
             uint32 of shape (ν, ⌈L/K⌉): row j is for the holder of position j.
         """
         width = self.share_length(vector.size)
-        parts = np.zeros((self.quorum, width), dtype=np.uint32)
-        parts[: self.parts].reshape(-1)[: vector.size] = vector
+        parts = np.empty((self.quorum, width), dtype=np.uint32)
+        whole = parts[: self.parts].reshape(-1)
+        whole[: vector.size] = vector
+        whole[vector.size :] = 0
         parts[self.parts :] = field.uniform(self.collusion * width).reshape(-1, width)
         return self._encoder(parts)
 
@@ -140,5 +142,5 @@ class Code:
             solver = Multiplier(field.inverse(self._powers[list(positions)])[: self.parts])
             if len(self._solvers) < 256:  # which positions answer is the network's choice: bounded
                 self._solvers[positions] = solver
-        parts = solver(np.stack([sums[j] for j in positions]))
+        parts = solver(np.array([sums[j] for j in positions]))
         return parts.reshape(-1)[:length]

@@ -68,18 +68,24 @@ def test_uniform_symbols_look_uniform():
     assert not np.array_equal(drawn[:8], field.uniform(8))
 
 
-def test_uniform_draws_p_again(monkeypatch):
+@pytest.mark.parametrize("count", [3, 300])
+def test_uniform_draws_p_again(monkeypatch, count):
+    draws = []
+
+    def urandom(size):
+        draws.append(size)
+        return b"\xff" * size if len(draws) < 3 else b"\x05\0\0\0" * (size // 4)
+
     class Stream:
-        calls = 0
+        def update_into(self, data, out):
+            out[:] = b"\xff" * len(data)
 
-        def update(self, data):
-            Stream.calls += 1
-            return b"\xff" * len(data) if Stream.calls < 3 else b"\x05\0\0\0" * (len(data) // 4)
-
+    monkeypatch.setattr(field.os, "urandom", urandom)
     monkeypatch.setattr(
         field, "Cipher", lambda *_: type("C", (), {"encryptor": lambda _: Stream()})()
     )
-    assert field.uniform(3).tolist() == [5, 5, 5]
+    assert field.uniform(count).tolist() == [5] * count
+    assert len(draws) == 3
 
 
 @given(st.binary(max_size=64), st.integers(0, 16))
