@@ -24,6 +24,7 @@ from protocol.messages import Announce, Include, Kind, Octets, Payload, Result, 
 from protocol.schema import Window
 from protocol.sealing import Session
 from protocol.seating import Seating, seating
+from protocol.swiftagg import Code
 from protocol.terms import Terms
 
 
@@ -111,6 +112,7 @@ class AgentRounds:
         self._last_rounds: dict[bytes, int] = {}
         self._epoch = b""
         self._followed: Followed | None = None
+        self._scratch = np.empty((0, 0), dtype=np.uint32)  # secrets only while shares are made
         self._left_out = False
         self._unheard = False
         self._early: dict[tuple[Kind, str], Sealed] = {}
@@ -214,7 +216,7 @@ class AgentRounds:
         vector = self._terms.schema.symbols(self._contribute(announce))
         if vector.size != self._terms.length:
             raise RefusedError(f"{self._terms.windows} windows", f"{vector.size} symbols")
-        shares = seats.code.encode(vector)
+        shares = self._encode(seats.code, vector)
         mine = seats.position(self._me)
         members = set(self._terms.plan.members(self._group))
         state = Sharing(
@@ -223,15 +225,22 @@ class AgentRounds:
             seats=seats,
             share_deadline=now + self._terms.share_ms / 1000,
             round_deadline=now + self._terms.round_s,
-            held={} if mine is None else {self._me: shares[mine]},
+            held={} if mine is None else {self._me: shares[mine].copy()},
             awaited=set() if mine is None else members & seats.present - self._gone - {self._me},
             reported=mine is None,
         )
         self.state = state
         out = self._seal_shares(state, shares)
+        self._scratch.fill(0)
         out += self._take_early(Kind.SHARE)
         # An early share may have completed it already; if all others are gone, nothing else will.
         return out + (self._report_if_complete(state) if self.state is state else [])
+
+    def _encode(self, code: Code, vector: Symbols) -> Symbols:
+        shape = code.scratch_shape(vector.size)
+        if self._scratch.shape != shape:
+            self._scratch = np.empty(shape, dtype=np.uint32)
+        return code.encode(vector, self._scratch)
 
     def _check_announce(self, announce: Announce) -> Seating:
         last = self._last_rounds.get(announce.session, 0)

@@ -93,15 +93,19 @@ class Multiplier:
         self._block = max(1, _BLOCK_WORK // max(1, rows * inner))
         self._block = min(self._block, max(1, _BLOCK_SIZE // max(1, rows, inner)))
 
-    def __call__(self, symbols: Symbols) -> Symbols:
-        """Multiply uint32 of shape (d, columns); returns uint32 of shape (r, columns)."""
+    def __call__(self, symbols: Symbols, product: Symbols | None = None) -> Symbols:
+        """Multiply uint32 of shape (d, columns); returns uint32 of shape (r, columns).
+
+        The product is written to `product`, if that is given.
+        """
         rows, inner = self._left.shape
         columns = symbols.shape[1]
         width = min(columns, self._block)
         # made anew for each product: a site's code is shared by its agents' threads in tests
         factor, sums = np.empty((inner, width)), np.empty((rows, width))
         multiples, spare = np.empty((rows, width)), np.empty((rows, width), dtype=np.uint32)
-        product = np.empty((rows, columns), dtype=np.uint32)
+        if product is None:
+            product = np.empty((rows, columns), dtype=np.uint32)
         for begin in range(0, columns, max(1, width)):
             block, out = symbols[:, begin : begin + width], product[:, begin : begin + width]
             count = block.shape[1]

@@ -104,22 +104,30 @@ class Code:
     def _solvers(self) -> dict[tuple[int, ...], Multiplier]:
         return {}
 
-    def encode(self, vector: Symbols) -> Symbols:
+    def scratch_shape(self, length: int) -> tuple[int, int]:
+        """Return the shape of what `encode` works in: the parts, and the shares after them."""
+        return self.quorum + self.positions, self.share_length(length)
+
+    def encode(self, vector: Symbols, scratch: Symbols | None = None) -> Symbols:
         """Share a vector with fresh randomness.
 
         Args:
             vector: uint32 of shape (L,), below p.
+            scratch: uint32 of `scratch_shape(L)` to work in; the result is a part of it. Fresh
+                memory is dear where vectors are long: the system maps and clears it by pages.
 
         Returns:
             uint32 of shape (ν, ⌈L/K⌉): row j is for the holder of position j.
         """
-        width = self.share_length(vector.size)
-        parts = np.empty((self.quorum, width), dtype=np.uint32)
+        if scratch is None:
+            scratch = np.empty(self.scratch_shape(vector.size), dtype=np.uint32)
+        width = scratch.shape[1]
+        parts, shares = scratch[: self.quorum], scratch[self.quorum :]
         whole = parts[: self.parts].reshape(-1)
         whole[: vector.size] = vector
         whole[vector.size :] = 0
         parts[self.parts :] = field.uniform(self.collusion * width).reshape(-1, width)
-        return self._encoder(parts)
+        return self._encoder(parts, shares)
 
     def decode(self, sums: dict[int, Symbols], length: int) -> Symbols:
         """Interpolate the sum of the vectors from what positions report.
