@@ -107,6 +107,12 @@ class AgentRounds:
         self._gateway = session.roster.gateway.id
         self._me = self._numbers[session.me]
         self._group = terms.plan.group_of(self._me)
+        self._members = frozenset(terms.plan.members(self._group))
+        # who may send what: nothing of others is kept, memory must not grow with other groups
+        self._senders = {
+            Kind.SHARE: self._names_of([self._group]),
+            Kind.PARTIAL: self._names_of(terms.plan.children(self._group)),
+        }
         # By session of the gateway: one that lost its store counts anew, a repeated hello of an
         # old one must not make us answer its rounds again.
         self._last_rounds: dict[bytes, int] = {}
@@ -117,6 +123,10 @@ class AgentRounds:
         self._unheard = False
         self._early: dict[tuple[Kind, str], Sealed] = {}
         self._gone: set[int] = set()
+
+    def _names_of(self, groups: list[int]) -> frozenset[str]:
+        members = self._terms.plan.members
+        return frozenset(self._names[number] for group in groups for number in members(group))
 
     @property
     def last_round(self) -> int:
@@ -218,7 +228,6 @@ class AgentRounds:
             raise RefusedError(f"{self._terms.windows} windows", f"{vector.size} symbols")
         shares = self._encode(seats.code, vector)
         mine = seats.position(self._me)
-        members = set(self._terms.plan.members(self._group))
         state = Sharing(
             announce=announce,
             digest=digest,
@@ -226,7 +235,7 @@ class AgentRounds:
             share_deadline=now + self._terms.share_ms / 1000,
             round_deadline=now + self._terms.round_s,
             held={} if mine is None else {self._me: shares[mine].copy()},
-            awaited=set() if mine is None else members & seats.present - self._gone - {self._me},
+            awaited=set() if mine is None else self._awaited(seats),
             reported=mine is None,
         )
         self.state = state
@@ -235,6 +244,9 @@ class AgentRounds:
         out += self._take_early(Kind.SHARE)
         # An early share may have completed it already; if all others are gone, nothing else will.
         return out + (self._report_if_complete(state) if self.state is state else [])
+
+    def _awaited(self, seats: Seating) -> set[int]:
+        return {*(self._members & seats.present)} - self._gone - {self._me}
 
     def _encode(self, code: Code, vector: Symbols) -> Symbols:
         shape = code.scratch_shape(vector.size)
@@ -279,17 +291,16 @@ class AgentRounds:
         return Send(kind, payload, None if receiver == self._gateway else receiver)
 
     def _on_sealed(self, kind: Kind, sealed: Sealed, sender: str) -> list[Send]:
-        if sealed.kind is not kind or sealed.sender != sender or sender not in self._numbers:
+        if sealed.kind is not kind or sealed.sender != sender:
             raise RefusedError(f"{kind.name} by {sender}", f"{sealed.kind.name} by {sealed.sender}")
-        group = self._terms.plan.group_of(self._numbers[sender])
-        near = [self._group] if kind is Kind.SHARE else self._terms.plan.children(self._group)
-        if group not in near:  # before anything is kept: memory must not grow with other groups
-            raise RefusedError(f"{kind.name} of groups {near}", f"one of {sender}")
+        if sender not in self._senders[kind]:
+            raise RefusedError(f"{kind.name} of an agent that has one for us", f"one of {sender}")
         state = self.state
         running = not isinstance(state, Idle) and state.announce.round_id == sealed.round_id
-        same_epoch = self._session.session_of(self._gateway) == self._epoch
-        if not running and same_epoch and sealed.round_id <= self.last_round:
-            raise LateError(f"{kind.name} of round {sealed.round_id}, which is over")
+        if not running and sealed.round_id <= self.last_round:
+            same_epoch = self._session.session_of(self._gateway) == self._epoch
+            if same_epoch:
+                raise LateError(f"{kind.name} of round {sealed.round_id}, which is over")
         if not running or (kind is Kind.PARTIAL and isinstance(state, Sharing)):
             # The broker may hand it on before the announce or include. The last one a sender is
             # kept; which round it is really of its seal will tell.
@@ -312,11 +323,8 @@ class AgentRounds:
         if not isinstance(state, Sharing):
             raise LateError(f"a share of round {sealed.round_id} after its set was fixed")
         number = self._numbers[sealed.sender]
-        if (
-            state.seats.position(self._me) is None
-            or self._terms.plan.group_of(number) != self._group
-        ):
-            raise RefusedError("shares of this group for its holders", f"one of {sealed.sender}")
+        if state.seats.position(self._me) is None:
+            raise RefusedError("shares for holders of a position", f"one of {sealed.sender}")
         if number in state.held:
             raise RefusedError("one share a sender", f"another one from {sealed.sender}")
         if state.reported:
@@ -354,8 +362,8 @@ class AgentRounds:
         if position is None:
             self.state = Answered(state.announce, state.digest, state.round_deadline)
             return []
-        ours = sorted(included & set(self._terms.plan.members(self._group)))
-        if missing := set(ours) - set(state.held):
+        ours = included & self._members
+        if missing := ours - state.held.keys():
             raise RefusedError("a set whose shares are here", f"without {sorted(missing)}")
         width = state.seats.code.share_length(self._terms.length)
         rows = [state.held[number] for number in ours]

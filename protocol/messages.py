@@ -8,6 +8,7 @@ here.
 
 import hashlib
 from enum import IntEnum
+from functools import lru_cache
 from typing import Annotated, TypeVar
 
 import msgspec
@@ -184,6 +185,7 @@ def pack_members(positions: set[int] | frozenset[int]) -> bytes:
     return bits.to_bytes(-(-bits.bit_length() // 8), "little")
 
 
+@lru_cache(maxsize=256)
 def unpack_members(data: bytes, agents: int) -> frozenset[int]:
     """Decode a set of positions.
 

@@ -63,7 +63,7 @@ class Session:
         self._key = X25519PrivateKey.generate()
         self._peers: dict[str, _Peer] = {}
         # Outlives a peer's session: a broker that repeats old hellos must not reset it.
-        self._last_sealed: dict[tuple[bytes, str, Kind], int] = {}
+        self._last_sealed: dict[tuple[bytes, str, int], int] = {}
 
     def __repr__(self) -> str:
         return f"Session({self.me!r}, {len(self._peers)} peers)"
@@ -163,10 +163,11 @@ class Session:
         peer = self._peers.get(receiver)
         if peer is None:
             raise RefusedError(f"a session key of {receiver}", "none yet")
-        last = self._last_sealed.get((epoch, receiver, kind), 0)
+        once = epoch, receiver, int(kind)
+        last = self._last_sealed.get(once, 0)
         if round_id <= last:
             raise RefusedError(f"a {kind.name} of a round after {last}", f"round {round_id}")
-        self._last_sealed[epoch, receiver, kind] = round_id
+        self._last_sealed[once] = round_id
         header = self._header(kind, round_id, self.me, receiver, bound)
         keys = self._keys(receiver, peer, epoch)
         payload, box = messages.frame(kind, round_id, self.me, receiver, len(plain) + TAG_BYTES)
@@ -201,4 +202,4 @@ class Session:
 
 
 def _nonce(kind: Kind, round_id: int) -> bytes:
-    return round_id.to_bytes(8, "big") + bytes([kind, 0, 0, 0])
+    return (round_id << 32 | kind << 24).to_bytes(12, "big")
