@@ -168,7 +168,7 @@ def message_vectors():
         for name in known
     ]
     roster_bytes, roster = slow.roster_digest(SITE, members)
-    announce = slow.pack([7, known[GATEWAY]["nonce"], roster, seed("terms"), slow.bitmap([0, 1])])
+    steps, announce = course_vectors(known[GATEWAY]["nonce"], roster)
     announce_digest = hashlib.sha256(announce).digest()
     include = slow.pack([7, announce_digest, slow.bitmap([0, 1])])
     include_digest = hashlib.sha256(include).digest()
@@ -212,8 +212,30 @@ def message_vectors():
         "include_digest": include_digest.hex(),
         "symbols": numbers,
         "signed": envelopes,
+        "revealed": steps,
         "sealed": boxes,
     }
+
+
+def course_vectors(session, roster):
+    """Statements of a course of 32 rounds, and the announce of round 7 that begins it."""
+    chain = slow.course(session, 7, seed("course"), 95)
+
+    def announce(number):
+        return slow.pack([number, session, roster, seed("terms"), slow.bitmap([0, 1]), chain[0]])
+
+    cases = []
+    for step in (1, 2, 3, 4, 5, 94, 95):
+        number, kind = 7 + step // 3, (ANNOUNCE, INCLUDE, RESULT)[step % 3]
+        digest = hashlib.sha256(announce(number)).digest()
+        body = {
+            ANNOUNCE: announce(number),
+            INCLUDE: slow.pack([number, digest, slow.bitmap([0, 1])]),
+            RESULT: slow.pack([number, digest, 2, ""]),
+        }[kind]
+        data = slow.pack([2, kind, number, chain[step]])
+        cases.append({"step": step, "kind": kind, "body": body.hex(), "hex": data.hex()})
+    return cases, announce(7)
 
 
 def sealed_case(known, roster, kind, sender, receiver, bound, plain):
@@ -250,22 +272,24 @@ def bad_vectors():
     envelope = bytes.fromhex(good["signed"][0]["hex"])
     box = bytes.fromhex(good["sealed"][0]["hex"])
     known, hash32, nonce = parties(), seed("hash"), seed("nonce")[:16]
-    sign = [1, ANNOUNCE, GATEWAY, announce, bytes(64)]
-    seal = [1, SHARE, 7, FIRST, SECOND, bytes(32)]
+    sign = [2, ANNOUNCE, GATEWAY, announce, bytes(64)]
+    seal = [2, SHARE, 7, FIRST, SECOND, bytes(32)]
+    step = [2, INCLUDE, 7, hash32]
     shapes = {
         "Signed": [
-            ("unknown version", slow.pack([2, *sign[1:]])),
+            ("unknown version", slow.pack([3, *sign[1:]])),
+            ("former version", slow.pack([1, *sign[1:]])),
             ("version zero", slow.pack([0, *sign[1:]])),
-            ("unknown kind", slow.pack([1, 9, *sign[2:]])),
-            ("kind zero", slow.pack([1, 0, *sign[2:]])),
-            ("kind as a string", slow.pack([1, "ANNOUNCE", *sign[2:]])),
+            ("unknown kind", slow.pack([2, 9, *sign[2:]])),
+            ("kind zero", slow.pack([2, 0, *sign[2:]])),
+            ("kind as a string", slow.pack([2, "ANNOUNCE", *sign[2:]])),
             ("extra field", slow.pack([*sign, 0])),
             ("missing field", slow.pack(sign[:-1])),
             ("short signature", slow.pack([*sign[:-1], bytes(63)])),
             ("long signature", slow.pack([*sign[:-1], bytes(65)])),
-            ("empty sender", slow.pack([1, ANNOUNCE, "", announce, bytes(64)])),
-            ("sender of 129 characters", slow.pack([1, ANNOUNCE, "x" * 129, announce, bytes(64)])),
-            ("body as a string", slow.pack([1, ANNOUNCE, GATEWAY, "body", bytes(64)])),
+            ("empty sender", slow.pack([2, ANNOUNCE, "", announce, bytes(64)])),
+            ("sender of 129 characters", slow.pack([2, ANNOUNCE, "x" * 129, announce, bytes(64)])),
+            ("body as a string", slow.pack([2, ANNOUNCE, GATEWAY, "body", bytes(64)])),
             ("sender that is not UTF-8", envelope.replace(b"attic.gateway", b"attic\xffgateway")),
             ("trailing byte", envelope + b"\x00"),
             ("the message twice", envelope * 2),
@@ -274,12 +298,23 @@ def bad_vectors():
             ("a map", b"\x85" + envelope[1:]),
             ("nested to the limit", b"\x91" * 3000),
         ],
+        "Revealed": [
+            ("former version", slow.pack([1, *step[1:]])),
+            ("unknown kind", slow.pack([2, 9, *step[2:]])),
+            ("round zero", slow.pack([2, INCLUDE, 0, hash32])),
+            ("short preimage", slow.pack([2, INCLUDE, 7, hash32[:-1]])),
+            ("long preimage", slow.pack([2, INCLUDE, 7, hash32 + b"\0"])),
+            ("extra field", slow.pack([*step, b""])),
+            ("missing field", slow.pack(step[:-1])),
+            ("trailing byte", slow.pack(step) + b"\0"),
+            ("a signed one", envelope),
+        ],
         "Sealed": [
-            ("unknown version", slow.pack([2, *seal[1:]])),
-            ("unknown kind", slow.pack([1, 77, *seal[2:]])),
-            ("round zero", slow.pack([1, SHARE, 0, *seal[3:]])),
-            ("round beyond 2^62", slow.pack([1, SHARE, 2**62 + 1, *seal[3:]])),
-            ("round as a float", slow.pack([1, SHARE, 7.0, *seal[3:]])),
+            ("former version", slow.pack([1, *seal[1:]])),
+            ("unknown kind", slow.pack([2, 77, *seal[2:]])),
+            ("round zero", slow.pack([2, SHARE, 0, *seal[3:]])),
+            ("round beyond 2^62", slow.pack([2, SHARE, 2**62 + 1, *seal[3:]])),
+            ("round as a float", slow.pack([2, SHARE, 7.0, *seal[3:]])),
             ("box shorter than a tag", slow.pack([*seal[:-1], bytes(15)])),
             ("extra field", slow.pack([*seal, b""])),
             ("missing field", slow.pack(seal[:-1])),
@@ -287,11 +322,13 @@ def bad_vectors():
             ("cut", box[:-1]),
         ],
         "Announce": [
-            ("short session", slow.pack([7, nonce[:-1], hash32, hash32, b"\x03"])),
-            ("short roster", slow.pack([7, nonce, hash32[:-1], hash32, b"\x03"])),
-            ("long terms", slow.pack([7, nonce, hash32, hash32 + b"\0", b"\x03"])),
-            ("members of 129 bytes", slow.pack([7, nonce, hash32, hash32, b"\xff" * 129])),
-            ("extra field", slow.pack([7, nonce, hash32, hash32, b"\x03", 1])),
+            ("short session", slow.pack([7, nonce[:-1], hash32, hash32, b"\x03", hash32])),
+            ("short roster", slow.pack([7, nonce, hash32[:-1], hash32, b"\x03", hash32])),
+            ("long terms", slow.pack([7, nonce, hash32, hash32 + b"\0", b"\x03", hash32])),
+            ("members of 129 bytes", slow.pack([7, nonce, hash32, hash32, b"\xff" * 129, hash32])),
+            ("short course", slow.pack([7, nonce, hash32, hash32, b"\x03", hash32[:-1]])),
+            ("no course", slow.pack([7, nonce, hash32, hash32, b"\x03"])),
+            ("extra field", slow.pack([7, nonce, hash32, hash32, b"\x03", hash32, 1])),
             ("trailing byte", announce + b"\x00"),
             ("an include", include),
         ],
@@ -328,6 +365,7 @@ def bad_vectors():
             {"what": "nothing", "count": 1, "hex": ""},
         ],
         "envelope": bad_envelopes(good, known),
+        "revealed": bad_steps(known),
         "seal": bad_seals(good),
     }
 
@@ -351,7 +389,7 @@ def bad_envelopes(good, known):
             "signed as another kind",
             ANNOUNCE,
             GATEWAY,
-            slow.pack([1, 2, GATEWAY, announce, slow.signed(SITE, 5, GATEWAY, announce, sign)[1]]),
+            slow.pack([2, 2, GATEWAY, announce, slow.signed(SITE, 5, GATEWAY, announce, sign)[1]]),
         ),
         (
             "signed by another",
@@ -369,6 +407,27 @@ def bad_envelopes(good, known):
     return [{"what": w, "kind": k, "sender": s, "hex": d.hex()} for w, k, s, d in cases]
 
 
+def bad_steps(known):
+    """For one who knows the announce of round 7 and nothing after it."""
+    session = known[GATEWAY]["nonce"]
+    chain = slow.course(session, 7, seed("course"), 95)
+    other = slow.course(session, 8, seed("course"), 95)
+    cases = [
+        ("of another course", INCLUDE, 7, other[1]),
+        ("another kind's preimage", INCLUDE, 7, chain[2]),
+        ("another round's preimage", INCLUDE, 8, chain[1]),
+        ("the public end", INCLUDE, 7, chain[0]),
+        ("zero", INCLUDE, 7, bytes(32)),
+        ("the announce that was signed", ANNOUNCE, 7, chain[0]),
+        ("a round before", RESULT, 6, chain[1]),
+        ("beyond the course", ANNOUNCE, 39, seed("course")),
+    ]
+    return [
+        {"what": what, "hex": slow.pack([2, kind, number, preimage]).hex()}
+        for what, kind, number, preimage in cases
+    ]
+
+
 def bad_seals(good):
     """Each differs from the first good sealed message in one thing."""
     case = good["sealed"][0]
@@ -381,8 +440,8 @@ def bad_seals(good):
 
     honest = seal()
     box = honest[-(len(plain) + 16) :]
-    other_round = slow.pack([1, SHARE, 8, FIRST, SECOND, box])
-    other_kind = slow.pack([1, PARTIAL, 7, FIRST, SECOND, box])
+    other_round = slow.pack([2, SHARE, 8, FIRST, SECOND, box])
+    other_kind = slow.pack([2, PARTIAL, 7, FIRST, SECOND, box])
     flipped = honest[:-1] + bytes([honest[-1] ^ 0x80])
     found = [
         ("a changed tag", flipped),

@@ -113,9 +113,10 @@ def _head(size, fixed, most, tags):
 
 
 def hkdf(secret, salt, info):
-    """RFC 5869 with SHA-256, 32 bytes."""
+    """RFC 5869 with SHA-256, 64 bytes."""
     extracted = hmac.new(salt, secret, hashlib.sha256).digest()
-    return hmac.new(extracted, info + b"\x01", hashlib.sha256).digest()
+    first = hmac.new(extracted, info + b"\x01", hashlib.sha256).digest()
+    return first + hmac.new(extracted, first + info + b"\x02", hashlib.sha256).digest()
 
 
 def bitmap(members):
@@ -129,7 +130,16 @@ def signed(site, kind, sender, body, private):
     """A `Signed` envelope: returns (signed bytes, signature, envelope)."""
     over = b"protoledger message v1\0" + pack([kind, site, sender, body])
     signature = Ed25519PrivateKey.from_private_bytes(private).sign(over)
-    return over, signature, pack([1, kind, sender, body, signature])
+    return over, signature, pack([2, kind, sender, body, signature])
+
+
+def course(session, round_id, last, steps):
+    """Preimages of a course from its last one, by step; that of step 0 is its end."""
+    found = [last]
+    for step in range(steps, 0, -1):
+        over = b"protoledger course v1\0" + session + struct.pack(">QI", round_id, step) + found[0]
+        found.insert(0, hashlib.sha256(over).digest())
+    return found
 
 
 def roster_digest(site, members):
@@ -144,17 +154,18 @@ def seal_key(private, public, roster, parties, epoch, direction):
     shared = X25519PrivateKey.from_private_bytes(private).exchange(
         X25519PublicKey.from_public_bytes(public)
     )
-    context = pack([list(party) for party in sorted(parties)])
-    info = b"protoledger seal v1\0" + pack([context, epoch, list(direction)])
-    return info, shared, hkdf(shared, roster, info)
+    first, second = sorted(parties)
+    info = b"protoledger seal v2\0" + pack([list(first), list(second), epoch])
+    both = hkdf(shared, roster, info)
+    return info, shared, both[:32] if direction[0] == first[0] else both[32:]
 
 
 def sealed(key, site, kind, round_id, sender, receiver, bound, plain):
     """A `Sealed` message: returns (nonce, associated data, envelope)."""
     nonce = struct.pack(">QB3x", round_id, kind)
-    header = pack([1, kind, site, round_id, sender, receiver, bound])
+    header = pack([2, kind, site, round_id, sender, receiver, bound])
     box = ChaCha20Poly1305(key).encrypt(nonce, plain, header)
-    return nonce, header, pack([1, kind, round_id, sender, receiver, box])
+    return nonce, header, pack([2, kind, round_id, sender, receiver, box])
 
 
 def symbols(channels, label_count, rows):

@@ -40,7 +40,7 @@ VECTORS = Path(__file__).parent / "vectors"
 def known_messages():
     """Real bytes to damage: the good vectors' envelopes and bodies."""
     good = json.loads((VECTORS / "messages.json").read_text(encoding="utf-8"))
-    found = [case["hex"] for case in good["signed"] + good["sealed"]]
+    found = [case["hex"] for case in good["signed"] + good["revealed"] + good["sealed"]]
     found += [case["body"] for case in good["signed"]]
     return [bytes.fromhex(text) for text in found]
 
@@ -176,7 +176,7 @@ class Table:
             for name, identity in self.site.identities.items()
         }
         self.pool += [(Kind.KEY, name, session.hello()) for name, session in old.items()]
-        stale = messages.Announce(1, old[GATEWAY].nonce, self.site.roster.digest, bytes(32), b"\3")
+        stale = messages.Announce(1, old[GATEWAY].nonce, self.site.roster.digest, bytes(32), b"\3", bytes(32))
         self.pool.append((Kind.ANNOUNCE, GATEWAY, old[GATEWAY].sign(Kind.ANNOUNCE, stale)))
         net = Network(self.site, self.rng)
         net.round(1)
@@ -263,6 +263,8 @@ def snapshot(machine):
     known = {name: peer.session for name, peer in session._peers.items()}
     rest = [dict(session._last_sealed), known, getattr(machine, "_epoch", None)]
     rest += [dict(getattr(machine, "_last_rounds", {})), set(getattr(machine, "_early", {}))]
+    followed = getattr(machine, "_followed", None)
+    rest += [id(followed), getattr(followed, "_step", None), id(getattr(machine, "_led", None))]
     return id(state), inner, rest
 
 

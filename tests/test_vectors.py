@@ -10,7 +10,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from protocol import field, messages
-from protocol.errors import AuthenticationError, ConfigurationError, DecodeError
+from protocol.course import Course, Followed
+from protocol.errors import AuthenticationError, ConfigurationError, DecodeError, RefusedError
 from protocol.identity import Identity, Member, Roster, sign_roster
 from protocol.messages import Kind
 from protocol.schema import NO_LABEL, Channel, Schema, Window
@@ -145,6 +146,26 @@ def test_hellos_are_the_same_bytes(sessions):
     for case in MESSAGES["signed"]:
         if case["kind"] == Kind.KEY:
             assert sessions[case["sender"]].hello().hex() == case["hex"]
+
+
+@each(MESSAGES["revealed"], "step")
+def test_statements_of_a_course_are_the_same_bytes(case):
+    first = messages.decode(bytes.fromhex(MESSAGES["announce"]), messages.Announce)
+    said = messages.decode(bytes.fromhex(case["hex"]), messages.Revealed)
+    followed = Followed(Course(first))
+    assert followed.course.step(said.kind, said.round_id) == case["step"]
+    assert messages.encode(followed.check(said)).hex() == case["body"]
+    followed.advance(said)
+    with pytest.raises(RefusedError):
+        followed.check(said)
+
+
+@each(BAD["revealed"])
+def test_bad_steps_are_refused(case):
+    first = messages.decode(bytes.fromhex(MESSAGES["announce"]), messages.Announce)
+    said = messages.decode(bytes.fromhex(case["hex"]), messages.Revealed)
+    with pytest.raises((AuthenticationError, RefusedError)):
+        Followed(Course(first)).check(said)
 
 
 @each(MESSAGES["sealed"], "kind")
