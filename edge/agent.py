@@ -11,7 +11,8 @@ from collections.abc import Callable
 from edge.config import AgentConfig
 from edge.windows import WindowsOpener, open_windows
 from protocol import topics
-from protocol.agent_rounds import AgentRounds, Send
+from protocol.agent_rounds import AgentRounds
+from protocol.agent_states import Send
 from protocol.config import SiteConfig, load
 from protocol.errors import LateError, ProtocolError
 from protocol.identity import Identity, Roster
@@ -123,13 +124,18 @@ class Agent:
                 self._publish(self._rounds.presence(address.sender, online=online))
             elif payload:  # an empty retained message is a cleared one
                 self._publish(self._rounds.handle(address.kind, address.sender, payload, now))
-        except LateError:
-            self.refused["LateError"] += 1  # normal: a quorum does not wait for the slowest
         except ProtocolError as error:
-            name = type(error).__name__
-            self.refused[name] += 1
-            if self.refused[name] in {1, 10, 100} or self.refused[name] % 1000 == 0:
-                log.warning("%s: %s (%d so far)", self.id, error, self.refused[name])
+            self._count_refused(error)
+        for refused in self._rounds.take_refused():
+            self._count_refused(refused)
+
+    def _count_refused(self, error: ProtocolError) -> None:
+        name = type(error).__name__
+        self.refused[name] += 1
+        if isinstance(error, LateError):
+            return  # normal: a quorum does not wait for the slowest
+        if self.refused[name] in {1, 10, 100} or self.refused[name] % 1000 == 0:
+            log.warning("%s: %s (%d so far)", self.id, error, self.refused[name])
 
     def _publish(self, messages: list[Send]) -> None:
         for message in self._outgoing(messages):

@@ -16,7 +16,7 @@ import numpy as np
 from edge.agent import Agent
 from edge.config import AgentConfig
 from edge.host import AgentHost
-from protocol.agent_rounds import Send
+from protocol.agent_states import Send
 from protocol.config import load
 from protocol.errors import ConfigurationError
 from protocol.exits import Exit

@@ -18,7 +18,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from experiments.stopwatch import Stopwatch, medians
 from protocol import field, sealing
-from protocol.agent_rounds import AgentRounds, Send
+from protocol.agent_rounds import AgentRounds
+from protocol.agent_states import Send
 from protocol.errors import LateError
 from protocol.gateway_rounds import Completed, GatewayRounds, Outcome
 from protocol.identity import Identity, Member, Roster

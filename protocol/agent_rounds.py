@@ -10,13 +10,15 @@ its randomness and all shares when the round ends. What does not fit raises a `P
 the caller logs; the state is then unchanged.
 """
 
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 
 from protocol import field as prime_field
 from protocol import messages
+from protocol.agent_states import Adding, Answered, Idle, Send, Sharing, State
 from protocol.course import STATEMENTS, Course, Followed, Statement
 from protocol.errors import ConfigurationError, LateError, ProtocolError, RefusedError
 from protocol.field import Symbols
@@ -27,63 +29,8 @@ from protocol.seating import Seating, seating
 from protocol.swiftagg import Code
 from protocol.terms import Terms
 
-
-@dataclass(frozen=True)
-class Send:
-    """A message to publish; `receiver` is set for what only one peer reads."""
-
-    kind: Kind
-    payload: Payload = field(repr=False)
-    receiver: str | None = None
-
-
-@dataclass(frozen=True)
-class Idle:
-    """Between rounds."""
-
-
-@dataclass(frozen=True)
-class Sharing:
-    """Shares are out; those of the others come in.
-
-    `held` maps agents' numbers to shares, `awaited` are numbers still missing. A member without a
-    position holds nothing and reports nothing.
-    """
-
-    announce: Announce
-    digest: bytes
-    seats: Seating
-    share_deadline: float
-    round_deadline: float
-    held: dict[int, Symbols] = field(repr=False)
-    awaited: set[int]
-    reported: bool = False
-
-
-@dataclass(frozen=True)
-class Adding:
-    """The set is fixed and this group's shares are added; partial sums of child groups come in."""
-
-    announce: Announce
-    digest: bytes
-    include_digest: bytes
-    seats: Seating
-    position: int
-    round_deadline: float
-    total: Symbols = field(repr=False)
-    awaited: set[int] = field(default_factory=set)
-
-
-@dataclass(frozen=True)
-class Answered:
-    """The sum is out, and everything that could tell more is gone."""
-
-    announce: Announce
-    digest: bytes
-    round_deadline: float
-
-
-State = Idle | Sharing | Adding | Answered
+EARLY = 4
+"""Messages of a kind that are kept of one sender until their round is known."""
 
 
 class AgentRounds:
@@ -121,7 +68,8 @@ class AgentRounds:
         self._scratch = np.empty((0, 0), dtype=np.uint32)  # secrets only while shares are made
         self._left_out = False
         self._unheard = False
-        self._early: dict[tuple[Kind, str], Sealed] = {}
+        self._early: dict[tuple[Kind, str], deque[Sealed]] = {}
+        self._refused: list[ProtocolError] = []
         self._gone: set[int] = set()
 
     def _names_of(self, groups: list[int]) -> frozenset[str]:
@@ -302,21 +250,27 @@ class AgentRounds:
             if same_epoch:
                 raise LateError(f"{kind.name} of round {sealed.round_id}, which is over")
         if not running or (kind is Kind.PARTIAL and isinstance(state, Sharing)):
-            # The broker may hand it on before the announce or include. The last one a sender is
-            # kept; which round it is really of its seal will tell.
-            self._early[kind, sender] = sealed
+            # The broker may hand it on before the announce or include. The last few of a sender
+            # are kept, lest a forged one displaces the true one; their seals tell them apart.
+            self._early.setdefault((kind, sender), deque(maxlen=EARLY)).append(sealed)
             return []
         return self._on_share(sealed) if kind is Kind.SHARE else self._on_partial(sealed)
 
     def _take_early(self, kind: Kind) -> list[Send]:
-        """Look again at what came too early; anything of other rounds or forged is dropped."""
+        """Look again at what came too early; what is of other rounds or forged is refused now."""
         out: list[Send] = []
         for key in [key for key in self._early if key[0] is kind]:
-            try:
-                out += self._on_sealed(kind, self._early.pop(key), key[1])
-            except ProtocolError:
-                continue
+            for sealed in self._early.pop(key):
+                try:
+                    out += self._on_sealed(kind, sealed, key[1])
+                except ProtocolError as error:
+                    self._refused.append(error)
         return out
+
+    def take_refused(self) -> list[ProtocolError]:
+        """Return, once, why messages that had come too early were refused since the last call."""
+        refused, self._refused = self._refused, []
+        return refused
 
     def _on_share(self, sealed: Sealed) -> list[Send]:
         state = self.state

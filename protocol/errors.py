@@ -47,5 +47,12 @@ class LateError(ProtocolError, TimeoutError):
     """A message of a round that is over: normal, as a quorum does not wait for the slowest."""
 
 
+class ContradictionError(ProtocolError, ValueError):
+    """Sums of one round that no single polynomial explains: somebody did not follow the protocol.
+
+    Who it was cannot be told, and the round's sum may be wrong.
+    """
+
+
 class QuorumError(ProtocolError, RuntimeError):
     """Too few agents answered: the round is lost, the next one may work."""

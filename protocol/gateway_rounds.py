@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 from protocol import field as prime_field
 from protocol import messages
-from protocol.agent_rounds import Send
+from protocol.agent_states import Send
 from protocol.course import Led, Statement
-from protocol.errors import ConfigurationError, LateError, RefusedError
+from protocol.errors import ConfigurationError, ContradictionError, LateError, RefusedError
 from protocol.field import Symbols
 from protocol.messages import Announce, Include, Kind, Payload, Result, Sealed
 from protocol.sealing import Session
@@ -149,6 +149,8 @@ class GatewayRounds:
         self.state: State = Idle()
         self.online: set[int] = set()
         self._ended = 0
+        self._decoded: Summing | None = None  # the last completed round, to compare late sums with
+        self._compared: set[int] = set()
         self._led: Led | None = None
         self._session = session
         self._terms = terms
@@ -236,6 +238,7 @@ class GatewayRounds:
         if number is None or sealed.sender != sender or sealed.kind is not kind:
             raise RefusedError(f"{kind.name} by {sender}", f"{sealed.kind.name} by {sealed.sender}")
         if sealed.round_id <= self._ended:
+            self._compare(kind, number, sealed)
             raise LateError(f"{kind.name} of round {sealed.round_id}, which is over")
         match self.state, kind:
             case Collecting() as state, Kind.RECEIVED if number in state.seats.holders:
@@ -318,10 +321,35 @@ class GatewayRounds:
         if len(state.sums) < code.quorum:
             return Step([])
         sums = code.decode(state.sums, length)
+        self._decoded, self._compared = state, set()
         outcome = Completed(
             state.announce.round_id, sums, state.included, 1000 * (now - state.started)
         )
         return self._end(state, len(state.included), "", outcome)
+
+    def _compare(self, kind: Kind, number: int, sealed: Sealed) -> None:
+        """Check a sum that came after the quorum against what was decoded; each position once.
+
+        Raises:
+            ContradictionError: if it does not fit.
+            ProtocolError: if it is malformed or forged.
+        """
+        last = self._decoded
+        if last is None or kind is not Kind.SUM or sealed.round_id != last.announce.round_id:
+            return
+        position = last.seats.position(number)
+        in_root = self._terms.plan.group_of(number) == 0
+        if position is None or not in_root or position in last.sums.keys() | self._compared:
+            return
+        plain = self._session.open(sealed, epoch=self._session.nonce, bound=last.include_digest)
+        code = last.seats.code
+        found = prime_field.from_bytes(plain, code.share_length(self._terms.length))
+        self._compared.add(position)
+        if not code.explains(last.sums, position, found):
+            raise ContradictionError(
+                f"round {sealed.round_id}: the sum of {sealed.sender} contradicts those of the "
+                f"quorum; an agent gave wrong shares or added wrongly, do not trust this sum"
+            )
 
     def _fail(self, state: Collecting | Summing, reason: str, now: float) -> Step:
         outcome = Failed(state.announce.round_id, reason, 1000 * (now - state.started))

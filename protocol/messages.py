@@ -2,8 +2,8 @@
 
 Three envelopes carry them all. `Signed` is for what everyone of a site may read and only one may
 say (session keys, announce, include, result), `Revealed` for what was foreseen when it was signed
-(`protocol.course`), `Sealed` for two parties (share, received, partial, sum). Unknown versions, missing or further fields, trailing bytes and wrong lengths are refused
-here.
+(`protocol.course`), `Sealed` for two parties (share, received, partial, sum). Unknown versions,
+missing or further fields, trailing bytes and wrong lengths are refused here.
 """
 
 import hashlib

@@ -3,9 +3,10 @@
 A process makes an ephemeral X25519 key and a nonce when it starts and publishes both, signed by its
 identity. Each direction of each pair has its own key; both are derived from the exchange, the
 roster's hash, both session nonces, both names and the epoch, so that neither a restart nor an
-identity key that leaks later opens or repeats anything. The epoch is the nonce of the gateway's session: a gateway
-that lost its store counts rounds from 1 again, and must not make two agents repeat a cipher nonce.
-That nonce is (round, kind): a key seals each of them once, and the sender refuses to do it twice.
+identity key that leaks later opens or repeats anything. The epoch is the nonce of the gateway's
+session: a gateway that lost its store counts rounds from 1 again, and must not make two agents
+repeat a cipher nonce. That nonce is (round, kind): a key seals each of them once, and the sender
+refuses to do it twice.
 """
 
 import secrets

@@ -101,7 +101,7 @@ class Code:
         return Multiplier(self._powers)
 
     @cached_property
-    def _solvers(self) -> dict[tuple[int, ...], Multiplier]:
+    def _solvers(self) -> dict[tuple[tuple[int, ...], int | None], Multiplier]:
         return {}
 
     def scratch_shape(self, length: int) -> tuple[int, int]:
@@ -145,10 +145,29 @@ class Code:
         if len(sums) < self.quorum:
             raise QuorumError(f"{len(sums)} of {self.quorum} needed positions answered")
         positions = tuple(sorted(sums)[: self.quorum])
-        solver = self._solvers.get(positions)
-        if solver is None:
-            solver = Multiplier(field.inverse(self._powers[list(positions)])[: self.parts])
-            if len(self._solvers) < 256:  # which positions answer is the network's choice: bounded
-                self._solvers[positions] = solver
-        parts = solver(np.array([sums[j] for j in positions]))
+        parts = self._solver(positions)(np.array([sums[j] for j in positions]))
         return parts.reshape(-1)[:length]
+
+    def explains(self, sums: dict[int, Symbols], position: int, found: Symbols) -> bool:
+        """Whether a further position's sum lies on the polynomial through a quorum's sums."""
+        positions = tuple(sorted(sums)[: self.quorum])
+        predicted = self._solver(positions, position)(np.array([sums[j] for j in positions]))
+        return np.array_equal(predicted[0], found)
+
+    def _solver(self, positions: tuple[int, ...], at: int | None = None) -> Multiplier:
+        """Return what gives the K coefficients from a quorum's sums, or the sum at a position."""
+        solver = self._solvers.get((positions, at))
+        if solver is None:
+            inverse = field.inverse(self._powers[list(positions)])
+            wanted = inverse[: self.parts] if at is None else self._row(at, inverse)
+            solver = Multiplier(wanted)
+            if len(self._solvers) < 256:  # which positions answer is the network's choice: bounded
+                self._solvers[positions, at] = solver
+        return solver
+
+    def _row(self, position: int, inverse: Matrix) -> Matrix:
+        # object: a product of two 31-bit numbers is exact in Python's integers, whatever the sum
+        product = self._powers[[position]].astype(object) @ inverse.astype(object) % field.P
+        row: Matrix = product.astype(np.int64)
+        row[row > field.HALF] -= field.P
+        return row

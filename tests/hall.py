@@ -55,7 +55,7 @@ class Party:
                 raise
 
         def note(receiver, kind, round_id, *, plain, **bound):
-            self.sealed.append((kind, receiver, plain))
+            self.sealed.append((kind, receiver, bytes(plain)))
             return seal(receiver, kind, round_id, plain=plain, **bound)
 
         machine.handle, session.seal = listen, note

@@ -176,7 +176,9 @@ class Table:
             for name, identity in self.site.identities.items()
         }
         self.pool += [(Kind.KEY, name, session.hello()) for name, session in old.items()]
-        stale = messages.Announce(1, old[GATEWAY].nonce, self.site.roster.digest, bytes(32), b"\3", bytes(32))
+        stale = messages.Announce(
+            1, old[GATEWAY].nonce, self.site.roster.digest, bytes(32), b"\3", bytes(32)
+        )
         self.pool.append((Kind.ANNOUNCE, GATEWAY, old[GATEWAY].sign(Kind.ANNOUNCE, stale)))
         net = Network(self.site, self.rng)
         net.round(1)

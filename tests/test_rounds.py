@@ -9,12 +9,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from attic import GATEWAY, SCHEMA, make_site, names
+from protocol import field as prime_field
 from protocol import messages
-from protocol.agent_rounds import Answered, Idle, Sharing
+from protocol.agent_states import Answered, Idle, Sharing
 from protocol.errors import (
     AuthenticationError,
     ConfigurationError,
+    ContradictionError,
     DecodeError,
+    LateError,
     ProtocolError,
     RefusedError,
 )
@@ -456,3 +459,48 @@ def test_secrets_do_not_print(tmp_path):
     for share in agent.state.held.values():
         assert str(share.tolist()[0]) not in text
     assert "ChaCha" not in text
+
+
+def test_a_forged_early_share_neither_displaces_the_true_one_nor_goes_uncounted(tmp_path):
+    """The broker hands shares on before the announce, with some of its own after them."""
+    site = make_site(tmp_path)
+    name, peer = names(6)[:2]
+    net = Network(site)
+    announce = site.gateway.start(1, 0.0)
+    agent = site.agents[name]
+    for send in site.agents[peer].handle(Kind.ANNOUNCE, GATEWAY, announce[0].payload, 0.0):
+        net.seen.append((peer, send))
+        if send.receiver == name:
+            agent.handle(Kind.SHARE, peer, send.payload, 0.0)
+            forged = messages.Sealed(messages.VERSION, Kind.SHARE, 1, peer, name, bytes(40))
+            for _ in range(2):
+                agent.handle(Kind.SHARE, peer, messages.encode(forged), 0.0)
+    agent.handle(Kind.ANNOUNCE, GATEWAY, announce[0].payload, 0.0)
+    assert 1 in agent.state.held
+    assert [type(error) for error in agent.take_refused()] == [RefusedError] * 2
+    assert agent.take_refused() == []
+
+
+def test_a_sum_beyond_the_quorum_tells_that_somebody_cheated(tmp_path):
+    site = make_site(tmp_path, 8, 1, 2)
+    cheat, holder = names(8)[2:4]
+    seal = site.sessions[cheat].seal
+
+    def lie(receiver, kind, round_id, *, plain, **bound):
+        if (receiver, kind) == (holder, Kind.SHARE):
+            plain = prime_field.to_bytes(prime_field.uniform(len(plain) // 4))
+        return seal(receiver, kind, round_id, plain=plain, **bound)
+
+    net = Network(site)
+    net.round(1)
+    assert not [error for *_, error in net.refused if isinstance(error, ContradictionError)]
+    assert len([error for *_, error in net.refused if isinstance(error, LateError)]) == 2
+    site.sessions[cheat].seal = lie
+    net.round(2)
+    found = [error for *_, error in net.refused if isinstance(error, ContradictionError)]
+    assert found, net.refused
+    assert "round 2" in str(found[0])
+    late = next(s for sender, s in reversed(net.seen) if s.kind is Kind.SUM)
+    sender = next(sender for sender, s in reversed(net.seen) if s is late)
+    with pytest.raises(LateError):  # each position is looked at once
+        site.gateway.handle(Kind.SUM, sender, late.payload, 9.0)

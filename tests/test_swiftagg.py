@@ -35,6 +35,19 @@ def test_any_quorum_decodes_the_exact_sum(code, length, data):
     assert decoded.tolist() == expected
 
 
+@given(codes(), st.data())
+def test_a_further_sum_is_explained_unless_it_is_wrong(code, data):
+    vector = np.arange(5, dtype=np.uint32)
+    shares = code.encode(vector)
+    order = data.draw(st.permutations(range(code.positions)))
+    sums = {j: shares[j] for j in order[: code.quorum]}
+    for j in order[code.quorum :]:
+        assert code.explains(sums, j, shares[j])
+        wrong = shares[j].copy()
+        wrong[-1] = (int(wrong[-1]) + 1) % P
+        assert not code.explains(sums, j, wrong)
+
+
 def test_one_answer_less_than_a_quorum_is_refused():
     code = Code(4, 1, 1)
     shares = code.encode(np.arange(8, dtype=np.uint32))
