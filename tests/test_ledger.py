@@ -3,6 +3,7 @@
 import http.server
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -15,7 +16,7 @@ import pytest
 
 import chain
 from contracts.account import Account
-from contracts.binding import Buffer
+from contracts.binding import Buffer, DeltaLog
 from contracts.errors import KeyFileError, RevertedError
 from contracts.keys import create_key
 from contracts.rpc import Log, Node
@@ -31,6 +32,7 @@ from gateway.ledger import (
     LedgerUnavailable,
     OwnerLied,
 )
+from gateway.outbox import LedgerStore
 from ledgers import ALICE, BOB, FORM, OWNER, STRANGER, Site, book, deployed, send
 
 
@@ -441,6 +443,60 @@ def kill_while_committing(site: Site, kills: int) -> None:
     logs = node.logs(buffer.address, 0, int(str(site.anvil.rpc("eth_blockNumber")), 16))
     mined = [log for log in logs if type(buffer.event(log)).__name__ == "DeltaLog"]
     assert len(mined) == after.version
+    node.close()
+
+
+PHASES = {
+    "decided": (LedgerStore, "want"),
+    "numbered": (Node, "nonce"),
+    "priced": (Node, "estimate_gas"),
+    "stored": (LedgerStore, "begin"),
+    "sent": (Node, "send"),
+    "receipt": (Node, "receipt"),
+    "folded": (LedgerStore, "fold"),
+    "told and forgotten": (LedgerStore, "finish"),
+}
+
+
+def die_in(site: Site, phase: str, *, after: bool) -> None:
+    """In a child: submit a book, and be killed just before or after a phase's only step."""
+    owner, name = PHASES[phase]
+    honest = getattr(owner, name)
+
+    def dying(*args: object, **kwargs: object) -> object:
+        result = honest(*args, **kwargs) if after else None
+        os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    setattr(owner, name, dying)
+    with site.ledger("killed.db") as ledger:
+        ledger.submit(book(1))
+        ledger.flush(10)
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_sigkill_in_each_phase_neither_loses_nor_doubles(
+    sites: tuple[Site, Site], phase: str, *, after: bool
+) -> None:
+    alice, _ = sites
+    child = multiprocessing.get_context("fork").Process(
+        target=die_in, args=(alice, phase), kwargs={"after": after}
+    )
+    child.start()
+    child.join(20)
+    assert child.exitcode == -signal.SIGKILL
+    node, buffer = Node(alice.anvil.url), Buffer(alice.deployment.buffer)
+    nonce = node.nonce(alice.address)
+    with alice.ledger("killed.db") as ledger:
+        assert ledger.flush(20)
+    decided = (phase, after) != ("decided", False)
+    head = buffer.head(node, alice.address)
+    assert head.version == decided
+    assert head.state_hash == (book(1) if decided else Codebook.empty(FORM)).state_hash()
+    assert node.nonce(alice.address) - nonce <= 1
+    logs = node.logs(buffer.address, 0, int(str(alice.anvil.rpc("eth_blockNumber")), 16))
+    assert len([e for log in logs if isinstance(e := buffer.event(log), DeltaLog)]) == decided
     node.close()
 
 
