@@ -176,10 +176,22 @@ setup_geth() {
   go=$(PATH=$PATH:/usr/local/go/bin command -v go) ||
     die "Geth is built with Go, which is not installed" \
       "(Debian, Ubuntu: apt install golang-go; macOS: brew install go)"
-  if [[ $(.venv/bin/geth version 2>/dev/null) == *"Version: ${geth_version#v}-"* ]]; then return; fi
-  say "building Geth $geth_version, some minutes"
-  GOBIN=$PWD/.venv/bin GOFLAGS=-trimpath "$go" install \
-    "github.com/ethereum/go-ethereum/cmd/geth@$geth_version"
+  if [[ $(.venv/bin/geth version 2>/dev/null) == *"Version: ${geth_version#v}-"* ]]; then
+    say "Geth $geth_version is in .venv/bin already"
+    return
+  fi
+  local found minor
+  found=$("$go" env GOVERSION) # such as go1.24.4
+  minor=$(sed -n 's/^go1\.\([0-9]*\).*/\1/p' <<<"$found")
+  if ((${minor:-0} < 24)); then
+    die "Geth $geth_version needs Go 1.24 or newer, $go is $found"
+  fi
+  say "building Geth $geth_version with $found, some minutes"
+  # Whatever the caller builds for or with must not end up in .venv/bin.
+  env -u GOOS -u GOARCH GOBIN="$PWD/.venv/bin" GOFLAGS=-trimpath "$go" install \
+    "github.com/ethereum/go-ethereum/cmd/geth@$geth_version" ||
+    die "Geth was not built; it needs a Go module proxy (GOPROXY) and about 2 GB of disk"
+  .venv/bin/geth version >/dev/null || die "the Geth that was built does not run"
 }
 
 # Flower, which `protoledger bench aggregation` compares with: it has a lock and an environment of
