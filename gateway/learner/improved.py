@@ -101,7 +101,15 @@ class ImprovedILVQ:
         self.n_classes = n_classes
         self.capacity = capacity
         self._state = ImprovedState(n_features, n_classes, capacity)
+        state, metric = self._state, self._state.metric
         self._sample: Floats = np.zeros(n_features)
+        # what the kernels take first: the arrays stay the same ones for a learner's life
+        found = (state.squares, state.shares, state.rows)
+        self._looking = (state.table, state.labels, state.head, metric.values, *found, self._sample)
+        self._learning = (
+            *(state.table, state.labels, state.head, metric.values, metric.class_counts),
+            *(state.drift, state.squares, state.costs, state.shares, state.rows),
+        )
         self._looked_at: bytes | None = None
         self._winner = -1
 
@@ -127,16 +135,7 @@ class ImprovedILVQ:
         self._look(x)
         state, kernels = self._state, compiled.kernels(self.engine)
         if kernels:
-            kernels.improved.learn(
-                *self._arrays(),
-                state.costs,
-                state.shares,
-                state.rows,
-                self._sample,
-                y,
-                margin,
-                True,
-            )
+            kernels.improved.learn(*self._learning, self._sample, y, margin, True)
         else:
             squares = state.squares[: state.count]
             improved_numpy.learn(state, self._sample, y, margin, squares, state.shares)
@@ -146,11 +145,8 @@ class ImprovedILVQ:
         """Predict, then learn, row by row; see `Classifier.learn_many`."""
         rows, labels = check_many(xs, ys, self.n_features, self.n_classes)
         found = np.empty(len(rows), dtype=np.int64)
-        state, kernels = self._state, compiled.kernels(self.engine)
-        if kernels:
-            kernels.improved.learn_many(
-                *self._arrays(), state.costs, state.shares, state.rows, rows, labels, found
-            )
+        if kernels := compiled.kernels(self.engine):
+            kernels.improved.learn_many(*self._learning, rows, labels, found)
         else:
             for i, (x, y) in enumerate(zip(rows, labels.tolist(), strict=True)):
                 found[i] = self._look(x)
@@ -262,32 +258,16 @@ class ImprovedILVQ:
         scale.refresh()
         return model
 
-    def _arrays(self) -> tuple[NDArray[np.float64] | NDArray[np.int64], ...]:
-        """Return what every kernel takes first."""
-        state, metric = self._state, self._state.metric
-        return (
-            state.table,
-            state.labels,
-            state.head,
-            metric.values,
-            metric.class_counts,
-            state.drift,
-            state.squares,
-        )
-
     def _look(self, x: Floats) -> int:
         """Measure a checked sample and let the nearest vote; return the winner, −1 for none."""
         key = x.tobytes()
         if self._looked_at == key:
             return self._winner
         self._sample[:] = x
-        state, n = self._state, self._state.count
         if kernels := compiled.kernels(self.engine):
-            self._winner = kernels.improved.predict(
-                state.table, state.labels, state.head, state.metric.values, state.squares,
-                state.shares, state.rows, self._sample,
-            )  # fmt: skip
+            self._winner = kernels.improved.predict(*self._looking)
         else:
+            state, n = self._state, self._state.count
             squares = measure(state.features[:, :n], state.metric.weights, self._sample)
             state.squares[:n] = squares
             strengths = strengths_of(state.wins[:n])
