@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup check test test-long emulate lock contracts geth clean
+.PHONY: help setup check test test-long test-pi emulate lock contracts geth clean
 # A caller's environment must not lead Python elsewhere.
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
@@ -21,6 +21,10 @@ test: setup ## all tests but the long ones; ARGS: pytest's
 test-long: setup ## all tests
 	@bash scripts/test.sh --long $(ARGS)
 
+test-pi: setup ## drivers and agent on arm64 Debian in QEMU, with simulated pins; minutes
+	@bash scripts/setup.sh pi
+	@bash scripts/test.sh --pi $(ARGS)
+
 emulate: setup ## a whole deployment on this machine
 	@.venv/bin/protoledger emulate $(ARGS)
 
@@ -37,7 +41,7 @@ geth: setup ## build Geth with Go: the ledger's tests and benchmark then use it 
 	@bash scripts/setup.sh geth
 
 clean: ## remove what the others made
-	@rm -rf .venv .venv-bench node_modules contracts/out contracts/cache .*_cache .hypothesis
+	@rm -rf .venv .venv-bench .venv-pi node_modules contracts/out contracts/cache .*_cache .hypothesis
 
 .venv/.ready: requirements.lock pyproject.toml scripts/setup.sh
 	@bash scripts/setup.sh python

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs one part of what the project needs: `setup.sh python|node|broker|bench|slither|geth`.
+# Installs one part of what the project needs: `setup.sh python|node|broker|bench|slither|geth|pi`.
 # Called by make when the part's stamp is missing or older than what it depends on.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -207,6 +207,26 @@ setup_bench() {
   touch .venv-bench/.ready
 }
 
+# What `make test-pi` emulates a Pi with; QEMU's package is large, and nothing else needs it.
+setup_pi() {
+  local program package missing=()
+  export PATH=$PATH:/usr/sbin:/sbin
+  while read -r program package; do
+    command -v "$program" >/dev/null || install_package "$package" || missing+=("$package")
+  done <<'PACKAGES'
+qemu-system-aarch64 qemu-system-arm
+mmdebstrap mmdebstrap
+fdtoverlay device-tree-compiler
+cpio cpio
+depmod kmod
+mosquitto mosquitto
+PACKAGES
+  [[ ${#missing[@]} == 0 ]] || die "could not be installed: ${missing[*]}; on Debian or Ubuntu," \
+    "as root: apt install ${missing[*]} (elsewhere \`make test-pi\` does not run)"
+  say "the emulated Pi's system and packages; the first time some minutes"
+  .venv/bin/python tests/pi/prepare.py
+}
+
 case ${1-} in
   slither) setup_slither ;;
   geth) setup_geth ;;
@@ -214,5 +234,6 @@ case ${1-} in
   node) setup_node ;;
   broker) setup_broker ;;
   bench) setup_bench ;;
-  *) die "usage: setup.sh python|node|broker|bench|slither|geth" ;;
+  pi) setup_pi ;;
+  *) die "usage: setup.sh python|node|broker|bench|slither|geth|pi" ;;
 esac

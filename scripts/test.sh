@@ -1,18 +1,24 @@
 #!/usr/bin/env bash
 # The tests: the contracts' under forge, then everything else under pytest.
-# With arguments (pytest's own: a file, -k NAME …) only pytest runs. `--long` adds the long ones.
+# With arguments (pytest's own: a file, -k NAME …) only pytest runs. `--long` adds the long ones,
+# `--pi` runs those on an emulated Pi, which nothing else does.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-marks=(-m "not long")
+marks=(-m "not long and not pi")
 if [[ ${1-} == --long ]]; then
-  marks=()
+  marks=(-m "not pi")
   shift
   export FOUNDRY_PROFILE=long
+elif [[ ${1-} == --pi ]]; then
+  export PATH=$PATH:/usr/sbin:/sbin
+  shift
+  set -- -vv -rP --durations=0 --durations-min=0.1 tests/pi "$@"
+  marks=(-m pi)
 fi
 if [[ $# == 0 ]]; then
   .venv/bin/python -m contracts.toolchain forge test
   # a file at a time on each core: tests of a file share a broker or a chain
   set -- --numprocesses auto --maxprocesses 4 --dist loadfile
 fi
-exec .venv/bin/python -m pytest ${marks[@]+"${marks[@]}"} "$@"
+exec .venv/bin/python -m pytest "${marks[@]}" "$@"

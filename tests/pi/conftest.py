@@ -1,0 +1,1 @@
+collect_ignore = ["guest"]  # these are tests inside the guest
