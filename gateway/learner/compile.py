@@ -18,7 +18,7 @@ import msgspec
 
 from gateway.learner.compiled import MANIFEST, digests, is_intact
 
-KEPT = 8
+KEPT = 32
 """Caches of other versions and processors that stay: a home may be shared, and grows else."""
 
 

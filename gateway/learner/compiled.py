@@ -120,6 +120,8 @@ class Warmup:
             self._compile(folder)
         if not is_intact(folder):
             raise KernelError(f"{folder} changed while it was compiled into")
+        with contextlib.suppress(OSError):
+            os.utime(folder)  # the longest unused goes first
         return folder
 
     def _compile(self, folder: Path) -> None:
