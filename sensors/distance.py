@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from sensors.base import DriverOptions, Reading, Resource
 from sensors.errors import ReadTimeout
-from sensors.machine import HardwareSensor, Machine, Pin
+from sensors.machine import HardwareSensor, Machine, Pin, averaged
 
 # gpiozero pings every 0.06 s and waits 0.1 s for an echo.
 _SILENCE_S = 1.0
@@ -95,7 +95,7 @@ class DistanceSensor(HardwareSensor):
                 f"no echo for {_SILENCE_S:g} s: check TRIG, ECHO and the 5 V; or there is nothing "
                 f"within its 4 m"
             )
-        return Reading(float(self._device.distance))
+        return Reading(float(averaged(lambda: self._device.distance)))
 
     def _release(self) -> None:
         self._device.close()

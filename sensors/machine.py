@@ -10,11 +10,11 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Annotated, Any, Protocol, Self
+from typing import Annotated, Any, Protocol, Self, TypeVar
 
 from pydantic import Field
 
@@ -22,6 +22,9 @@ from sensors.base import DriverOptions, Reading, Sensor
 from sensors.errors import HardwareUnavailable, PinInUse, ReadFailed, SensorError
 
 Pin = Annotated[int, Field(ge=0, le=27)]
+_Value = TypeVar("_Value")
+
+_TRIES = 5
 
 _NO_PINS = (
     "the pins of this machine cannot be reached ({error}): on a Pi install the packages "
@@ -137,6 +140,18 @@ class HardwareSensor(Sensor):
             raise ReadFailed(
                 f"{type(self).__name__}: {type(error).__name__}: {error}; check the wiring"
             ) from error
+
+
+def averaged(read: Callable[[], _Value]) -> _Value:
+    """Read a gpiozero device that averages, while its own thread may add to what is averaged.
+
+    Python refuses to go through a queue that changes, with a RuntimeError; a moment later it is
+    still again.
+    """
+    for _ in range(_TRIES - 1):
+        with suppress(RuntimeError):
+            return read()
+    return read()
 
 
 @contextmanager

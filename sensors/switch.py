@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from sensors.base import DriverOptions, Reading, Resource
-from sensors.machine import HardwareSensor, Machine, Pin
+from sensors.machine import HardwareSensor, Machine, Pin, averaged
 
 
 class SwitchOptions(DriverOptions):
@@ -65,7 +65,7 @@ class SwitchSensor(HardwareSensor):
 
     def _active(self) -> bool:
         now, edges = self._clock(), self._edges
-        if self._device.is_active or edges != self._edges_read:
+        if averaged(lambda: self._device.is_active) or edges != self._edges_read:
             self._last_active = now
             self._edges_read = edges
             return True

@@ -132,6 +132,24 @@ def test_a_twitching_motion_sensor_needs_more_than_half_of_its_samples(pin):
         until(lambda: value(sensor) == 1)
 
 
+def test_a_sample_that_comes_in_the_middle_of_a_read_costs_no_reading(pin):
+    with sensors.open_sensor("motion", {"pin": PIN, "sample_hz": 100}) as sensor:
+        pin.drive_high()
+        until(lambda: value(sensor) == 1.0)
+        queue = sensor._device._queue
+        plain, refusals = queue.average, []
+
+        def average(samples):
+            if threading.current_thread() is threading.main_thread() and len(refusals) < 3:
+                refusals.append("what Python says when gpiozero's thread adds to them meanwhile")
+                raise RuntimeError("deque mutated during iteration")
+            return plain(samples)
+
+        queue.average = average
+        assert value(sensor) == 1.0
+        assert len(refusals) == 3
+
+
 @pytest.mark.parametrize("driver", ["button", "digital", "motion"])
 def test_a_pin_is_held_until_close_and_free_after_it(driver):
     first = sensors.open_sensor(driver, {"pin": PIN})
