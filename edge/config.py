@@ -43,6 +43,14 @@ class SamplingConfig(Model):
         "first window of round 1, so that all agents of a site observe the same moment.",
     )
 
+    keep_windows: int = Field(
+        default=8640,
+        ge=0,
+        le=1_000_000,
+        description="Most windows kept while no round is announced, the first ones of an outage; "
+        "they are handed in afterwards.",
+    )
+
     @model_validator(mode="after")
     def _a_reading_a_window(self) -> Self:
         if self.read_every_s > self.window_s:
@@ -61,6 +69,11 @@ class AgentConfig(Model):
     identity_file: Path = Field(description="The agent's own signing key, mode 0600.")
     credentials: CredentialsConfig = CredentialsConfig()
     sampling: SamplingConfig = SamplingConfig()
+    spool_file: Path | None = Field(
+        default=None,
+        description="SQLite file for windows of an outage that lasts, so that they survive a "
+        "restart; written then only. Without it they are kept in memory.",
+    )
     sensors: tuple[SensorConfig, ...] = Field(min_length=1, description="What it measures.")
     label: LabelConfig | None = Field(default=None, description="Its label source, if any.")
 

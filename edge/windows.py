@@ -17,8 +17,11 @@ from typing import Protocol
 
 import numpy as np
 
+from edge.averages import means, most_frequent
+from edge.backlog import Backlog
 from edge.config import AgentConfig
 from edge.kit import Kit, SlotState, slot_for
+from edge.spool import SqliteSpool
 from protocol.errors import ConfigurationError
 from protocol.messages import Announce
 from protocol.schema import NO_LABEL, Schema, Window
@@ -106,6 +109,7 @@ class LiveWindows:
         read_every_s: time between readings.
         count: windows in a round; older readings are forgotten.
         clock: monotonic seconds.
+        backlog: keeps what no round asked for; without it that is forgotten.
     """
 
     def __init__(
@@ -115,8 +119,10 @@ class LiveWindows:
         read_every_s: float,
         count: int,
         clock: Callable[[], float] = time.monotonic,
+        backlog: Backlog | None = None,
     ) -> None:
         self._kit = kit
+        self._backlog = backlog
         self._window_s = window_s
         self._read_every_s = read_every_s
         self._clock = clock
@@ -130,10 +136,17 @@ class LiveWindows:
         self._thread = threading.Thread(target=self._sample, name="sampler", daemon=True)
         self._thread.start()
 
-    def take(self, _announce: Announce) -> Window:
-        """Cut what was read since the last round into B windows that end now."""
+    def take(self, announce: Announce) -> Window:
+        """Cut what was read since the last round into B windows that end now.
+
+        A round that comes too early for that carries what was kept of an outage.
+        """
         now = self._clock()
         with self._lock:
+            if self._backlog is not None:
+                kept = self._backlog.announced(announce.round_id, now)
+                if kept is not None:
+                    return kept
             readings = list(self._readings)
             self._readings.clear()  # contributed once, or never
         count = self._count
@@ -143,8 +156,8 @@ class LiveWindows:
             begin = now - (count - window) * self._window_s
             inside = [r for r in readings if begin <= r[0] < begin + self._window_s]
             if inside:
-                values[window] = _means(np.array([r[1] for r in inside]))
-                labels[window] = _most_frequent([r[2] for r in inside])
+                values[window] = means(np.array([r[1] for r in inside]))
+                labels[window] = most_frequent([r[2] for r in inside])
         return Window(values, labels)
 
     def healthy(self, now: float) -> bool:
@@ -169,21 +182,10 @@ class LiveWindows:
             self._read_at = self._clock()
             with self._lock:
                 self._readings.append((self._read_at, values, label))
+                if self._backlog is not None:
+                    self._backlog.add(self._read_at, values, label)
             # a slow sensor delays the next reading, it does not queue them
             due = max(due + self._read_every_s, self._clock())
-
-
-def _means(readings: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> list[float]:
-    good = np.isfinite(readings)
-    counts = good.sum(axis=0)
-    sums = np.where(good, readings, 0.0).sum(axis=0)
-    return [float(s / c) if c else math.nan for s, c in zip(sums, counts, strict=True)]
-
-
-def _most_frequent(labels: list[int]) -> int:
-    given = collections.Counter(label for label in labels if label != NO_LABEL).most_common(2)
-    tied = len(given) == 2 and given[0][1] == given[1][1]
-    return given[0][0] if given and not tied else NO_LABEL
 
 
 def open_windows(
@@ -201,7 +203,16 @@ def open_windows(
     try:
         if sampling.by_round:
             return RoundWindows(kit, windows)
-        return LiveWindows(kit, sampling.window_s, sampling.read_every_s, windows)
+        backlog = Backlog(
+            window_s=sampling.window_s,
+            count=windows,
+            width=kit.width,
+            most=sampling.keep_windows,
+            spool=None
+            if config.spool_file is None
+            else SqliteSpool(config.spool_file, schema.digest, kit.width),
+        )
+        return LiveWindows(kit, sampling.window_s, sampling.read_every_s, windows, backlog=backlog)
     except TypeError as error:
         kit.close()
         raise ConfigurationError(f"{config.id}: {error}") from error

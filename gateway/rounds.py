@@ -13,7 +13,7 @@ from gateway.store import Store
 from protocol import topics
 from protocol.config import SiteConfig
 from protocol.errors import LateError, ProtocolError
-from protocol.gateway_rounds import GatewayRounds, Idle, Outcome, Step
+from protocol.gateway_rounds import Completed, GatewayRounds, Idle, Outcome, Step
 from protocol.identity import Identity, Roster
 from protocol.link import Arrived, Link, LinkDown, LinkEvent, LinkUp, Refused
 from protocol.messages import Kind
@@ -65,6 +65,8 @@ class Rounds:
         self._patience_over = 0.0
         self._told_waiting = False
         self._due = 0.0
+        self._catching_up = 0
+        self._was_away = True
 
     @property
     def connected(self) -> bool:
@@ -93,14 +95,14 @@ class Rounds:
         if not self._connected or self.finished or not self._enough(all_of_them=False):
             return None
         if self._started or self._enough(all_of_them=True):
-            return self._due
+            return 0.0 if self._catching_up else self._due
         return self._patience_over
 
     def handle(self, event: LinkEvent, now: float) -> Outcome | None:
         """Take one event of the link."""
         match event:
             case LinkUp():
-                self._connected = True
+                self._connected = self._was_away = True
                 if not self._started:
                     self._patience_over = now + self._patience_s
                 key_topic = topics.topic(self._site.site, Kind.KEY, self._id)
@@ -122,7 +124,9 @@ class Rounds:
         """End a round whose time is over, or open the next if it is due."""
         if not self.idle:
             return self._act(self._machine.expire(now))
-        if not self._connected or self.finished or now < self._due:
+        if not self._connected or self.finished:
+            return None
+        if now < self._due and not self._catching_up:
             return None
         all_of_them = not self._started and now < self._patience_over
         if not self._enough(all_of_them=all_of_them):
@@ -144,7 +148,10 @@ class Rounds:
         round_id = self._store.last_round + 1
         self._store.begin_round(round_id)
         self._started = True
-        self._due = now + self._site.round.every_s
+        if self._catching_up:
+            self._catching_up -= 1
+        else:
+            self._due = now + self._site.round.every_s
         self._act(Step(self._machine.start(round_id, now)))
 
     def _take(self, topic: str, payload: bytes, now: float) -> Outcome | None:
@@ -175,4 +182,19 @@ class Rounds:
             # a session key is kept by the broker for who comes later
             expiry_s = None if message.kind is Kind.KEY else self.terms.round_s
             self.link.publish(target, message.payload, expiry_s=expiry_s)
+        if step.outcome is not None:
+            self._catch_up(step.outcome)
         return step.outcome
+
+    def _catch_up(self, outcome: Outcome) -> None:
+        """After an outage, ask for what agents kept meanwhile, until nothing comes any more.
+
+        Rounds that follow each other at once are what agents recognise it by (`edge.backlog`).
+        """
+        if not isinstance(outcome, Completed) or not self._site.round.every_s:
+            self._catching_up = 0
+        elif self._was_away:
+            self._was_away = False
+            self._catching_up = self._site.round.catch_up
+        elif not outcome.sums.any():
+            self._catching_up = 0

@@ -86,6 +86,13 @@ class RoundConfig(Model):
     every_s: float = Field(
         default=10.0, ge=0, le=86_400, description="Seconds between rounds; 0: without a pause."
     )
+    catch_up: int = Field(
+        default=9000,
+        ge=0,
+        le=1_000_000,
+        description="After an outage, most rounds without a pause in which agents hand in what "
+        "they kept; they end as soon as nothing comes. None with every_s: 0.",
+    )
     share_s: float = Field(default=2.0, gt=0, le=600, description="Time for shares to arrive.")
     sum_s: float = Field(default=2.0, gt=0, le=600, description="Time for sums to arrive.")
 

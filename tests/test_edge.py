@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import yaml
 
+from edge.averages import means, most_frequent
 from edge.config import AgentConfig
 from edge.kit import Kit, Slot
-from edge.windows import LiveWindows, RoundWindows, _means, _most_frequent
+from edge.windows import LiveWindows, RoundWindows
 from protocol.config import SiteConfig, load
 from protocol.errors import ConfigurationError
 from protocol.identity import Identity, Member, Roster, sign_roster
@@ -135,12 +136,12 @@ def test_the_sampler_reads_by_itself_and_stops_when_closed():
 
 def test_means_leave_out_what_is_missing_and_ties_are_no_label():
     nan = math.nan
-    means = _means(np.array([[1.0, nan, nan], [3.0, 4.0, nan]]))
-    assert means[:2] == [2, 4]
-    assert math.isnan(means[2])
-    assert _most_frequent([1, 1, 0]) == 1
-    assert _most_frequent([1, 0, NO_LABEL]) == NO_LABEL
-    assert _most_frequent([NO_LABEL]) == NO_LABEL
+    found = means(np.array([[1.0, nan, nan], [3.0, 4.0, nan]]))
+    assert found[:2] == [2, 4]
+    assert math.isnan(found[2])
+    assert most_frequent([1, 1, 0]) == 1
+    assert most_frequent([1, 0, NO_LABEL]) == NO_LABEL
+    assert most_frequent([NO_LABEL]) == NO_LABEL
 
 
 SITE = {
