@@ -15,7 +15,15 @@ from protocol.config import SiteConfig
 from protocol.errors import LateError, ProtocolError
 from protocol.gateway_rounds import Completed, GatewayRounds, Idle, Outcome, Step
 from protocol.identity import Identity, Roster
-from protocol.link import Arrived, Link, LinkDown, LinkEvent, LinkUp, Refused
+from protocol.link import (
+    LONGEST_RETRY_S,
+    Arrived,
+    Link,
+    LinkDown,
+    LinkEvent,
+    LinkUp,
+    Refused,
+)
 from protocol.messages import Kind
 from protocol.sealing import Session
 
@@ -65,6 +73,7 @@ class Rounds:
         self._patience_over = 0.0
         self._told_waiting = False
         self._due = 0.0
+        self._expected = frozenset(range(self.terms.plan.agents))
         self._catching_up = 0
         self._was_away = True
 
@@ -111,6 +120,10 @@ class Rounds:
                 log.info("connected to the broker")
             case LinkDown(reason=reason):
                 self._connected = False
+                if self._started and self._site.round.every_s:
+                    # who was here comes back, and has kept what it read meanwhile
+                    self._started, self._expected = False, self._machine.reachable
+                    self._patience_s = max(self._patience_s, 1.5 * LONGEST_RETRY_S)
                 # the next connection tells anew who is there
                 self._machine.online.clear()
                 log.warning("not connected to the broker: %s", reason)
@@ -141,7 +154,7 @@ class Rounds:
 
     def _enough(self, *, all_of_them: bool) -> bool:
         if all_of_them:
-            return len(self._machine.reachable) == self.terms.plan.agents
+            return self._machine.ready and self._expected <= self._machine.reachable
         return self._machine.ready
 
     def _open(self, now: float) -> None:

@@ -1,15 +1,20 @@
 """What is kept of an outage: aligned between agents, handed in once, and a disk that fails."""
 
+import json
 import math
 import random
 import sqlite3
 import threading
+import time
 
 import numpy as np
 import pytest
+import yaml
+from site_of import Running, change, live, running_site
 
 from edge.backlog import Anchor, Backlog
 from edge.spool import SqliteSpool
+from emulator.broker import find_mosquitto
 from protocol.schema import NO_LABEL
 
 SCHEMA = b"s" * 32
@@ -214,3 +219,39 @@ def test_the_file_holds_windows_and_nothing_else(tmp_path):
         assert tables == {"anchor", "windows"}
         assert database.execute("SELECT count(*) FROM windows").fetchone() == (90,)
     assert threading.active_count() < 50
+
+
+@pytest.mark.long
+@pytest.mark.skipif(find_mosquitto() is None, reason="Mosquitto not installed")
+def test_a_broker_that_was_away_costs_no_windows(tmp_path):
+    """Agents and gateway as processes; the broker is killed for some windows' time."""
+    with running_site(tmp_path, rounds=4000) as (files, children):
+        shared = files.folder / "site.yaml"
+        content = yaml.safe_load(shared.read_text())
+        content["round"].update(every_s=1.0)
+        shared.write_text(yaml.safe_dump(content))
+        words = ["edge", "run"]
+        for agent in files.agents:
+            path = files.agent_file(agent)
+            live(path)
+            change(path, spool_file=f"{agent}.db")
+            words += ["-c", path]
+        command = ["gateway", "run", "--events", "-c", files.gateway_file]
+        with Running(command) as gateway, Running(words):
+            told = iter(gateway.process.stdout.readline, "")
+            rounds = (event for line in told if (event := json.loads(line))["event"] == "round")
+            for _ in range(3):
+                before = next(rounds)
+            children.kill("broker")
+            time.sleep(12.0)
+            broker = [find_mosquitto(), "-c", tmp_path / "broker" / "mosquitto.conf"]
+            children.start("broker-again", broker)
+            next(rounds)
+            started, after = time.monotonic(), next(rounds)
+            while time.monotonic() - started < 3.0:
+                after = next(rounds)
+            gateway.process.terminate()
+            for _ in rounds:
+                pass
+    learnt = after["samples"] - before["samples"]
+    assert learnt > 12, "far more than came live"
