@@ -5,12 +5,15 @@ agents have in common is the last announce that they heard: it is the anchor, at
 counts its windows on its own monotonic clock, 1, 2, 3 …; the same number is the same moment at all
 of them, but for the network's latency and some parts per million.
 
-The first announce after an outage carries live windows as ever. If its number follows the
-anchor's, nobody held a round in between, and what was kept becomes the backlog; if not, others have
-summed those moments without this agent, and it is forgotten. A round that is announced *early*,
-within half the time that its windows take, cannot be meant for live windows: the rounds r + 2,
-r + 3 … that follow each other so fast carry the backlog, oldest first, by number. Which windows
-these are follows from the round's number alone, so an agent that misses one stays aligned.
+The first announce after an outage carries live windows as ever. If the rounds' numbers went on by
+less than half of what would have been held in that time, the outage was everybody's (a gateway may
+announce a few to nobody before it notices), and what was kept becomes the backlog; if not, others
+have summed those moments without this agent, and it is forgotten.
+
+A round that is announced *early*, within half the time that its windows take, cannot be meant for
+live windows: the rounds r + 2, r + 3 … that follow each other so fast carry the backlog, oldest
+first, by number. Which windows these are follows from the round's number alone, so an agent that
+misses one stays aligned.
 
 Each window is handed out once or never, whatever happens: it is struck off before it is given.
 """
@@ -30,6 +33,8 @@ log = logging.getLogger(__name__)
 OUTAGE = 3
 """An announce that is so many times its windows' length late ends an outage."""
 EARLY = 0.5
+LOST = 0.5
+"""Of the rounds that an outage had time for, so many may have been announced to nobody."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,7 @@ class Backlog:
         self._window_s, self._count, self._width, self._most = window_s, count, width, most
         self._spool = spool
         self._flush_s = flush_s
+        self._spacing_s = count * window_s
         self._number = 0
         self._readings: list[Kept] = []
         self._giving: _Giving | None = None
@@ -144,9 +150,12 @@ class Backlog:
         windows = {**kept, **self._fresh}
         if anchor is None or not windows:
             return None
-        if now - anchor.at < OUTAGE * length_s:  # not for NaN: a reboot was an outage
+        away_s = now - anchor.at  # NaN after a reboot, which was an outage
+        if away_s < OUTAGE * length_s:
+            self._spacing_s = away_s
             return None
-        if round_id != anchor.round_id + 1:
+        between = round_id - anchor.round_id
+        if between != 1 and not 0 < between * self._spacing_s <= LOST * away_s:
             log.info("%d windows are forgotten: rounds went on without them", len(windows))
             return None
         # the newest ones are in the live windows of this very round
