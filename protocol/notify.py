@@ -61,5 +61,5 @@ class Notifier:
             return
         # A manager that does not listen must not take the service with it.
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
-            out.setblocking(False)
+            out.settimeout(0.5)
             out.sendto(text.encode(), self._address)

@@ -358,6 +358,7 @@ def test_a_gateway_is_checked_and_watched(tmp_path, manager):
                 done = command("gateway", "check", "-c", path, "--wait", "30")
                 assert done.returncode == 0, done.stdout
                 assert "4 of 4 agents here" in done.stdout
+            manager.drain(0.1)  # its queue is full by now
             gateway.process.terminate()
             manager.wait("STOPPING=1")
             assert gateway.process.wait(10) == 0
