@@ -134,6 +134,23 @@ def test_a_model_saved_by_numpy_goes_on_in_kernels(mode):
 
 @pytest.mark.usefixtures("cache")
 @modes
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 100_000), d=st.integers(1, 3))
+def test_the_same_bits_at_the_edge_of_what_floats_hold(mode, seed, d):
+    rng = np.random.default_rng(seed)
+    values = [0.0, -0.0, 1.0, 5e-324, 1e-300, 1e-160, 1e-8, 1e8, 1e99, 1e100, -1e100]
+    xs = rng.choice(values, size=(200, d))
+    plain, fast = pair(mode, d, 2, 6)
+    for x, y in zip(xs, rng.integers(2, size=200).tolist(), strict=True):
+        assert plain.predict_one(x) == fast.predict_one(x)
+        assert plain.predict_proba_one(x).tobytes() == fast.predict_proba_one(x).tobytes()
+        plain.learn_one(x, y)
+        fast.learn_one(x, y)
+        assert plain.state() == fast.state()
+
+
+@pytest.mark.usefixtures("cache")
+@modes
 def test_samples_of_any_layout(mode):
     """Strided, read-only, of other types: the kernels get none of that."""
     xs, ys = stream(5, 200, 3, 3)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from experiments.plain_xuilvq import PlainXuILVQ
-from gateway.learner import XuILVQ
+from gateway.learner import XuILVQ, load_kernels
 
 
 def stream(seed, n, d, classes):
@@ -38,10 +38,18 @@ def compare(model, twin):
     assert model.edges() == edges
 
 
+@pytest.fixture(scope="module", params=["numpy", "auto"])
+def engine(request):
+    if request.param == "auto":
+        assert load_kernels(request.config.cache.mkdir("kernels"))
+    return request.param
+
+
 @settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 100_000), d=st.integers(1, 5), classes=st.integers(1, 4))
-def test_same_decisions_and_state_after_every_sample(seed, d, classes):
+def test_same_decisions_and_state_after_every_sample(engine, seed, d, classes):
     model, twin = XuILVQ(d, classes), PlainXuILVQ()
+    model.engine = engine
     for x, y in zip(*stream(seed, 320, d, classes), strict=True):
         assert model.predict_one(x) == twin.predict_one(x)
         model.learn_one(x, y)
@@ -49,8 +57,9 @@ def test_same_decisions_and_state_after_every_sample(seed, d, classes):
         compare(model, twin)
 
 
-def test_edges_die_of_age():
+def test_edges_die_of_age(engine):
     model, twin = XuILVQ(1, 2), PlainXuILVQ()
+    model.engine = engine
     rng = np.random.default_rng(1)
     sizes = []
     for i in range(1000):

@@ -22,6 +22,8 @@ SHRINKAGE: Final = 3.0
 """The total variance counts as this many samples against the within-class variance."""
 CONSTANT: Final = 1e-9
 """Share of the total variance that keeps a feature finite which is constant in every class."""
+NO_VARIANCE: Final = 1e-100
+"""A feature that varies no more weighs nothing: its precision times a square would overflow."""
 
 # rows of `values`
 WEIGHTS: Final = 0
@@ -96,7 +98,7 @@ class FeatureMetric:
         trust = known / (known + SHRINKAGE)
         variance = (trust * self.within + (1 - trust + CONSTANT) * self.total) / self.samples
         self.precisions[:] = 0
-        np.divide(1.0, variance, out=self.precisions, where=variance > 0)
+        np.divide(1.0, variance, out=self.precisions, where=variance > NO_VARIANCE)
         self._weigh()
 
     def forget(self) -> None:

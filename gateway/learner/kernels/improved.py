@@ -41,7 +41,7 @@ RATE, RATE_DECAY, RATE_FLOOR = rules.RATE, rules.RATE_DECAY, rules.RATE_FLOOR
 RELEVANCE_FLOOR, SHRINKAGE, CONSTANT = rules.RELEVANCE_FLOOR, rules.SHRINKAGE, rules.CONSTANT
 WEIGHTS, RELEVANCES, PRECISIONS = rules.WEIGHTS, rules.RELEVANCES, rules.PRECISIONS
 MEANS, WITHIN, TOTAL, CLASS_MEANS = rules.MEANS, rules.WITHIN, rules.TOTAL, rules.CLASS_MEANS
-SAMPLES = rules.SAMPLES
+SAMPLES, NO_VARIANCE = rules.SAMPLES, rules.NO_VARIANCE
 
 
 @kernel("f8(f8[::1], i8)")
@@ -77,7 +77,7 @@ def observe(metric: Floats, counts: Floats, samples: int, x: Floats, y: int) -> 
         return
     for j in range(d):
         variance = (trust * within[j] + distrust * total[j]) / samples
-        metric[PRECISIONS, j] = 1.0 / variance if variance > 0 else 0.0
+        metric[PRECISIONS, j] = 1.0 / variance if variance > NO_VARIANCE else 0.0
         metric[WEIGHTS, j] = metric[RELEVANCES, j] * metric[PRECISIONS, j] / d
 
 
