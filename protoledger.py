@@ -22,6 +22,10 @@ PARTS = {
     "gateway": ("gateway.cli", "A site's gateway."),
     "contracts": ("gateway.ledger_cli", "The contracts on the chain."),
     "oracle": ("gateway.oracle_cli", "Outside data on the chain: the reporter, and its owner."),
+    "experiment": (
+        "experiments.experiment_cli",
+        "What collaboration is worth: the papers' tables and beyond.",
+    ),
     "bench": ("experiments.bench_cli", "Measurements, and comparisons with what others reach."),
     "keys": ("protocol.cli", "Identities and the signed roster."),
 }

@@ -8,24 +8,23 @@ The model does no I/O and belongs to one thread; readers beside it take a `snaps
 """
 
 from dataclasses import dataclass
-from typing import Final, Literal, Self
+from typing import Literal, Self
 
 import msgspec
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from gateway.codebook import MAX_STEPS, STEPS_PER_RANGE, Codebook, RecordFormat
 from gateway.errors import CodebookError, ModelStateError
 from gateway.learner import Mode, make_learner, restore_learner
-from gateway.learner.base import Floats, check_features, check_label
+from gateway.learner.base import Floats, check_features, check_label, check_many
 from gateway.learner.saved import pack, unpack
-from gateway.learner.vote import Voters, margin_of, strengths_of
+from gateway.learner.vote import margin_of, strengths_of
+from gateway.panel import Panel
 from gateway.significance import TestName, make_test
-from gateway.trust import Trust
-from gateway.union import Union, voters_of
+from gateway.union import Union
 
 Transactions = Literal["limited", "unlimited"]
-LIMIT: Final = MAX_STEPS / STEPS_PER_RANGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +36,14 @@ class Outcome:
         own: That of the gateway's own prototypes.
         committed: That of its last committed state; None for a sample without a label.
         label: The true class index, if there was one.
-        excluded: Owners whose exclusion from the vote this sample began or ended.
+        judged: Owners that vote, do not vote, or wait in another version from this sample on.
     """
 
     predicted: int | None
     own: int | None
     committed: int | None = None
     label: int | None = None
-    excluded: tuple[str, ...] = ()
+    judged: tuple[str, ...] = ()
 
     @property
     def right(self) -> bool | None:
@@ -67,12 +66,12 @@ class Snapshot:
     """The union at one moment, for readers in other threads.
 
     Attributes:
-        voters: All prototypes that vote.
+        panel: All prototypes that vote.
         metric: float64 (d,), weight of each feature.
         n_classes: Number of labels.
     """
 
-    voters: Voters
+    panel: Panel
     metric: Floats
     n_classes: int
 
@@ -83,10 +82,19 @@ class Snapshot:
             SampleError: x is not a finite vector of d numbers.
         """
         vector = check_features(x, len(self.metric))
-        return _winner(self.voters.shares(vector, self.metric, self.n_classes))
+        return _winner(self.panel.shares(vector, self.metric, self.n_classes))
+
+    def predict_many(self, xs: ArrayLike) -> NDArray[np.int64]:
+        """Return the class indices of many samples, int64 (n,); −1 where nobody votes.
+
+        Raises:
+            SampleError: xs is not finite, or has no d columns.
+        """
+        rows, _ = check_many(xs, None, len(self.metric), self.n_classes)
+        return self.panel.winners(rows, self.metric, self.n_classes)
 
 
-class _Saved(msgspec.Struct, forbid_unknown_fields=True, tag="site-1", tag_field="kind"):
+class _Saved(msgspec.Struct, forbid_unknown_fields=True, tag="site-2", tag_field="kind"):
     mode: Mode
     learner: bytes
     transactions: Transactions
@@ -95,8 +103,7 @@ class _Saved(msgspec.Struct, forbid_unknown_fields=True, tag="site-1", tag_field
     counts: tuple[int, int, int]
     codebook: bytes
     version: int
-    trust: dict[str, Trust]
-    editing_gain: float
+    shadowing: dict[str, bytes]
 
 
 class SiteModel:
@@ -159,16 +166,15 @@ class SiteModel:
         """
         vector = check_features(x, self.form.features)
         label = None if y is None else check_label(y, self.form.labels)
+        judged = self.union.settle(self.learner.live(), self.learner.metric())
         own, shares = self._predict(vector)
         predicted = _winner(shares)
         if label is None:
-            return Outcome(predicted, own)
+            return Outcome(predicted, own, judged=judged)
         committed = self._compare(vector, label)
-        excluded = self.union.judge(label)
-        revision = self.learner.revision
         self.learner.learn_one(vector, label, margin=margin_of(shares, label))
-        self.union.own_changed(rows=self.learner.revision != revision)
-        return Outcome(predicted, own, committed, label, excluded)
+        self.union.own_changed()
+        return Outcome(predicted, own, committed, label, judged)
 
     def predict_one(self, x: ArrayLike) -> int | None:
         """Return the union's class index for x, None before anything is known.
@@ -240,14 +246,14 @@ class SiteModel:
     def snapshot(self) -> Snapshot:
         """Return an immutable copy of the union for readers in other threads."""
         metric = self.learner.metric()
-        return Snapshot(self.union.voters(self.learner.live(), metric), metric, self.form.labels)
+        return Snapshot(self.union.panel(self.learner.live(), metric), metric, self.form.labels)
 
     def state(self) -> bytes:
         """Return all but the remote codebooks, which are the ledger's to give again.
 
         A pending commit is not part of it: the ledger knows how that ended.
         """
-        self.union.edit_anew()
+        self.union.judge_anew()
         return pack(
             _Saved(
                 mode=self.mode,
@@ -258,8 +264,9 @@ class SiteModel:
                 counts=(self.test.wins, self.test.losses, self.test.ties),
                 codebook=self._base.encode(),
                 version=self.version,
-                trust=self.union.trust,
-                editing_gain=self.union.editing_gain,
+                shadowing={
+                    owner: codebook.encode() for owner, codebook in self.union.shadowing.items()
+                },
             )
         )
 
@@ -284,11 +291,11 @@ class SiteModel:
             )
             model.committed(Codebook.decode(saved.codebook, model.form), saved.version)
             model.test.reset(*saved.counts)
+            for owner, snapshot in saved.shadowing.items():
+                model.remote(owner, Codebook.decode(snapshot, model.form))
         except (CodebookError, ValueError) as error:
             raise ModelStateError(f"a saved model is inconsistent: {error}") from error
         model.learner = learner
-        model.union.trust.update(saved.trust)
-        model.union.editing_gain = saved.editing_gain
         return model
 
     def _predict(self, x: Floats) -> tuple[int | None, Floats]:
@@ -300,18 +307,17 @@ class SiteModel:
     def _compare(self, x: Floats, y: int) -> int | None:
         """Feed the commit test; return what the committed state predicts."""
         metric, own = self.learner.metric(), self.learner.live()
-        quantised = np.rint(own.features * STEPS_PER_RANGE) / STEPS_PER_RANGE
-        candidate = Voters(
-            np.clip(quantised, -LIMIT, LIMIT), own.classes, own.weights, strengths_of(own.weights)
-        )
-        committed = _winner(self._base_voters.shares(x, metric, self.form.labels))
+        steps = np.rint(own.features.T * STEPS_PER_RANGE)
+        quantised = np.ascontiguousarray(np.clip(steps, -MAX_STEPS, MAX_STEPS) / STEPS_PER_RANGE)
+        candidate = Panel(quantised, own.classes, strengths_of(own.weights))
+        committed = _winner(self._base_panel.shares(x, metric, self.form.labels))
         proposed = _winner(candidate.shares(x, metric, self.form.labels))
         self.test.observe(proposed == y, committed == y)
         return committed
 
     def _set_base(self, codebook: Codebook) -> None:
         self._base = codebook
-        self._base_voters = voters_of(codebook)
+        self._base_panel = Panel.of_codebook(codebook)
 
 
 def _winner(shares: Floats) -> int | None:

@@ -113,6 +113,8 @@ class Trainer:
                     log.error("a sample could not be learnt from: %s", error)  # noqa: TRY400
                 self._told_error = True
                 label = None
+            else:
+                self._tell(outcome.judged)
             if label is None:
                 self.counters.unlabelled += 1
                 continue
@@ -124,6 +126,13 @@ class Trainer:
             self.counters.helped += right and not own_right
         self.unsaved = True
         return labelled
+
+    def _tell(self, judged: tuple[str, ...]) -> None:
+        for owner in judged:
+            verdict = self._model.union.trust[owner]
+            (log.info if verdict.votes and not verdict.waits else log.warning)(
+                "gateway %s: %s", owner, verdict
+            )
 
     def take_outside(self, rows: Codebook, oracle_round: int) -> None:
         """Learn from labelled samples of the oracle, as from one's own aggregates."""

