@@ -139,9 +139,10 @@ class Parties:
     Args:
         site: whose.
         watch: takes the time, under `client` and `gateway`.
+        former: whose memory is used again; only keys are new.
     """
 
-    def __init__(self, site: Site, watch: Stopwatch) -> None:
+    def __init__(self, site: Site, watch: Stopwatch, former: "Parties | None" = None) -> None:
         self._site = site
         self._watch = watch
         self._now = 0.0
@@ -167,6 +168,8 @@ class Parties:
         }
         for name in site.names:
             self._gateway.presence(name, online=True, now=0.0)
+            if former is not None:
+                self._agents[name]._scratch = former._agents[name]._scratch  # noqa: SLF001
 
     def round(self, watch: Stopwatch, droppers: set[str]) -> Completed:
         """Run one round; its time and bytes go to `watch`.
@@ -273,7 +276,7 @@ def measure(size: Size, repeats: int, *, rekey: bool, parts: bool = False) -> di
         droppers = {site.names[(number + j) % size.agents] for j in range(size.dropouts)}
         with _parted(_PARTS if parts else _SIGNATURES, meeting, watch):
             if rekey:
-                parties = Parties(site, meeting)
+                parties = Parties(site, meeting, parties)
             parties.round(watch, droppers)
         figures = _figures(meeting, size.agents)
         for name, value in _figures(watch, size.agents - size.dropouts).items():
