@@ -12,7 +12,7 @@ from gateway.config import GatewayConfig
 from gateway.store import Store
 from protocol import topics
 from protocol.config import SiteConfig
-from protocol.errors import LateError, ProtocolError
+from protocol.errors import ContradictionError, LateError, ProtocolError
 from protocol.gateway_rounds import Completed, GatewayRounds, Idle, Outcome, Step
 from protocol.identity import Identity, Roster
 from protocol.link import (
@@ -186,7 +186,9 @@ class Rounds:
     def _count_refused(self, error: ProtocolError) -> None:
         name = type(error).__name__
         self.refused[name] += 1
-        if self.refused[name] in {1, 10, 100} or self.refused[name] % 1000 == 0:
+        if isinstance(error, ContradictionError):
+            log.error("%s", error)  # about a sum that has been handed on: each is worth a look
+        elif self.refused[name] in {1, 10, 100} or self.refused[name] % 1000 == 0:
             log.warning("%s (%d so far)", error, self.refused[name])
 
     def _act(self, step: Step) -> Outcome | None:
