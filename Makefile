@@ -10,7 +10,7 @@ unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
-setup: .venv/.ready node_modules/.ready .venv/.broker .venv/.kernels ## Python packages, chain tools, MQTT broker
+setup: .venv/.ready node_modules/.ready .venv/.broker ## Python packages, chain tools, MQTT broker
 
 check: setup .venv/.slither ## style, types, layers, contracts
 	@bash scripts/check.sh
@@ -51,9 +51,6 @@ node_modules/.ready: package.json package-lock.json
 
 .venv/.broker: | .venv/.ready
 	@bash scripts/setup.sh broker
-
-.venv/.kernels: | .venv/.ready
-	@bash scripts/setup.sh kernels
 
 .venv/.slither: scripts/slither.lock | .venv/.ready
 	@bash scripts/setup.sh slither

@@ -12,7 +12,7 @@ from protocol.identity import Roster
 
 
 class KernelsConfig(Model):
-    """Compiled kernels: the same results sooner. A gateway starts in numpy and does not wait."""
+    """Compiled kernels: the same results sooner, once there is enough to learn that they pay."""
 
     enabled: bool = Field(default=True, description="Whether to compile; false learns in numpy.")
     path: Path | None = Field(

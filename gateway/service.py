@@ -5,7 +5,6 @@ round machine belong to this one. The next round is opened before the last one's
 so that agents and gateway work at the same time.
 """
 
-import contextlib
 import logging
 import signal
 import time
@@ -39,6 +38,7 @@ from protocol.gateway_rounds import Completed, Failed, Outcome
 from protocol.identity import Roster
 from protocol.link import Arrived, LinkDown, LinkUp, Refused
 from protocol.links import Links
+from protocol.schema import Sample
 
 log = logging.getLogger(__name__)
 
@@ -71,8 +71,8 @@ class Service:
         self._schema = schema
         self._store = Store(config.store_file, schema.digest)
         self._trainer = Trainer(config, schema, self._store)
-        compiling = config.learner.kernels
-        self._warmup = Warmup(compiling.path) if compiling.enabled else contextlib.nullcontext()
+        self._may_compile = config.learner.kernels.enabled
+        self._warmup = Warmup(config.learner.kernels.path)
         self._rounds = Rounds(config, site, roster, self._store)
         self._links: Links[LedgerEvent | None] = Links([self._rounds.link])
         self._health = Health(status_path(config.store_file), len(roster.agents))
@@ -151,7 +151,7 @@ class Service:
             case Completed(round_id=round_id, sums=sums, included=included):
                 minimum = self._rounds.terms.minimum
                 samples = self._schema.samples(sums, len(included), minimum)
-                right = self._trainer.take(samples)
+                right = self._learn(samples)
                 self._events.write(
                     "round",
                     round=round_id,
@@ -164,6 +164,14 @@ class Service:
                     labelled=right,
                 )
                 self._offer_commit()
+
+    def _learn(self, samples: list[Sample]) -> int:
+        """Take a round's samples; returns how many had a label."""
+        began = time.thread_time()
+        labelled = self._trainer.take(samples)
+        if self._may_compile:
+            self._warmup.spent(time.thread_time() - began)
+        return labelled
 
     def _offer_commit(self) -> None:
         if self._ledger is None:

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs one part of what the project needs: `setup.sh python|node|broker|kernels|bench|slither|geth|pi`.
+# Installs one part of what the project needs: `setup.sh python|node|broker|bench|slither|geth|pi`.
 # Called by make when the part's stamp is missing or older than what it depends on.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -156,13 +156,6 @@ setup_broker() {
   touch .venv/.broker
 }
 
-# A gateway would compile them beside its first rounds; a short emulation ends before that is done.
-setup_kernels() {
-  say "the learner's kernels, compiled once"
-  .venv/bin/python -c "from gateway.learner import load_kernels; load_kernels()"
-  touch .venv/.kernels
-}
-
 # Checks the contracts; only `make check` needs it. Its web3 is older than a gateway's.
 setup_slither() {
   local python=.venv/slither/bin/python
@@ -240,8 +233,7 @@ case ${1-} in
   python) setup_python ;;
   node) setup_node ;;
   broker) setup_broker ;;
-  kernels) setup_kernels ;;
   bench) setup_bench ;;
   pi) setup_pi ;;
-  *) die "usage: setup.sh python|node|broker|kernels|bench|slither|geth|pi" ;;
+  *) die "usage: setup.sh python|node|broker|bench|slither|geth|pi" ;;
 esac

@@ -179,9 +179,27 @@ def test_nothing_heavy_is_loaded_before_it_is_asked_for():
 def test_a_compiled_cache_is_loaded(unloaded, caplog):
     caplog.set_level(logging.INFO)
     with Warmup(unloaded) as warmup:
+        warmup.start()
         warmup.wait()
     assert compiled.kernels() is not None
     assert "compiled kernels" in caplog.text
+
+
+def test_a_little_learning_loads_nothing(unloaded):
+    with Warmup(unloaded) as warmup:
+        for _ in range(3):
+            warmup.spent(compiled.WORTH_IT_S / 4)
+        assert warmup._thread.ident is None
+        warmup.spent(compiled.WORTH_IT_S / 4)
+        warmup.wait()
+        warmup.spent(1.0)
+    assert compiled.kernels() is not None
+
+
+def test_a_warmup_that_was_never_started_closes(unloaded):
+    with Warmup(unloaded):
+        pass
+    assert compiled.kernels() is None
 
 
 def damaged(cache, tmp_path, damage):
@@ -333,6 +351,7 @@ linux = pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="asks Linux w
 def test_closing_ends_the_compiler(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(compiled, "_loaded", {})
     with Warmup(tmp_path) as warmup:
+        warmup.start()
         while warmup._compiler is None:
             time.sleep(0.01)
         assert is_running(warmup._compiler.pid)
@@ -346,6 +365,7 @@ def test_a_killed_gateway_leaves_no_compiler(tmp_path):
 import json, time, pathlib
 from gateway.learner import Warmup
 with Warmup(pathlib.Path({str(tmp_path)!r})) as warmup:
+    warmup.start()
     while warmup._compiler is None:
         time.sleep(0.01)
     print(json.dumps(warmup._compiler.pid), flush=True)

@@ -1,9 +1,10 @@
 """From numpy to machine code while learning goes on, and never at the price of a decision.
 
-A gateway starts in numpy. Beside it a process of low priority compiles the kernels into the cache,
-once; then a thread loads them, lets both sides learn one stream, and only if they agree to the last
-bit are learners whose `engine` is `auto` handed the kernels, between two samples. The state is the
-same arrays, so nothing is converted. Whatever goes wrong, the gateway goes on in numpy and says so.
+A gateway starts in numpy. Once that has cost more than kernels would (`WORTH_IT_S`), a process of
+low priority compiles them into the cache, if they are not there yet; then a thread loads them, lets
+both sides learn one stream, and only if they agree to the last bit are learners whose `engine` is
+`auto` handed the kernels, between two samples. The state is the same arrays, so nothing is
+converted. Whatever goes wrong, the gateway goes on in numpy and says so.
 
 numba's cache is a pickle with machine code in it. So a cache is used only if it is this user's and
 closed to others, if every file has the digest written down when it was compiled, and from a folder
@@ -34,6 +35,9 @@ from gateway.learner.base import Engine
 log = logging.getLogger(__name__)
 
 MANIFEST: Final = "manifest.json"
+WORTH_IT_S: Final = 2.0
+"""CPU seconds of learning after which to begin: what loading numba and the kernels costs. So nobody
+spends more than twice what would be spent by who knows how long there will be learning."""
 TRIAL_SAMPLES: Final = 170
 """Beyond the 150 after which the reference denoises."""
 _loaded: dict[Engine, ModuleType] = {}
@@ -52,6 +56,7 @@ def load(cache: Path | None = None) -> bool:
         cache: Folder for the compiled kernels; `cache_folder()` without it.
     """
     with Warmup(cache, niceness=0) as warmup:
+        warmup.start()
         warmup.wait()
     return "auto" in _loaded
 
@@ -65,7 +70,7 @@ def cache_folder() -> Path:
 
 
 class Warmup:
-    """Makes the kernels ready in the background; leaving the `with` block stops what is under way.
+    """Makes the kernels ready beside learning, once asked; leaving the block stops it.
 
     Args:
         cache: Folder for the compiled kernels; `cache_folder()` without it.
@@ -75,13 +80,13 @@ class Warmup:
     def __init__(self, cache: Path | None = None, *, niceness: int = 10) -> None:
         self._cache = cache
         self._niceness = niceness
+        self._spent_s = 0.0
         self._closing = threading.Event()
         self._compiler: subprocess.Popen[str] | None = None
         self._starting = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="kernels", daemon=True)
 
     def __enter__(self) -> Self:
-        self._thread.start()
         return self
 
     def __exit__(
@@ -91,6 +96,17 @@ class Warmup:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def spent(self, seconds: float) -> None:
+        """Count CPU time that learning took in numpy; begins when kernels are worth their price."""
+        self._spent_s += seconds
+        if self._spent_s >= WORTH_IT_S:
+            self.start()
+
+    def start(self) -> None:
+        """Begin, in the background; idempotent."""
+        if self._thread.ident is None:
+            self._thread.start()
 
     def wait(self) -> None:
         """Return when learners use the kernels, or when it is known that they will not."""
@@ -102,7 +118,8 @@ class Warmup:
             self._closing.set()
             if self._compiler is not None:
                 self._compiler.terminate()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
 
     def _run(self) -> None:
         try:
