@@ -6,6 +6,8 @@
 
 import collections
 import logging
+import math
+import time
 from collections.abc import Callable
 
 from edge.config import AgentConfig
@@ -15,12 +17,26 @@ from protocol.agent_rounds import AgentRounds
 from protocol.agent_states import Send
 from protocol.config import SiteConfig, load
 from protocol.errors import LateError, ProtocolError
+from protocol.home_assistant import (
+    Entity,
+    HomeAssistantConfig,
+    discovery,
+    health_topic,
+    state,
+)
 from protocol.identity import Identity, Roster
 from protocol.link import Arrived, Link, LinkDown, LinkEvent, LinkUp, Refused
 from protocol.messages import Kind
 from protocol.sealing import Session
 
 log = logging.getLogger(__name__)
+
+ENTITIES = (
+    Entity("round_age", "Age of the last round", "s", "mdi:timer-outline"),
+    Entity("rounds", "Rounds taken part in"),
+    Entity("sensors_ok", "Sensors that answer", icon="mdi:check-circle-outline"),
+    Entity("sensors_failed", "Sensors that do not answer", icon="mdi:alert-circle-outline"),
+)
 
 Outgoing = Callable[[list[Send]], list[Send]]
 
@@ -70,6 +86,9 @@ class Agent:
         self._windows = opener(config, terms.schema, terms.windows)
         self._rounds = AgentRounds(self._session, terms, self._windows.take)
         self._connected = self._told_down = False
+        self._assistant = config.home_assistant
+        self._answered_at: float | None = None
+        self._health_due = math.inf
 
     @property
     def status(self) -> str:
@@ -88,7 +107,8 @@ class Agent:
     @property
     def deadline(self) -> float | None:
         """When `expire` is due, monotonic."""
-        return self._rounds.deadline
+        due = min(self._rounds.deadline or math.inf, self._health_due)
+        return None if due == math.inf else due
 
     def handle(self, event: LinkEvent, now: float) -> None:
         """Take one event of the link."""
@@ -99,10 +119,14 @@ class Agent:
                 key_topic = topics.topic(self._site.site, Kind.KEY, self.id)
                 self.link.publish(key_topic, self._session.hello(), expiry_s=None)
                 self.link.publish(self._presence, topics.ONLINE, expiry_s=None)
+                if self._assistant is not None:
+                    self._introduce(self._assistant)
+                    self._health_due = now
             case LinkDown(reason=reason):
                 if self._connected or not self._told_down:  # a change of state, not each attempt
                     log.info("%s: not connected: %s", self.id, reason)
                 self._connected, self._told_down = False, True
+                self._health_due = math.inf
             case Refused(what=what, reason=reason):
                 log.error("%s: the broker refuses the %s: %s", self.id, what, reason)
             case Arrived(topic=topic, payload=payload):
@@ -111,10 +135,30 @@ class Agent:
     def expire(self, now: float) -> None:
         """Act on a deadline that has passed."""
         self._publish(self._rounds.expire(now))
+        if self._assistant is not None and self._health_due <= now:
+            self._health_due = now + self._assistant.every_s
+            self.link.publish(
+                health_topic(self._site.site, self.id), state(self._health(now)), expiry_s=None
+            )
 
     def close(self) -> None:
         """Release the sensors; idempotent."""
         self._windows.close()
+
+    def _introduce(self, assistant: HomeAssistantConfig) -> None:
+        for topic, content in discovery(assistant, self._site.site, self.id, "agent", ENTITIES):
+            self.link.publish(topic, content, expiry_s=None)
+
+    def _health(self, now: float) -> dict[str, object]:
+        """How it does: numbers of sensors and rounds, and nothing that was read."""
+        failed = sum(bool(slot.problem) for slot in self._windows.states())
+        age = None if self._answered_at is None else round(now - self._answered_at, 1)
+        return {
+            "round_age": age,
+            "rounds": self.answered,
+            "sensors_ok": len(self._windows.states()) - failed,
+            "sensors_failed": failed,
+        }
 
     def _take(self, topic: str, payload: bytes, now: float) -> None:
         try:
@@ -139,6 +183,8 @@ class Agent:
 
     def _publish(self, messages: list[Send]) -> None:
         for message in self._outgoing(messages):
+            if message.kind in {Kind.SUM, Kind.PARTIAL}:
+                self._answered_at = time.monotonic()
             self.answered += message.kind is Kind.SUM
             target = topics.topic(self._site.site, message.kind, self.id, message.receiver)
             # a session key is kept by the broker for who comes later

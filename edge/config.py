@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from protocol.config import CredentialsConfig, Model, Name, SiteConfig
 from protocol.errors import ConfigurationError
+from protocol.home_assistant import HomeAssistantConfig
 from protocol.identity import Roster
 
 
@@ -73,6 +74,10 @@ class AgentConfig(Model):
         default=None,
         description="SQLite file for windows of an outage that lasts, so that they survive a "
         "restart; written then only. Without it they are kept in memory.",
+    )
+    home_assistant: HomeAssistantConfig | None = Field(
+        default=None,
+        description="Tell Home Assistant how the agent does, never what it reads; off without it.",
     )
     sensors: tuple[SensorConfig, ...] = Field(min_length=1, description="What it measures.")
     label: LabelConfig | None = Field(default=None, description="Its label source, if any.")

@@ -8,6 +8,7 @@ from pydantic import Field
 from gateway.ledger import LedgerConfig
 from protocol.config import CredentialsConfig, Model, Name, SiteConfig
 from protocol.errors import ConfigurationError
+from protocol.home_assistant import HomeAssistantConfig
 from protocol.identity import Roster
 
 
@@ -45,6 +46,13 @@ class CommitConfig(Model):
     alpha: float = Field(default=0.05, gt=0, lt=1, description="Level of the test.")
 
 
+class MetricsConfig(Model):
+    """Where Prometheus may ask for metrics."""
+
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    port: int = Field(ge=0, le=65_535, description="TCP port; 0 takes a free one.")
+
+
 class GatewayConfig(Model):
     """A gateway."""
 
@@ -58,6 +66,12 @@ class GatewayConfig(Model):
     commit: CommitConfig = CommitConfig()
     ledger: LedgerConfig | None = Field(
         default=None, description="The chain; without it the site learns alone."
+    )
+    metrics: MetricsConfig | None = Field(
+        default=None, description="Metrics for Prometheus; without it there are none."
+    )
+    home_assistant: HomeAssistantConfig | None = Field(
+        default=None, description="Tell Home Assistant predictions and health; off without it."
     )
     rounds: int | None = Field(
         default=None,

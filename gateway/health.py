@@ -8,7 +8,8 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -68,6 +69,21 @@ def read_status(path: Path) -> Status | None:
         return msgspec.json.decode(path.read_bytes(), type=Status)
     except (OSError, msgspec.DecodeError):
         return None
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What is read when somebody asks.
+
+    Attributes:
+        totals: by name, numbers that only grow.
+        values: by name, numbers that go up and down.
+        refused: messages refused since the start, by kind of error.
+    """
+
+    totals: Mapping[str, float] = field(default_factory=dict)
+    values: Mapping[str, float] = field(default_factory=dict)
+    refused: Mapping[str, int] = field(default_factory=dict)
 
 
 class Health:

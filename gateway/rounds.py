@@ -7,6 +7,7 @@ fewer agents than a quorum none is opened, for it could only fail.
 
 import logging
 from collections import Counter
+from collections.abc import Mapping
 
 from gateway.config import GatewayConfig
 from gateway.store import Store
@@ -14,6 +15,7 @@ from protocol import topics
 from protocol.config import SiteConfig
 from protocol.errors import ContradictionError, LateError, ProtocolError
 from protocol.gateway_rounds import Completed, GatewayRounds, Idle, Outcome, Step
+from protocol.home_assistant import Entity, discovery, health_topic, state
 from protocol.identity import Identity, Roster
 from protocol.link import (
     LONGEST_RETRY_S,
@@ -28,6 +30,13 @@ from protocol.messages import Kind
 from protocol.sealing import Session
 
 log = logging.getLogger(__name__)
+
+ENTITIES = (
+    Entity("prediction", "Prediction", icon="mdi:head-lightbulb", diagnostic=False),
+    Entity("rounds", "Rounds completed"),
+    Entity("failed", "Rounds failed"),
+    Entity("agents", "Agents here", icon="mdi:access-point"),
+)
 
 
 class Rounds:
@@ -68,6 +77,9 @@ class Rounds:
             subscriptions=topics.gateway_subscriptions(site.site),
             will=(self._presence, topics.OFFLINE),
         )
+        self._discovery = []
+        if (assistant := config.home_assistant) is not None:
+            self._discovery = discovery(assistant, site.site, config.id, "gateway", ENTITIES)
         self._connected = False
         self._started = False
         self._patience_over = 0.0
@@ -97,6 +109,10 @@ class Rounds:
         """Whether the last round that was asked for has ended."""
         return self._most is not None and self._store.last_round >= self._most and self.idle
 
+    def tell(self, values: Mapping[str, object]) -> None:
+        """Publish what Home Assistant shows."""
+        self.link.publish(health_topic(self._site.site, self._id), state(values), expiry_s=None)
+
     def deadline(self) -> float | None:
         """When `advance` is due, monotonic; None if only an event can change anything."""
         if not self.idle:
@@ -117,6 +133,8 @@ class Rounds:
                 key_topic = topics.topic(self._site.site, Kind.KEY, self._id)
                 self.link.publish(key_topic, self._session.hello(), expiry_s=None)
                 self.link.publish(self._presence, topics.ONLINE, expiry_s=None)
+                for topic, content in self._discovery:
+                    self.link.publish(topic, content, expiry_s=None)
                 log.info("connected to the broker")
             case LinkDown(reason=reason):
                 self._connected = False

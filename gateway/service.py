@@ -6,13 +6,15 @@ so that agents and gateway work at the same time.
 """
 
 import logging
+import math
 import signal
 import time
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from gateway.config import GatewayConfig
 from gateway.events import EventStream
-from gateway.health import Health, status_path
+from gateway.health import Health, Snapshot, status_path
 from gateway.learner import Warmup
 from gateway.ledger import Ledger
 from gateway.ledger_events import (
@@ -39,6 +41,9 @@ from protocol.identity import Roster
 from protocol.link import Arrived, LinkDown, LinkUp, Refused
 from protocol.links import Links
 from protocol.schema import Sample
+
+if TYPE_CHECKING:
+    from gateway.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +81,15 @@ class Service:
         self._rounds = Rounds(config, site, roster, self._store)
         self._links: Links[LedgerEvent | None] = Links([self._rounds.link])
         self._health = Health(status_path(config.store_file), len(roster.agents))
+        self._labels = site.labels
+        self._assistant = config.home_assistant
+        self._told_assistant = 0.0
+        self._prediction = ""
+        self._metrics: Metrics | None = None
+        if config.metrics is not None:
+            from gateway import metrics  # noqa: PLC0415 - only who wants it loads it
+
+            self._metrics = metrics.Metrics(config.metrics)
         self._ledger: Ledger | None = None
         if config.ledger is not None:
             self._ledger = Ledger(
@@ -113,6 +127,8 @@ class Service:
                     self._ledger.close()
                 self._tell_totals("stopped")
                 self._store.close()
+                if self._metrics is not None:
+                    self._metrics.close()
         return self._exit
 
     def _serve(self) -> None:
@@ -144,6 +160,8 @@ class Service:
         # the next round first: agents work while the samples of this one are learnt
         self._rounds.advance(time.monotonic())
         self._health.count(outcome)
+        if self._metrics is not None:
+            self._metrics.count(outcome)
         match outcome:
             case Failed(round_id=round_id, reason=reason, milliseconds=milliseconds):
                 log.warning("round %d failed: %s", round_id, reason)
@@ -152,6 +170,8 @@ class Service:
                 minimum = self._rounds.terms.minimum
                 samples = self._schema.samples(sums, len(included), minimum)
                 right = self._learn(samples)
+                if self._assistant is not None:
+                    self._tell_assistant(samples[-1])
                 self._events.write(
                     "round",
                     round=round_id,
@@ -241,6 +261,7 @@ class Service:
             here, connected = self._rounds.agents_here, self._rounds.connected
             self._health.change(connected=connected, agents_here=here)
             self._health.turn(now)
+            self._measure()
         if now >= self._saved_at + SAVE_EVERY_S:
             self._saved_at = now
             self._trainer.save()
@@ -248,6 +269,46 @@ class Service:
             self._told_finished = True
             self._trainer.save()
             self._tell_totals("finished")
+
+    def _tell_assistant(self, sample: Sample) -> None:
+        """Publish a prediction that changed at once, all else at its pace."""
+        label = self._trainer.guess(sample)
+        prediction = "unknown" if label is None else self._labels[label]
+        now, every_s = time.monotonic(), self._assistant.every_s if self._assistant else 0.0
+        if prediction == self._prediction and now < self._told_assistant + every_s:
+            return
+        self._prediction, self._told_assistant = prediction, now
+        status = self._health.status
+        self._rounds.tell(
+            {
+                "prediction": prediction,
+                "rounds": status.completed,
+                "failed": status.failed,
+                "agents": self._rounds.agents_here,
+            }
+        )
+
+    def _measure(self) -> None:
+        """Take a snapshot for whoever asks for metrics."""
+        if self._metrics is None:
+            return
+        counters, status = self._trainer.counters, self._health.status
+        self._metrics.snapshot = Snapshot(
+            totals={
+                "commits": counters.commits,
+                "commits_rejected": counters.commits_rejected,
+                "gas": counters.gas,
+                "samples": counters.samples,
+                "samples_right": counters.right,
+            },
+            values={
+                "prototypes": self._trainer.prototypes,
+                "accuracy": counters.right / counters.samples if counters.samples else math.nan,
+                "agents_here": status.agents_here,
+                "broker_connected": status.connected,
+            },
+            refused=dict(self._rounds.refused),
+        )
 
     def _ledger_settled(self, now: float) -> bool:
         """Whether nothing waits to be committed, for long enough that its event is here too."""

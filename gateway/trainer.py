@@ -134,6 +134,13 @@ class Trainer:
                 "gateway %s: %s", owner, verdict
             )
 
+    def guess(self, sample: Sample) -> int | None:
+        """Return the union's label for a sample; None where it cannot tell."""
+        try:
+            return self._model.predict_one(self._scaler.sample(sample))
+        except GatewayError:
+            return None
+
     def take_outside(self, rows: Codebook, oracle_round: int) -> None:
         """Learn from labelled samples of the oracle, as from one's own aggregates."""
         for x, label in zip(rows.features(), rows.classes.tolist(), strict=True):

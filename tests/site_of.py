@@ -36,6 +36,7 @@ def running_site(folder, access=None, rounds=400):
         write_sites([files], dealt, options, where, authority)
         write_gateway(files, options, where, authority, {})
         change(files.gateway_file, ledger=None)
+        children.authority = authority
         yield files, children
 
 
