@@ -11,6 +11,10 @@ import typer
 
 # word → (module with a Typer `app`, the line that --help shows)
 BENCHES = {
+    "edge": (
+        "experiments.bench_edge",
+        "An agent's memory, start, CPU, and what it writes to its card.",
+    ),
     "learner": (
         "experiments.bench_learner",
         "Accuracy and microseconds a sample of both modes, beside river's classifiers.",

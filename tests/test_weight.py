@@ -91,3 +91,25 @@ def test_an_agent_stays_small(tmp_path):
     found = json.loads(run(ROUND, tmp_path))
     assert found["VmHWM"] < PEAK_MB
     assert found["RssAnon"] < OWN_MB
+
+
+@pytest.mark.long  # asks the package index
+@pytest.mark.parametrize("version", ["3.11", "3.13"])
+def test_an_agent_installs_on_a_pi_without_a_compiler(version):
+    """Wheels alone, for Raspberry Pi OS Bookworm and Trixie (2.41; uv knows 2.40); lgpio on Trixie comes from apt."""
+    glibc = {"3.11": "2_36", "3.13": "2_40"}[version]
+    command = [sys.executable, "-m", "uv", "pip", "compile", "pyproject.toml", "--extra", "edge"]
+    command += ["--python-version", version, "--python-platform", f"aarch64-manylinux_{glibc}"]
+    command += ["--only-binary", ":all:", "--no-header", "--no-annotate", "--quiet"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=300, cwd=TESTS.parent
+    )
+    if done.returncode and any(word in done.stderr for word in ("dns", "connect", "offline")):
+        pytest.skip("the package index cannot be reached")
+    assert done.returncode == 0, done.stderr
+    found = dict(line.split("==") for line in done.stdout.splitlines())
+    assert {"gpiozero", "gpiod", "cryptography", "numpy", "adafruit-blinka"} <= set(found)
+    assert not HEAVY & set(found)
+    # 0.0.0.2 is an empty package that pip takes for Python 3.13
+    assert found.get("lgpio", "0.2.2").startswith("0.2.2")
+    assert ("lgpio" in found) == (version == "3.11")
