@@ -24,7 +24,7 @@ from protocol.config import BrokerConfig, CredentialsConfig
 from protocol.errors import ConfigurationError
 from protocol.exits import Exit
 from protocol.files import read_secret
-from protocol.link import CONNECT_TIMEOUT_S, tls_context
+from protocol.link import CONNECT_TIMEOUT_S, forgive_clock, tls_context
 from protocol.messages import Kind
 
 ANSWER_S = 5.0
@@ -100,6 +100,7 @@ def _client(
         clean_session=None if five else True,
     )
     if context is not None:
+        forgive_clock(context)
         client.tls_set_context(context)
     if credentials.password_file is not None:
         password = read_secret(credentials.password_file).strip().decode()

@@ -96,7 +96,10 @@ def test_an_agent_stays_small(tmp_path):
 @pytest.mark.long  # asks the package index
 @pytest.mark.parametrize("version", ["3.11", "3.13"])
 def test_an_agent_installs_on_a_pi_without_a_compiler(version):
-    """Wheels alone, for Raspberry Pi OS Bookworm and Trixie (2.41; uv knows 2.40); lgpio on Trixie comes from apt."""
+    """Wheels alone, for Raspberry Pi OS Bookworm and Trixie; there lgpio comes from apt.
+
+    Trixie's libc is 2.41, the newest that uv knows is 2.40.
+    """
     glibc = {"3.11": "2_36", "3.13": "2_40"}[version]
     command = [sys.executable, "-m", "uv", "pip", "compile", "pyproject.toml", "--extra", "edge"]
     command += ["--python-version", version, "--python-platform", f"aarch64-manylinux_{glibc}"]
