@@ -6,6 +6,8 @@ from pathlib import Path
 
 from protocol.errors import ConfigurationError
 
+_CREDENTIALS = Path("/run/credentials")
+
 
 def write_secret(path: Path, data: bytes, *, replace: bool = False) -> None:
     """Write a file that only its owner can read, whole or not at all.
@@ -46,7 +48,7 @@ def read_secret(path: Path) -> bytes:
     """
     try:
         mode = path.stat().st_mode
-        if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        if mode & (stat.S_IRWXG | stat.S_IRWXO) and not _is_credential(path):
             raise ConfigurationError(
                 f"{path} can be read by others (mode {stat.S_IMODE(mode):04o}); "
                 f"run: chmod 600 {path}"
@@ -54,3 +56,12 @@ def read_secret(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror}") from error
+
+
+def _is_credential(path: Path) -> bool:
+    """Whether systemd made the file, for a unit's `LoadCredential`.
+
+    It lets the unit's user in by an access control list, whose mask shows as the group's bits; all
+    others are kept out by the folder.
+    """
+    return path.parent.parent == _CREDENTIALS

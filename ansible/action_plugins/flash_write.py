@@ -1,0 +1,49 @@
+"""Ansible action: write an image to a card, and show how far it is.
+
+A module's output is seen when it ends; this runs in the controller and can tell meanwhile.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+
+class ActionModule(ActionBase):
+    """Runs `flash_card.py write`, as root, and relays its progress.
+
+    Arguments of the task: `script`, `device`, `image`, `sha256`, `largest_gib`, `fixed`.
+    """
+
+    _requires_connection = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Write, unless in check mode."""
+        result = super().run(tmp, task_vars)
+        given = self._task.args
+        if self._task.check_mode:
+            return {**result, "changed": True, "skipped": True}
+        command = [] if os.geteuid() == 0 else ["sudo", "--non-interactive"]
+        command += [sys.executable, given["script"], "write", given["device"]]
+        command += ["--image", given["image"], "--sha256", given["sha256"]]
+        command += ["--largest-gib", str(given["largest_gib"])]
+        command += ["--fixed"] if given["fixed"] else []
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process:
+            errors = []
+            for line in process.stderr or ():
+                errors.append(line.rstrip())
+                Display().display(f"    {line.rstrip()}")
+            output = process.stdout.read() if process.stdout else ""
+        try:
+            told = json.loads(output)
+        except ValueError:
+            return {**result, "failed": True, "msg": "\n".join(errors[-5:]) or "it told nothing"}
+        if "refused" in told:
+            return {**result, "failed": True, "msg": told["refused"]}
+        return {**result, "changed": True, **told}

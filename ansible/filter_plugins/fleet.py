@@ -1,0 +1,80 @@
+"""Ansible filters: what the playbooks take from protoledger instead of writing it twice."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+from eth_hash.auto import keccak
+
+from emulator.access import acl_text
+from emulator.errors import NameRefusedError
+
+
+def chain_address(point: str) -> str:
+    """Tell the account of a public point of 128 hexadecimal digits; nothing for nothing."""
+    return "0x" + keccak(bytes.fromhex(point))[12:].hex() if point else ""
+
+
+def access_list(sites: Mapping[str, Mapping[str, Any]]) -> str:
+    """Write the broker's access list from `site → {gateway, agents}`."""
+    try:
+        parts = [acl_text(site, d["gateway"], d["agents"]) for site, d in sorted(sites.items())]
+    except NameRefusedError as error:
+        raise AnsibleFilterError(str(error)) from error
+    return "\n".join(parts)
+
+
+def members(
+    site: str, groups: Mapping[str, list[str]], hostvars: Mapping[str, Any], folder: str
+) -> dict[str, Any]:
+    """Name a site's gateway and agents, without those that were retired."""
+    retired = {path.stem for path in (Path(folder).expanduser() / "retired").glob("*.json")}
+
+    def of(group: str) -> list[str]:
+        return [
+            host
+            for host in sorted(groups.get(group, []))
+            if hostvars[host].get("fleet_site") == site and host not in retired
+        ]
+
+    gateways = of("gateways")
+    if len(gateways) != 1:
+        found = ", ".join(gateways) or "none"
+        raise AnsibleFilterError(f"site {site} needs one host of the group gateways, has {found}")
+    return {"gateway": gateways[0], "agents": of("agents")}
+
+
+def accounts(gateways: list[str], folder: str) -> list[str]:
+    """Give the chain accounts of gateways that have told theirs, without retired ones."""
+    base = Path(folder).expanduser()
+    files = [base / "devices" / f"{gateway}.json" for gateway in gateways]
+    told = [json.loads(file.read_text()) for file in files if file.exists()]
+    return [
+        device["chain"] for device in told if not (base / "retired" / f"{device['id']}.json").exists()
+    ]
+
+
+def wifi_key(passphrase: str, ssid: str) -> str:
+    """Derive WPA's 256-bit key, in 64 hexadecimal digits, from a passphrase.
+
+    >>> wifi_key("password", "IEEE")[:16]  # a vector of IEEE 802.11, annex J
+    'f42c6fc52df0ebef'
+    """
+    return hashlib.pbkdf2_hmac("sha1", passphrase.encode(), ssid.encode(), 4096, 32).hex()
+
+
+class FilterModule:
+    """The filters, as Ansible looks for them."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Give each by its name."""
+        return {
+            "chain_address": chain_address,
+            "access_list": access_list,
+            "fleet_members": members,
+            "fleet_accounts": accounts,
+            "wifi_key": wifi_key,
+        }

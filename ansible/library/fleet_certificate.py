@@ -1,0 +1,131 @@
+#!/usr/bin/python
+"""Ansible module: one device's certificate."""
+
+DOCUMENTATION = """
+module: fleet_certificate
+short_description: Sign a device's request, again before the certificate ends
+description:
+  - Runs on the controller. Signs if there is no certificate yet, if the device has another key, if
+    its names changed, if the certificate was revoked or ends within O(renew_days).
+options:
+  folder:
+    description: The controller's folder, as of M(fleet_authority).
+    type: path
+    required: true
+  name:
+    description: The device's id, which becomes the common name.
+    type: str
+    required: true
+  request:
+    description: The device's request, PEM; empty in check mode where there is no key yet.
+    type: str
+    required: true
+  usage:
+    description: For a server (the broker), or a client of it.
+    type: str
+    choices: [server, client]
+    default: client
+  addresses:
+    description: Host names and addresses that a server answers to.
+    type: list
+    elements: str
+    default: []
+  days:
+    description: How long it is valid.
+    type: int
+    default: 397
+  renew_days:
+    description: Sign anew when fewer days are left.
+    type: int
+    default: 30
+author: protoledger
+"""
+
+EXAMPLES = """
+- name: Sign
+  fleet_certificate:
+    folder: ~/.protoledger
+    name: attic-pi-1
+    request: "{{ keys.request }}"
+  delegate_to: localhost
+"""
+
+RETURN = """
+certificate:
+  description: The certificate, PEM.
+  returned: always
+  type: str
+reason:
+  description: Why it was signed; empty if it was not.
+  returned: always
+  type: str
+superseded:
+  description: Serial number of the certificate that it replaces, decimal; empty if none.
+  returned: always
+  type: str
+"""
+
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.fleet_pki import Authority, PkiError, alternatives, days_left, spki
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+
+def _reason(authority: Authority, options: dict, has: "x509.Certificate | None") -> str:
+    """Say why a certificate has to be signed, or nothing."""
+    if has is None:
+        return "none yet"
+    asked = x509.load_pem_x509_csr(options["request"].encode())
+    if spki(asked.public_key()) != spki(has.public_key()):
+        return "another key"
+    if alternatives(has) != set(options["addresses"]):
+        return "other names"
+    if has.serial_number in authority.revoked():
+        return "revoked"
+    if days_left(has) < options["renew_days"]:
+        return f"{days_left(has):.0f} days left"
+    return ""
+
+
+def main() -> None:
+    """Do what the arguments ask for."""
+    module = AnsibleModule(
+        argument_spec={
+            "folder": {"type": "path", "required": True},
+            "name": {"type": "str", "required": True},
+            "request": {"type": "str", "required": True},
+            "usage": {"type": "str", "choices": ["server", "client"], "default": "client"},
+            "addresses": {"type": "list", "elements": "str", "default": []},
+            "days": {"type": "int", "default": 397},
+            "renew_days": {"type": "int", "default": 30},
+        },
+        supports_check_mode=True,
+    )
+    options = module.params
+    if module.check_mode and not options["request"].strip():
+        module.exit_json(changed=True, certificate="", reason="no key yet", superseded="")
+    try:
+        authority = Authority(Path(options["folder"]) / "pki")
+        has = authority.issued(options["name"])
+        reason = _reason(authority, options, has)
+        superseded = str(has.serial_number) if has is not None and reason else ""
+        if reason and not module.check_mode:
+            has = authority.issue(
+                options["name"],
+                options["request"].encode(),
+                options["usage"],
+                options["addresses"],
+                options["days"],
+            )
+        text = has.public_bytes(Encoding.PEM).decode() if has is not None else ""
+        module.exit_json(
+            changed=bool(reason), certificate=text, reason=reason, superseded=superseded
+        )
+    except (OSError, ValueError, PkiError) as error:
+        module.fail_json(msg=f"{options['name']}: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+#!/usr/bin/python
+"""Ansible module: a site's signed roster."""
+
+DOCUMENTATION = """
+module: fleet_roster
+short_description: Sign the list of a site's devices
+description:
+  - Runs on the controller. Writes the roster anew only if it would say something else.
+options:
+  folder:
+    description: The controller's folder, as of M(fleet_authority).
+    type: path
+    required: true
+  site:
+    description: The site's definition, as it stands in a site file.
+    type: dict
+    required: true
+  gateway:
+    description: The gateway's id; what it told of itself lies in C(devices/) of the folder.
+    type: str
+    required: true
+  agents:
+    description: The agents' ids, likewise.
+    type: list
+    elements: str
+    required: true
+  suffix:
+    description: Appended to the file's name, for a roster that shall replace another later.
+    type: str
+    default: ""
+author: protoledger
+"""
+
+EXAMPLES = """
+- name: Sign the roster
+  fleet_roster:
+    folder: ~/.protoledger
+    site: "{{ fleet_site_file }}"
+    gateway: attic-gateway
+    agents: [attic-pi-1, attic-pi-2, attic-pi-3]
+  delegate_to: localhost
+"""
+
+RETURN = """
+roster:
+  description: The signed roster, JSON.
+  returned: always
+  type: str
+"""
+
+import json
+import tempfile
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+
+from protocol.config import SiteConfig
+from protocol.errors import ConfigurationError
+from protocol.identity import Identity, Member, Roster, sign_roster
+
+
+def _member(folder: Path, device: str, suffix: str) -> Member:
+    path = folder / "devices" / f"{device}.json{suffix}"
+    try:
+        told = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise ConfigurationError(
+            f"{device} has told no public key yet ({path}); provision it together with the others"
+        ) from None
+    return Member(device, told["public_key"], tuple(told["channels"]), votes=bool(told["votes"]))
+
+
+def main() -> None:
+    """Do what the arguments ask for."""
+    module = AnsibleModule(
+        argument_spec={
+            "folder": {"type": "path", "required": True},
+            "site": {"type": "dict", "required": True},
+            "gateway": {"type": "str", "required": True},
+            "agents": {"type": "list", "elements": "str", "required": True},
+            "suffix": {"type": "str", "default": ""},
+        },
+        supports_check_mode=True,
+    )
+    options = module.params
+    folder = Path(options["folder"])
+    if module.check_mode and not (folder / "fleet.key").exists():
+        module.exit_json(changed=True, roster="")
+    try:
+        site = SiteConfig.model_validate(options["site"])
+        fleet = Identity.load(folder / "fleet.key")
+        suffix = options["suffix"]
+        gateway = _member(folder, options["gateway"], suffix)
+        gateway = Member(gateway.id, gateway.public_key)
+        agents = tuple(_member(folder, agent, suffix) for agent in options["agents"])
+        path = folder / "sites" / site.site / f"roster.json{suffix}"
+        with tempfile.TemporaryDirectory() as scratch:
+            wanted = Path(scratch) / "roster.json"
+            sign_roster(wanted, site.site, gateway, agents, fleet)
+            # what an agent would refuse is better refused before it is handed out
+            site.terms(Roster.load(wanted, fleet.public_key))
+            text = wanted.read_text()
+        before = path.read_text() if path.exists() else ""
+        if text != before and not module.check_mode:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.write_text(text)
+        diff = {"before": before, "after": text, "before_header": path.name}
+        module.exit_json(changed=text != before, roster=text, diff=diff)
+    except (OSError, ValueError, KeyError, ConfigurationError) as error:
+        module.fail_json(msg=f"site {options['site'].get('site')}: {error}")
+
+
+if __name__ == "__main__":
+    main()

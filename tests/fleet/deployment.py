@@ -1,0 +1,153 @@
+"""A deployment on booted hosts: its inventory, and the playbooks run against it.
+
+The controller is this checkout's own Ansible, run in the fleet's network namespace, where nothing
+but the fleet can be reached. What needs the internet, packing the wheels, is done before.
+"""
+
+import json
+import os
+import re
+import sys
+from pathlib import Path
+
+import yaml
+from golden import CACHE, ROOT, USER
+from machines import Machines, run
+
+from contracts.toolchain import binary
+
+PYTHON = "3.13"  # Trixie's
+_TOOLS = Path(sys.executable).parent
+_CHANNELS = [
+    {"name": "temperature", "unit": "°C", "low": -20, "high": 60, "step": 0.1},
+    {"name": "light", "unit": "", "low": 0, "high": 1, "step": 0.01},
+]
+
+
+class PlaybookFailed(AssertionError):
+    """A playbook that should have succeeded did not."""
+
+
+class Deployment:
+    """Hosts by their part, and the controller's folder.
+
+    Args:
+        machines: the open fleet.
+        sites: agents of each site; its gateway is called SITE-gateway.
+        hub: the host of broker and chain.
+        release: version to install.
+        source: the checkout to build it from.
+    """
+
+    def __init__(
+        self,
+        machines: Machines,
+        sites: dict[str, list[str]],
+        *,
+        hub: str = "hub",
+        monitoring: bool = False,
+    ) -> None:
+        self.machines = machines
+        self.sites = sites
+        self.hub = hub
+        self.monitoring = monitoring
+        self.state = machines.folder / "state"
+        self.inventory = machines.folder / "inventory.yml"
+        # packed wheels are kept from run to run; all else of the controller's folder is new
+        self.state.mkdir(mode=0o700)
+        (self.state / "releases").symlink_to(CACHE / "releases")
+        (CACHE / "releases").mkdir(exist_ok=True)
+        self.write_inventory()
+
+    def write_inventory(self, **changes: object) -> None:
+        """Write the inventory; `changes` are variables of all hosts."""
+        anvil = binary("anvil")
+        variables = {
+            "ansible_user": USER,
+            "ansible_ssh_private_key_file": str(self.machines.key),
+            "ansible_ssh_common_args": f"-o UserKnownHostsFile={self.machines.folder}/known_hosts",
+            "fleet_state": str(self.state),
+            "fleet_machine": os.uname().machine,
+            "fleet_python": PYTHON,
+            "fleet_controllers": ["10.77.0.1"],
+            "fleet_channels": _CHANNELS,
+            "fleet_labels": ["empty", "occupied"],
+            "fleet_sites": {site: self._site(agents) for site, agents in self.sites.items()},
+            "chain_client": "anvil",
+            "chain_binary": str(anvil),
+            "chain_sha256": run("sha256sum", anvil).stdout.split()[0],
+            **changes,
+        }
+        groups: dict[str, dict] = {
+            "brokers": {"hosts": {self.hub: None}},
+            "chain": {"hosts": {self.hub: None}},
+            "gateways": {"hosts": {f"{site}-gateway": None for site in self.sites}},
+            "agents": {"hosts": {a: self._agent(a) for agents in self.sites.values() for a in agents}},
+        }
+        if self.monitoring:
+            groups["monitoring"] = {"hosts": {self.hub: None}}
+        for site, agents in self.sites.items():
+            hosts = dict.fromkeys([f"{site}-gateway", *agents])
+            groups[f"site_{site}"] = {"hosts": hosts, "vars": {"fleet_site": site}}
+        hosts = {m.name: {"ansible_host": m.address} for m in self.machines.machines.values()}
+        content = {"all": {"hosts": hosts, "vars": variables, "children": groups}}
+        self.inventory.write_text(yaml.safe_dump(content, sort_keys=False))
+
+    def _site(self, agents: list[str]) -> dict:
+        return {
+            "broker": {"host": self.machines[self.hub].address},
+            "aggregation": {"collusion": 1, "dropouts": 1 if len(agents) > 3 else 0},
+            "round": {"every_s": 1.0, "share_s": 3.0, "sum_s": 3.0},
+        }
+
+    def _agent(self, name: str) -> dict:
+        seed = sum(name.encode())
+        mock = {"driver": "mock", "options": {"seed": seed, "period_reads": 20, "noise": 0.3}}
+        light = {"seed": seed, "level": 0.5, "amplitude": 0.4, "waveform": "square"}
+        label = {"level": 0.5, "amplitude": 0.5, "waveform": "square", "period_reads": 20}
+        return {
+            "edge_sensors": [
+                {"channel": "temperature", **mock},
+                {"channel": "light", "driver": "mock", "options": {**light, "period_reads": 20}},
+            ],
+            "edge_label": {"driver": "mock", "options": label},
+            "edge_sampling": {"window_s": 1.0, "read_every_s": 0.25},
+        }
+
+    def play(self, name: str, *options: str, check: bool = True, inside: bool = True) -> str:
+        """Run a playbook and give its output.
+
+        Raises:
+            PlaybookFailed: with the end of the output.
+        """
+        command = [*(self.machines.inside if inside else ()), _TOOLS / "ansible-playbook"]
+        command += ["--inventory", self.inventory, ROOT / "ansible" / f"{name}.yml", *options]
+        environment = {
+            **os.environ,
+            "ANSIBLE_CONFIG": str(ROOT / "ansible/ansible.cfg"),
+            "ANSIBLE_LOCAL_TEMP": str(self.machines.folder / "ansible"),
+            "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self.machines.folder / "cp"),
+            "ANSIBLE_HOME": str(self.machines.folder / "home"),
+            "ANSIBLE_NOCOLOR": "1",
+            "NO_COLOR": "1",
+        }
+        done = run(*command, check=False, cwd=ROOT, env=environment)
+        log = done.stdout + done.stderr
+        (self.machines.folder / f"{name}.out").write_text(log)
+        if check and done.returncode != 0:
+            raise PlaybookFailed(f"{name}: {done.returncode}\n{log[-6000:]}")
+        return log
+
+    def rounds(self, site: str) -> int:
+        """Count the rounds that the site's gateway completed."""
+        return int(self._counters(site).get("completed", 0))
+
+    def _counters(self, site: str) -> dict:
+        text = self.machines[f"{site}-gateway"].ssh("cat", "/run/protoledger.json", check=False)
+        return json.loads(text) if text else {}
+
+
+def changed(log: str) -> dict[str, int]:
+    """Read how many tasks changed something on each host from a playbook's recap."""
+    recap = log[log.index("PLAY RECAP") :]
+    return {m[1]: int(m[2]) for m in re.finditer(r"(?m)^(\S+)\s+: ok=\d+\s+changed=(\d+)", recap)}
