@@ -3,12 +3,13 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup check test test-long test-pi emulate lock contracts geth clean
+.PHONY: help setup check test test-long test-pi test-fleet test-fleet-small emulate lock contracts
+.PHONY: geth clean
 # A caller's environment must not lead Python elsewhere.
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
 
 setup: .venv/.ready node_modules/.ready .venv/.broker ## Python packages, chain tools, MQTT broker
 
@@ -24,6 +25,12 @@ test-long: setup ## all tests
 test-pi: setup ## drivers and agent on arm64 Debian in QEMU, with simulated pins; minutes
 	@bash scripts/setup.sh pi
 	@bash scripts/test.sh --pi $(ARGS)
+
+test-fleet: setup ## ansible/ on a fleet of booted containers; root, Linux
+	@bash scripts/fleet.sh tests/fleet $(ARGS)
+
+test-fleet-small: setup ## the same with five hosts
+	@bash scripts/fleet.sh tests/fleet/test_small.py $(ARGS)
 
 emulate: setup ## a whole deployment on this machine
 	@.venv/bin/protoledger emulate $(ARGS)
@@ -41,7 +48,7 @@ geth: setup ## build Geth with Go: the ledger's tests and benchmark then use it 
 	@bash scripts/setup.sh geth
 
 clean: ## remove what the others made
-	@rm -rf .venv .venv-bench .venv-pi node_modules contracts/out contracts/cache .*_cache .hypothesis
+	@rm -rf .venv .venv-bench .venv-pi .fleet node_modules contracts/out contracts/cache .*_cache .hypothesis
 
 .venv/.ready: requirements.lock pyproject.toml scripts/setup.sh
 	@bash scripts/setup.sh python

@@ -5,9 +5,9 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-marks=(-m "not long and not pi")
+marks=(-m "not long and not pi and not fleet")
 if [[ ${1-} == --long ]]; then
-  marks=(-m "not pi")
+  marks=(-m "not pi and not fleet")
   shift
   export FOUNDRY_PROFILE=long
 elif [[ ${1-} == --pi ]]; then

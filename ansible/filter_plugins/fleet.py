@@ -53,7 +53,9 @@ def accounts(gateways: list[str], folder: str) -> list[str]:
     files = [base / "devices" / f"{gateway}.json" for gateway in gateways]
     told = [json.loads(file.read_text()) for file in files if file.exists()]
     return [
-        device["chain"] for device in told if not (base / "retired" / f"{device['id']}.json").exists()
+        device["chain"]
+        for device in told
+        if not (base / "retired" / f"{device['id']}.json").exists()
     ]
 
 

@@ -71,7 +71,8 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
-from contracts.binding import Account, Buffer
+from contracts.account import Account
+from contracts.binding import Buffer
 from contracts.deployment import Sender, deploy
 from contracts.errors import ContractsError
 from contracts.keys import address_of, create_key, load_key
@@ -105,7 +106,11 @@ class _Chain:
         return load_key(path) if path.exists() else create_key(path)
 
     def poor(self, accounts: list) -> list:
-        return [a for a in accounts if int(self.node.request("eth_getBalance", a, "latest"), 16) < _ENOUGH]
+        return [
+            a
+            for a in accounts
+            if int(self.node.request("eth_getBalance", a, "latest"), 16) < _ENOUGH
+        ]
 
     def fund(self, accounts: list) -> None:
         """Let the node give money: Anvil by its own method, Geth from its developer's account."""
@@ -138,7 +143,11 @@ class _Chain:
         """Compare what was deployed with what is asked for."""
         buffer = Buffer(record["buffer"])
         genesis = self.node.block(0)
-        if genesis is None or genesis.hash != record["genesis_hash"] or not self.node.code(buffer.address):
+        if (
+            genesis is None
+            or genesis.hash != record["genesis_hash"]
+            or not self.node.code(buffer.address)
+        ):
             raise ValueError(
                 f"{self.options['rpc_url']} is not the chain that {self.folder}/deployment.json "
                 f"tells of: no contract at {buffer.address}; restore the chain from its backup, or "
@@ -163,7 +172,9 @@ class _Chain:
                 call = buffer.encode("addGateways(address[])", grant)
                 sender.send(buffer.address, call, 120_000 + 55_000 * len(grant))
             for gateway in revoke:
-                sender.send(buffer.address, buffer.encode("removeGateway(address)", gateway), 120_000)
+                sender.send(
+                    buffer.address, buffer.encode("removeGateway(address)", gateway), 120_000
+                )
             sender.wait()
         return [*grant, *revoke]
 

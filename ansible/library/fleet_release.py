@@ -79,7 +79,9 @@ _PACKAGES = ("sensors", "edge", "protocol", "gateway", "contracts", "emulator", 
 def _run(command: list, cwd: Path) -> None:
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise RuntimeError(f"{' '.join(map(str, command[:4]))}: {(done.stderr + done.stdout)[-2000:]}")
+        raise RuntimeError(
+            f"{' '.join(map(str, command[:4]))}: {(done.stderr + done.stdout)[-2000:]}"
+        )
 
 
 def _made_from(source: Path, version: str) -> str:
@@ -101,7 +103,6 @@ def _pack(options: dict, source: Path, scratch: Path, archive: Path) -> None:
     uv = [str(tools / "uv"), "--no-config", "--quiet"]
     _run([*uv, "build", "--wheel", "--offline", "--no-build-isolation", "--python", sys.executable,
           "--out-dir", wheels, source], source)  # fmt: skip
-    [wheel] = wheels.glob("protoledger-*.whl")
     _run([*uv, "pip", "compile", source / "pyproject.toml", "--extra", options["part"],
           "--constraint", source / "requirements.lock", "--python-version", options["python"],
           "--python-platform", f"{options['machine']}-manylinux_2_28", "--generate-hashes",

@@ -11,7 +11,7 @@ import contextlib
 import ipaddress
 import os
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - for Python 3.9 as well
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -136,9 +136,7 @@ class Authority:
         begin = datetime.now(UTC) - _CLOCK_LAG
         latest = timedelta(days=days_left(self.certificate)) + datetime.now(UTC)
         end = min(begin + timedelta(days=days), latest)
-        builder = _builder(
-            asked.subject, self.certificate.subject, asked.public_key(), begin, end
-        )
+        builder = _builder(asked.subject, self.certificate.subject, asked.public_key(), begin, end)
         builder = (
             builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(authority=False), critical=True)

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import sys
+import time
 from pathlib import Path
 
 import yaml
@@ -24,7 +25,7 @@ _CHANNELS = [
 ]
 
 
-class PlaybookFailed(AssertionError):
+class PlaybookError(AssertionError):
     """A playbook that should have succeeded did not."""
 
 
@@ -82,7 +83,9 @@ class Deployment:
             "brokers": {"hosts": {self.hub: None}},
             "chain": {"hosts": {self.hub: None}},
             "gateways": {"hosts": {f"{site}-gateway": None for site in self.sites}},
-            "agents": {"hosts": {a: self._agent(a) for agents in self.sites.values() for a in agents}},
+            "agents": {
+                "hosts": {a: self._agent(a) for agents in self.sites.values() for a in agents}
+            },
         }
         if self.monitoring:
             groups["monitoring"] = {"hosts": {self.hub: None}}
@@ -106,19 +109,19 @@ class Deployment:
         light = {"seed": seed, "level": 0.5, "amplitude": 0.4, "waveform": "square"}
         label = {"level": 0.5, "amplitude": 0.5, "waveform": "square", "period_reads": 20}
         return {
-            "edge_sensors": [
+            "fleet_sensors": [
                 {"channel": "temperature", **mock},
                 {"channel": "light", "driver": "mock", "options": {**light, "period_reads": 20}},
             ],
-            "edge_label": {"driver": "mock", "options": label},
-            "edge_sampling": {"window_s": 1.0, "read_every_s": 0.25},
+            "fleet_label": {"driver": "mock", "options": label},
+            "fleet_sampling": {"window_s": 1.0, "read_every_s": 0.25},
         }
 
     def play(self, name: str, *options: str, check: bool = True, inside: bool = True) -> str:
         """Run a playbook and give its output.
 
         Raises:
-            PlaybookFailed: with the end of the output.
+            PlaybookError: with the end of the output.
         """
         command = [*(self.machines.inside if inside else ()), _TOOLS / "ansible-playbook"]
         command += ["--inventory", self.inventory, ROOT / "ansible" / f"{name}.yml", *options]
@@ -135,16 +138,35 @@ class Deployment:
         log = done.stdout + done.stderr
         (self.machines.folder / f"{name}.out").write_text(log)
         if check and done.returncode != 0:
-            raise PlaybookFailed(f"{name}: {done.returncode}\n{log[-6000:]}")
+            raise PlaybookError(f"{name}: {done.returncode}\n{log[-6000:]}")
         return log
 
     def rounds(self, site: str) -> int:
         """Count the rounds that the site's gateway completed."""
-        return int(self._counters(site).get("completed", 0))
+        return int(self.status(site).get("completed", 0))
 
-    def _counters(self, site: str) -> dict:
-        text = self.machines[f"{site}-gateway"].ssh("cat", "/run/protoledger.json", check=False)
+    def status(self, site: str) -> dict:
+        """Read what the site's gateway says of itself; empty if it says nothing."""
+        path = "/var/lib/protoledger/gateway.db.status.json"
+        text = self.machines[f"{site}-gateway"].ssh("cat", path, check=False)
         return json.loads(text) if text else {}
+
+    def wait_for_rounds(self, site: str, more: int, timeout_s: float = 120.0) -> int:
+        """Wait until so many more rounds have completed, in spite of restarts; gives the last one.
+
+        Raises:
+            AssertionError: with the gateway's own words, if they do not.
+        """
+        first = self.status(site).get("last_round", 0)
+        deadline = time.monotonic() + timeout_s
+        while (last := self.status(site).get("last_round", 0)) < first + more:
+            if time.monotonic() > deadline:
+                log = self.machines[f"{site}-gateway"].ssh(
+                    "journalctl", "--no-pager", "--lines=30", "--unit=protoledger-gateway"
+                )
+                raise AssertionError(f"{site}: {last - first} of {more} rounds\n{log}")
+            time.sleep(0.5)
+        return last
 
 
 def changed(log: str) -> dict[str, int]:

@@ -20,14 +20,16 @@ ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".fleet"
 SUITE = "trixie"
 USER = "pi"
-_BASE = (
-    "systemd systemd-sysv dbus openssh-server python3 python3-venv python3-apt python3-packaging "
-    "sudo iproute2 ca-certificates iputils-ping"
-).split()
-_OFFERED = (
-    "mosquitto nftables unattended-upgrades systemd-timesyncd python3-cryptography "
-    "prometheus-node-exporter prometheus cloud-init libpam-systemd openssh-client"
-).split()
+# fmt: off
+_BASE = [
+    "systemd", "systemd-sysv", "dbus", "openssh-server", "python3", "python3-venv", "python3-apt",
+    "python3-packaging", "sudo", "iproute2", "ca-certificates", "iputils-ping",
+]
+_OFFERED = [
+    "mosquitto", "nftables", "unattended-upgrades", "systemd-timesyncd", "python3-cryptography",
+    "prometheus-node-exporter", "prometheus", "cloud-init", "libpam-systemd", "openssh-client",
+]
+# fmt: on
 _RECIPE = "2"  # raise it when the steps below change
 
 
@@ -57,18 +59,17 @@ def golden() -> Golden:
     return Golden(folder / "tree", folder / "apt")
 
 
-def mirror() -> str:
-    """Read the Debian mirror that apt of this machine uses."""
+def mirror() -> list[str]:
+    """Read the Debian mirror that apt of this machine uses; nothing if it uses mmdebstrap's own."""
     folder = Path("/etc/apt")
-    for file in [*folder.glob("sources.list.d/*.sources"), *folder.glob("sources.list.d/*.list")] + [
-        folder / "sources.list"
-    ]:
+    listed = [*folder.glob("sources.list.d/*.sources"), *folder.glob("sources.list.d/*.list")]
+    for file in [*listed, folder / "sources.list"]:
         text = file.read_text() if file.exists() else ""
         for line in text.splitlines():
             found = re.match(r"\s*(?:URIs:|deb(?:\s+\[[^]]*\])?)\s+(\S+)", line)
             if found and found[1].rstrip("/").endswith("/debian"):
-                return found[1]
-    return "http://deb.debian.org/debian"
+                return [found[1]]
+    return []
 
 
 def _run(*command: str | Path, **options) -> str:
@@ -76,6 +77,7 @@ def _run(*command: str | Path, **options) -> str:
         [str(word) for word in command],
         stdin=subprocess.DEVNULL,
         capture_output=True,
+        check=False,
         text=True,
         **options,
     )
@@ -89,7 +91,7 @@ def _make_tree(tree: Path) -> None:
     options = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in without]
     _run(
         "mmdebstrap", "--variant=minbase", f"--include={','.join(_BASE)}",
-        '--aptopt=Acquire::Languages "none"', *options, SUITE, tree, mirror(),
+        '--aptopt=Acquire::Languages "none"', *options, SUITE, tree, *mirror(),
     )  # fmt: skip
     for identity in ("etc/machine-id", "var/lib/dbus/machine-id"):
         (tree / identity).unlink(missing_ok=True)
@@ -125,7 +127,9 @@ def _finish(tree: Path) -> None:
     (tree / "home" / USER / ".ssh").mkdir(mode=0o700)
     # a container has no console to log in at and no devices of its own, and the test sets its
     # network up: who waits for networkd to say that it is online would wait for ever
-    network = [f"systemd-networkd{rest}" for rest in (".socket", ".service", "-wait-online.service")]
+    network = [
+        f"systemd-networkd{rest}" for rest in (".socket", ".service", "-wait-online.service")
+    ]
     for unit in ("getty.target", "console-getty.service", "systemd-udevd.service", *network):
         (tree / "etc/systemd/system" / unit).symlink_to("/dev/null")
 

@@ -129,7 +129,8 @@ class _Progress:
         self._told = now
         rate = done / max(1e-3, now - self._begin) / 1e6
         share = f"{100 * done / self._total:.0f} %" if self._total else f"{done / 1e6:,.0f} MB"
-        print(f"{self._word} {share}, {rate:.0f} MB/s", file=sys.stderr, flush=True)
+        sys.stderr.write(f"{self._word} {share}, {rate:.0f} MB/s\n")
+        sys.stderr.flush()
 
 
 def check_image(image: Path, sha256: str) -> None:
@@ -190,7 +191,7 @@ def _copy(image: Path, handle: int, size: int, room: int) -> tuple[int, str]:
     digest, written = hashlib.sha256(), 0
     progress = _Progress("written", size)
     with _opened(image) as source:
-        while chunk := source.read(_CHUNK):
+        while chunk := _next(source, image):
             if written + len(chunk) > room:
                 raise Refused(f"{image} does not fit: the device has {room:,} bytes")
             digest.update(chunk)
@@ -203,6 +204,13 @@ def _copy(image: Path, handle: int, size: int, room: int) -> tuple[int, str]:
             progress.tell(written)
     progress.tell(written, last=True)
     return written, digest.hexdigest()
+
+
+def _next(source: BinaryIO, image: Path) -> bytes:
+    try:
+        return source.read(_CHUNK)
+    except (EOFError, lzma.LZMAError) as error:
+        raise Refused(f"{image} is damaged: {error}") from error
 
 
 def _read_back(handle: int, length: int) -> str:
@@ -246,7 +254,10 @@ def seed(device: Path, files: dict[str, str], config: list[str]) -> dict[str, An
         except Refused:
             before = ""
         marked = "\n# protoledger\n[all]\n"
-        files = {**files, "config.txt": before.partition(marked)[0] + marked + "\n".join(config) + "\n"}
+        files = {
+            **files,
+            "config.txt": before.partition(marked)[0] + marked + "\n".join(config) + "\n",
+        }
     for name, content in files.items():
         _lines("mcopy", "-o", "-i", place, "-", f"::{name}", data=content.encode())
         if _lines("mtype", "-i", place, f"::{name}") != content.encode():
@@ -271,24 +282,27 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def _do(given: argparse.Namespace) -> dict[str, Any]:
+    if given.word == "seed":
+        asked = json.load(sys.stdin)
+        return seed(given.device, asked["files"], asked["config"])
+    seen = inspect(given.device, int(given.largest_gib * (1 << 30)), fixed=given.fixed)
+    if given.word == "inspect":
+        return seen
+    if seen["refusals"]:
+        raise Refused("; ".join(seen["refusals"]))
+    check_image(given.image, given.sha256)
+    return write(given.image, Path(seen["device"]))
+
+
 def main() -> int:
     """Run the command line; exit code 1: refused, with the reason as JSON."""
-    given = _arguments()
     try:
-        if given.word == "seed":
-            asked = json.load(sys.stdin)
-            result = seed(given.device, asked["files"], asked["config"])
-        else:
-            result = inspect(given.device, int(given.largest_gib * (1 << 30)), fixed=given.fixed)
-            if given.word == "write":
-                if result["refusals"]:
-                    raise Refused("; ".join(result["refusals"]))
-                check_image(given.image, given.sha256)
-                result = write(given.image, Path(result["device"]))
-    except (Refused, OSError, lzma.LZMAError) as error:
-        print(json.dumps({"refused": str(error)}))
+        result = _do(_arguments())
+    except (Refused, OSError) as error:
+        sys.stdout.write(json.dumps({"refused": str(error)}) + "\n")
         return 1
-    print(json.dumps(result))
+    sys.stdout.write(json.dumps(result) + "\n")
     return 0
 
 

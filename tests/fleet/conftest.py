@@ -1,0 +1,42 @@
+"""The fleet's hosts, as fixtures: booted once a module, and gone after it whatever happens."""
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from deployment import Deployment
+from golden import golden
+from machines import Machines
+
+TOOLS = ("mmdebstrap", "systemd-nspawn", "dpkg-scanpackages", "ip", "nsenter", "ssh-keygen", "nft")
+
+
+@pytest.fixture(scope="module")
+def boot() -> Iterator[Callable[..., Deployment]]:
+    """Boot hosts for sites, given as `site → agents`; the hub is their broker and chain."""
+    if os.geteuid() != 0:
+        pytest.skip("a fleet of containers needs root")
+    if missing := [tool for tool in TOOLS if shutil.which(tool) is None]:
+        pytest.skip(f"not installed: {', '.join(missing)}; `make test-fleet` installs them")
+    opened: list[Machines] = []
+
+    def make(sites: dict[str, list[str]], **options) -> Deployment:
+        names = ["hub"]
+        for site, agents in sites.items():
+            names += [f"{site}-gateway", *agents]
+        machines = Machines(golden(), names)
+        opened.append(machines)
+        machines.__enter__()
+        return Deployment(machines, sites, **options)
+
+    try:
+        yield make
+    finally:
+        for machines in opened:
+            machines.close()
