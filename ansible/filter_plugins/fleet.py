@@ -11,6 +11,7 @@ from eth_hash.auto import keccak
 
 from emulator.access import acl_text
 from emulator.errors import NameRefusedError
+from protocol.topics import ROOT
 
 
 def chain_address(point: str) -> str:
@@ -24,7 +25,11 @@ def access_list(sites: Mapping[str, Mapping[str, Any]]) -> str:
         parts = [acl_text(site, d["gateway"], d["agents"]) for site, d in sorted(sites.items())]
     except NameRefusedError as error:
         raise AnsibleFilterError(str(error)) from error
-    return "\n".join(parts)
+    # who may clear what a retired device has left; its certificate is made for the moment
+    administrator = ["user protoledger-administrator"]
+    for kind in ("presence", "key"):
+        administrator += [f"topic readwrite {ROOT}/{site}/{kind}/+" for site in sorted(sites)]
+    return "\n".join([*parts, *administrator, ""])
 
 
 def members(
