@@ -13,7 +13,7 @@ from pi_packages import install_ourselves, packages
 from pi_system import system
 from pi_tools import HERE, pack, run
 
-from emulator.children import Event
+from emulator.children import Ended, Event
 from emulator.errors import ChildDied
 
 _MACHINE = (
@@ -22,7 +22,7 @@ _MACHINE = (
     *("-netdev", "user,id=net", "-device", "virtio-net-device,netdev=net"),
     *("-device", "virtio-serial-device"),
 )
-_COMMAND_LINE = "console=ttyAMA0 loglevel=4 panic=-1"
+_COMMAND_LINE = "console=ttyAMA0 loglevel=7 panic=-1"
 _STEP_LIMIT_S = 300
 _SHOWN_LINES = 40
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -47,6 +47,7 @@ class Guest:
         self._children = children
         self._log = folder / "logs/guest.log"
         self._orders = folder / "orders"
+        self._is_over = False
         self.up = {}
         self.begun = set()
         self.ended = {}
@@ -89,8 +90,8 @@ class Guest:
                 self._take(self._children.wait_any(0.5))
             except ChildDied as error:
                 problem = str(error)
-            if "guest" not in self._children.running() and not ready():
-                problem = problem or "the guest ended"
+            if self._is_over and not ready():
+                problem = "the guest ended"
             if time.monotonic() > deadline:
                 problem = problem or f"nothing within {limit_s} s"
             if problem:
@@ -112,6 +113,8 @@ class Guest:
             return self.wait_for_end("agent")
 
     def _take(self, event):
+        if isinstance(event, Ended):
+            self._is_over = self._is_over or event.name == "guest"
         if not isinstance(event, Event):
             return
         match event.name, event.data.get("event"):
