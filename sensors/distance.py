@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from sensors.base import DriverOptions, Reading, Resource
 from sensors.errors import ReadTimeout
-from sensors.machine import HardwareSensor, Machine, Pin, averaged
+from sensors.machine import HardwareSensor, Machine, Pin, averaged, close_device
 
 # gpiozero pings every 0.06 s and waits 0.1 s for an echo.
 _SILENCE_S = 1.0
@@ -98,4 +98,4 @@ class DistanceSensor(HardwareSensor):
         return Reading(float(averaged(lambda: self._device.distance)))
 
     def _release(self) -> None:
-        self._device.close()
+        close_device(self._device)

@@ -9,6 +9,7 @@ import atexit
 import os
 import shutil
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -25,6 +26,7 @@ Pin = Annotated[int, Field(ge=0, le=27)]
 _Value = TypeVar("_Value")
 
 _TRIES = 5
+_BUSY_S = 0.1
 
 _NO_PINS = (
     "the pins of this machine cannot be reached ({error}): on a Pi install the packages "
@@ -152,6 +154,23 @@ def averaged(read: Callable[[], _Value]) -> _Value:
         with suppress(RuntimeError):
             return read()
     return read()
+
+
+def close_device(device: Any) -> None:
+    """Close a gpiozero device, again if the pin is busy.
+
+    lgpio's own thread may still be looking at the pin for edges, and lets go of it a moment later.
+    """
+    for _ in range(_TRIES - 1):
+        try:
+            device.close()
+        except Exception as error:  # lgpio's has no base of its own
+            if "busy" not in str(error).lower():
+                raise
+            time.sleep(_BUSY_S)
+        else:
+            return
+    device.close()
 
 
 @contextmanager

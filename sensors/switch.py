@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from sensors.base import DriverOptions, Reading, Resource
-from sensors.machine import HardwareSensor, Machine, Pin, averaged
+from sensors.machine import HardwareSensor, Machine, Pin, averaged, close_device
 
 
 class SwitchOptions(DriverOptions):
@@ -76,4 +76,4 @@ class SwitchSensor(HardwareSensor):
         return Reading(switch.active_value if self._active() else switch.idle_value)
 
     def _release(self) -> None:
-        self._device.close()
+        close_device(self._device)

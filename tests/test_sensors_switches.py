@@ -150,6 +150,24 @@ def test_a_sample_that_comes_in_the_middle_of_a_read_costs_no_reading(pin):
         assert len(refusals) == 3
 
 
+@pytest.mark.parametrize("driver", ["button", "motion"])
+def test_a_pin_that_lgpio_is_slow_to_let_go_is_released_all_the_same(pin, driver, monkeypatch):
+    refusals = []
+    plain = pin.close
+
+    def close():
+        if len(refusals) < 2:
+            refusals.append("what lgpio says while its thread looks at the pin")
+            raise RuntimeError("GPIO busy")
+        plain()
+
+    sensor = sensors.open_sensor(driver, {"pin": PIN})
+    monkeypatch.setattr(pin, "close", close)
+    sensor.close()
+    assert len(refusals) == 2
+    sensors.open_sensor(driver, {"pin": PIN}).close()
+
+
 @pytest.mark.parametrize("driver", ["button", "digital", "motion"])
 def test_a_pin_is_held_until_close_and_free_after_it(driver):
     first = sensors.open_sensor(driver, {"pin": PIN})

@@ -82,9 +82,9 @@ def test_the_agent_takes_part_in_rounds_with_what_its_pins_saw(deployment):
     sums = [dict(zip(SUM, event["sums"], strict=True)) for event in with_pi()]
     for event, total in zip(with_pi(), sums, strict=True):
         print(f"round {event['round']}: {len(event['included'])} agents,", json.dumps(total))
-        # the others see nothing: a larger sum would be someone else's
+        # the others see nothing (and read nothing, if the next round comes at once)
         assert max(total["motion"], total["pressed"]) <= STEPS_OF_FULL_SCALE
-        assert total["absent"] >= len(event["included"]) - 1
+        assert total["absent"] < len(event["included"])
         assert total["present"] <= 1
     for what in ("motion", "pressed", "present"):
         assert sum(total[what] > 0 for total in sums) > ROUNDS // 2, f"{what}: {sums}"
