@@ -92,7 +92,9 @@ setup_python() {
   hand_pip_settings_to_uv
   say "Python packages of requirements.lock"
   local uv=(.venv/bin/uv --no-config pip)
-  if ! "${uv[@]}" sync --quiet --python .venv/bin/python --require-hashes requirements.lock; then
+  # compiled now: where Python may not write bytecode, every process would compile all it loads
+  if ! "${uv[@]}" sync --quiet --compile-bytecode --python .venv/bin/python --require-hashes \
+    requirements.lock; then
     say "uv did not manage; trying pip, which takes longer"
     .venv/bin/python -I -m ensurepip >/dev/null
     .venv/bin/python -I -m pip install --quiet --require-hashes --requirement requirements.lock
