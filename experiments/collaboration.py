@@ -7,11 +7,12 @@ rows, then decides whether to commit.
 """
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from experiments.streams import Rows, Split
 from gateway.codebook import Codebook
@@ -23,6 +24,10 @@ ROWS_A_ROUND: Final = 15
 
 Publish = Callable[["Gateway", Codebook, bytes], int]
 """Puts a delta on a chain; takes the gateway, the codebook after it, the delta; returns the gas."""
+
+
+Spoil = Callable[[NDArray[np.float64], int], tuple[NDArray[np.float64], int]]
+"""Returns what a gateway sees in place of a sample and its label."""
 
 
 def _free(_gateway: "Gateway", _after: Codebook, _delta: bytes) -> int:
@@ -81,6 +86,11 @@ class Collaboration:
         dealt: rows of each gateway, see `streams.deal`.
         make: builds a gateway's model.
         publish: puts deltas on a chain; without it they only change hands.
+
+    Attributes:
+        right: samples that were predicted right by the union before they were learnt.
+        seen: samples so far.
+        spoil: what befalls the samples of a gateway, by its name.
     """
 
     def __init__(
@@ -93,6 +103,7 @@ class Collaboration:
         self.data = data
         self.gateways = [Gateway(f"gateway-{i:02}", make()) for i in range(len(dealt))]
         self.right = self.seen = 0
+        self.spoil: dict[str, Spoil] = {}
         self._publish = publish
         self.rounds = max(1, -(-sum(map(len, dealt)) // (ROWS_A_ROUND * len(dealt))))
         self._dealt = [np.array_split(rows, self.rounds) for rows in dealt]
@@ -114,18 +125,31 @@ class Collaboration:
             self.round(number)
             yield number + 1
 
-    def round(self, number: int) -> None:
-        """Let every gateway learn its rows of a round, and commit if its test says so."""
+    def round(
+        self, number: int, silent: Gateway | None = None, absent: Sequence[Gateway] = ()
+    ) -> None:
+        """Let every gateway learn its rows of a round, and commit if its test says so.
+
+        Args:
+            number: of the round, from 0.
+            silent: a gateway that commits nothing.
+            absent: gateways that miss the round.
+        """
         for gateway, rows in zip(self.gateways, self._dealt, strict=True):
+            if gateway in absent:
+                continue
             self.learn(gateway, rows[number])
-            if (wanted := gateway.model.candidate()) is not None:
+            if gateway is not silent and (wanted := gateway.model.candidate()) is not None:
                 self.share(gateway, wanted)
 
     def learn(self, gateway: Gateway, rows: Rows) -> None:
         """Let a gateway test and learn its rows."""
+        spoil = self.spoil.get(gateway.name)
         for row in rows:
-            outcome = gateway.model.step(self.data.x[row], int(self.data.y[row]))
-            self.right += bool(outcome.right)
+            x, y = self.data.x[row], int(self.data.y[row])
+            if spoil is not None:
+                x, y = spoil(x, y)
+            self.right += bool(gateway.model.step(x, y).right)
         self.seen += len(rows)
 
     def share(self, gateway: Gateway, wanted: Codebook) -> None:

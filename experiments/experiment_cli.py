@@ -13,7 +13,7 @@ import typer
 
 from experiments.experiment import Experiment, carry_out, markdown, write
 
-EXPERIMENTS: Final = ("accuracy", "gas")
+EXPERIMENTS: Final = ("accuracy", "gas", "poison", "threshold", "scale", "churn", "ablation")
 RESULTS: Final = Path("docs/results")
 
 app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})

@@ -132,6 +132,14 @@ class Court:
             said += say
         return total / said if said else 0.0
 
+    def denial(self, block: int, by: int, doubt: float) -> float:
+        """Return the share of a block's prototypes, by strength, that another block gets wrong."""
+        weights = self.blocks[block].strengths
+        if not len(weights):
+            return 0.0
+        wrong = float(weights.dot(~self.right(block, [by])))
+        return wrong / float(weights.sum() + doubt * weights.mean())
+
     def change(
         self, block: int, before: Sequence[int], after: Sequence[int], doubt: float = DOUBT
     ) -> float:

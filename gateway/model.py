@@ -103,7 +103,8 @@ class _Saved(msgspec.Struct, forbid_unknown_fields=True, tag="site-2", tag_field
     counts: tuple[int, int, int]
     codebook: bytes
     version: int
-    shadowing: dict[str, bytes]
+    former: dict[str, list[bytes]]
+    defended: bool = True
 
 
 class SiteModel:
@@ -117,6 +118,7 @@ class SiteModel:
         transactions: `limited` commits what the test accepts, `unlimited` whatever changed.
         test: The commit test's name; unused when unlimited.
         alpha: The commit test's bound on false alarms.
+        defended: See `Union`.
 
     Attributes:
         version: The ledger version of the last committed state, 0 before the first.
@@ -143,12 +145,13 @@ class SiteModel:
         transactions: Transactions = "limited",
         test: TestName = "e-process",
         alpha: float = 0.05,
+        defended: bool = True,
     ) -> None:
         self.mode: Mode = mode
         self.transactions: Transactions = transactions
         self.learner = make_learner(mode, n_features, n_classes, capacity=capacity)
         self.test = make_test(test, alpha)
-        self.union = Union(n_features, n_classes)
+        self.union = Union(n_features, n_classes, defended=defended)
         self.form = RecordFormat(n_features, n_classes)
         self.version = 0
         self._pending = False
@@ -264,8 +267,10 @@ class SiteModel:
                 counts=(self.test.wins, self.test.losses, self.test.ties),
                 codebook=self._base.encode(),
                 version=self.version,
-                shadowing={
-                    owner: codebook.encode() for owner, codebook in self.union.shadowing.items()
+                defended=self.union.defended,
+                former={
+                    owner: [book.encode() for book in books]
+                    for owner, books in self.union.former().items()
                 },
             )
         )
@@ -288,11 +293,13 @@ class SiteModel:
                 transactions=saved.transactions,
                 test=saved.test,
                 alpha=saved.alpha,
+                defended=saved.defended,
             )
             model.committed(Codebook.decode(saved.codebook, model.form), saved.version)
             model.test.reset(*saved.counts)
-            for owner, snapshot in saved.shadowing.items():
-                model.remote(owner, Codebook.decode(snapshot, model.form))
+            for owner, snapshots in saved.former.items():
+                for snapshot in snapshots:
+                    model.remote(owner, Codebook.decode(snapshot, model.form))
         except (CodebookError, ValueError) as error:
             raise ModelStateError(f"a saved model is inconsistent: {error}") from error
         model.learner = learner

@@ -7,9 +7,10 @@ for how they are measured):
   `BAR` do not vote. The worst goes first, and the others are asked again without it, so that no
   liar's prototypes bear witness against the honest.
 - **Does a new version deny the old one?** One that gets more than `DENIAL` of its predecessor's
-  prototypes wrong waits in its shadow, and the old one votes on, until the old one does harm or the
+  prototypes wrong waits in its shadow, and the old one votes on, until the old one does harm or a
   new one stops denying it. So a gateway that turns malicious changes nothing by doing so, not even
   in regions that it alone knows, and one whose world changed is believed once others see it too.
+  Nor may a version deny the one that waited before it: nobody gets through by trying at random.
 
 Verdicts follow from the codebooks that are there, and from nothing else: who mends is back at once,
 and who leaves leaves no trace.
@@ -38,7 +39,7 @@ class Verdict:
         harm: share of the other owners' prototypes, the gateway's own counting double, that the
             union gets wrong with that codebook and right without it, less the reverse.
         waits: whether its newest version does not vote, an older one in its place.
-        denied: share of the older version's prototypes that the newest gets wrong; 0 if it does
+        denied: share of an older version's prototypes that the newest gets wrong; 0 if it does
             not wait.
     """
 
@@ -59,24 +60,33 @@ class Verdict:
         return f"votes (harm {self.harm:.0%} of all others' prototypes)"
 
 
-def judge(court: Court, newest: Mapping[str, int], older: Mapping[str, int]) -> dict[str, Verdict]:
+def judge(
+    court: Court,
+    newest: Mapping[str, int],
+    older: Mapping[str, int],
+    refused: Mapping[str, int],
+) -> dict[str, Verdict]:
     """Decide whose codebook votes, and in which version.
 
     Args:
         court: all codebooks; block 0 is the gateway's own.
         newest: block of each owner's newest version.
         older: block of the version that votes so far, of owners where that is another.
+        refused: block of the version that waited in vain before the newest came.
 
     >>> import numpy as np
     >>> from gateway.court import OWN, Block
     >>> places = np.array([[0.0], [0.2], [1.0], [1.2]])
     >>> own = Block(OWN, places, np.array([0, 0, 1, 1]), np.ones(4))
     >>> liar = Block("b", np.array([[0.1], [1.1]]), np.array([1, 0]), np.full(2, 9.0))
-    >>> judge(Court([own, liar], np.ones(1), 2), {"b": 1}, {})
+    >>> judge(Court([own, liar], np.ones(1), 2), {"b": 1}, {}, {})
     {'b': Verdict(votes=False, harm=0.5, waits=False, denied=0.0)}
     """
     denied = {
-        owner: court.change(old, [old], [newest[owner]], DENIAL_DOUBT)
+        owner: max(
+            court.denial(before, newest[owner], DENIAL_DOUBT)
+            for before in (old, *([refused[owner]] if owner in refused else []))
+        )
         for owner, old in older.items()
     }
     chosen = {

@@ -3,11 +3,13 @@
 Each owner keeps a namespace: codebooks are never merged, so one that changes or disappears takes
 all of its influence with it. All vote together, in the gateway's own learnt metric. Who votes, and
 in which version, is for `trust` to say; `editing` leaves out what all others contradict. A vote's
-strength is that of its prototype's weight, but nobody's prototypes count as heavier than the second
-heaviest owner's heaviest: a weight is a claim.
+strength is that of its prototype's weight; but a weight is a claim, so nobody's prototypes count as
+heavier, or are more, than the second largest of all owners'.
 """
 
-from collections.abc import Mapping
+import math
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,16 +25,24 @@ from gateway.trust import Verdict, judge
 
 JUDGED_AFTER: Final = 64
 """Own samples between two judgements, at least; a remote change is judged at once."""
-WEIGHT_FLOOR: Final = 4.0
-"""Weights up to this are believed of anybody."""
+HEAVY: Final = 4.0
+MANY: Final = 128
+"""A weight and a number of prototypes that are believed of anybody."""
 
 
 @dataclass(slots=True)
 class _Owner:
-    """An owner's newest codebook, and the older one that votes so far, if it is another."""
+    """An owner's codebooks.
+
+    Attributes:
+        newest: as the ledger has it.
+        older: what votes so far, if it is another.
+        refused: what waited when the newest came.
+    """
 
     newest: Codebook
     older: Codebook | None = None
+    refused: Codebook | None = None
 
 
 class Union:
@@ -41,6 +51,8 @@ class Union:
     Args:
         n_features: Length of a sample.
         n_classes: Number of labels.
+        defended: Whether codebooks are judged, edited and their weights doubted. Only to compare
+            with: without it every codebook votes, whatever is in it.
 
     Attributes:
         trust: The verdict on each present owner, with the evidence; as of the last vote.
@@ -57,7 +69,8 @@ class Union:
     0
     """
 
-    def __init__(self, n_features: int, n_classes: int) -> None:
+    def __init__(self, n_features: int, n_classes: int, *, defended: bool = True) -> None:
+        self.defended = defended
         self.n_features = n_features
         self.n_classes = n_classes
         self.engine: Engine = "auto"
@@ -71,11 +84,15 @@ class Union:
         """Owners whose codebooks are present, trusted or not, sorted."""
         return tuple(sorted(self._owners))
 
-    @property
-    def shadowing(self) -> Mapping[str, Codebook]:
-        """Older codebooks that vote while their owners' newest ones wait."""
+    def former(self) -> Mapping[str, Sequence[Codebook]]:
+        """Older codebooks that still count: what votes in place of the newest, what was refused.
+
+        Given to `set` in this order, and then the newest, they lead to the same state.
+        """
         return {
-            name: owner.older for name, owner in self._owners.items() if owner.older is not None
+            name: [book for book in (owner.older, owner.refused) if book is not None]
+            for name, owner in self._owners.items()
+            if owner.older is not None
         }
 
     def set(self, owner: str, codebook: Codebook | None) -> None:
@@ -96,11 +113,15 @@ class Union:
                 f"here they are {self.n_features} and {self.n_classes}"
             )
         known = self._owners.setdefault(owner, _Owner(codebook))
-        if known.older is None and known.newest != codebook:
+        if known.newest == codebook:
+            return
+        if known.older is None:
             known.older = known.newest
+        else:
+            known.refused = known.newest
         known.newest = codebook
         if known.older == codebook:
-            known.older = None
+            known.older = known.refused = None
 
     def own_changed(self) -> None:
         """Note that the gateway has learnt a sample; after enough of them all are judged anew."""
@@ -152,41 +173,58 @@ class Union:
         )
 
     def _judge(self, own: Live, metric: Floats) -> None:
-        believed = self._believed_weight(own)
+        if not self.defended:
+            self._believe_all()
+            return
+        believed = self._believed(own)
         blocks = [Block(OWN, own.features, own.classes, strengths_of(own.weights))]
-        newest, older = dict[str, int](), dict[str, int]()
+        newest, older, refused = dict[str, int](), dict[str, int](), dict[str, int]()
         for name in self.owners:
             owner = self._owners[name]
-            newest[name] = len(blocks)
-            blocks.append(_block(name, owner.newest, believed))
-            if owner.older is not None:
-                older[name] = len(blocks)
-                blocks.append(_block(name, owner.older, believed))
+            for book, places in (
+                (owner.newest, newest),
+                (owner.older, older),
+                (owner.refused, refused),
+            ):
+                if book is not None:
+                    places[name] = len(blocks)
+                    blocks.append(_block(name, book, *believed))
         court = Court(blocks, metric, self.n_classes, self.engine)
-        self.trust = judge(court, newest, older)
+        self.trust = judge(court, newest, older, refused)
         voting = []
         for name, verdict in self.trust.items():
             if not verdict.waits:
-                self._owners[name].older = None
+                self._owners[name].older = self._owners[name].refused = None
             if verdict.votes:
                 voting.append(blocks[older[name] if verdict.waits else newest[name]])
         voting = edited(blocks[0], voting, metric, self.n_classes, self.engine)
         self._panel = _joined(voting, self.n_features)
         self._until_judged = max(JUDGED_AFTER, sum(len(block.classes) for block in blocks) // 4)
 
-    def _believed_weight(self, own: Live) -> float:
-        """Return the second heaviest owner's heaviest weight: nobody alone can raise it."""
-        heaviest = sorted(
-            float(weights.max())
-            for weights in (own.weights, *(o.newest.weights for o in self._owners.values()))
-            if len(weights)
-        )
-        return max([WEIGHT_FLOOR, *heaviest[-2:-1]])
+    def _believe_all(self) -> None:
+        blocks = list[Block]()
+        for name in self.owners:
+            self._owners[name].older = None
+            blocks.append(_block(name, self._owners[name].newest, math.inf, sys.maxsize))
+        self.trust = {name: Verdict() for name in self.owners}
+        self._panel = _joined(blocks, self.n_features)
+        self._until_judged = JUDGED_AFTER
+
+    def _believed(self, own: Live) -> tuple[float, int]:
+        """Return the heaviest weight and the most prototypes that are believed of anybody.
+
+        They are the second largest of all owners', which nobody can raise alone.
+        """
+        weights = [own.weights, *(owner.newest.weights for owner in self._owners.values())]
+        heaviest = sorted(float(block.max()) for block in weights if len(block))
+        most = sorted(map(len, weights))
+        return max([HEAVY, *heaviest[-2:-1]]), max([MANY, *most[-2:-1]])
 
 
-def _block(owner: str, codebook: Codebook, believed: float) -> Block:
-    weights = np.minimum(codebook.weights.astype(np.float64), believed)
-    return Block(owner, codebook.features(), codebook.classes, strengths_of(weights))
+def _block(owner: str, codebook: Codebook, heaviest: float, most: int) -> Block:
+    rows = np.sort(np.argsort(-codebook.weights, kind="stable")[:most])
+    weights = np.minimum(codebook.weights[rows].astype(np.float64), heaviest)
+    return Block(owner, codebook.features()[rows], codebook.classes[rows], strengths_of(weights))
 
 
 def _joined(blocks: list[Block], n_features: int) -> Panel:

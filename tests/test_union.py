@@ -98,7 +98,7 @@ def test_an_owner_who_leaves_leaves_no_trace(seeds, x):
     assert union.owners == ("stays",)
     assert (ask(union, x, own) == ask(untouched, x, own)).all()
     assert union.trust == untouched.trust
-    assert union.shadowing == {}
+    assert union.former() == {}
 
 
 def test_removing_who_was_never_there():
@@ -144,11 +144,49 @@ def test_who_turns_malicious_where_nobody_else_knows_anything_changes_nothing():
     assert (ask(union, [0.9, 0.9], own) == before).all()
     assert union.trust["turns"].waits
     assert union.trust["turns"].denied > 0.5
-    assert set(union.shadowing) == {"turns"}
+    assert set(union.former()) == {"turns"}
     union.set("turns", book(*grid(truth, 7, low=0.5)))
+    assert union.settle(own, METRIC) == ()  # it denies what was refused: once more, please
+    union.set("turns", book(*grid(truth, 8, low=0.5)))
     assert union.settle(own, METRIC) == ("turns",)
     assert not union.trust["turns"].waits
-    assert union.shadowing == {}
+    assert union.former() == {}
+
+
+def test_nobody_gets_through_by_trying_at_random():
+    own = live(*grid(truth, 5, high=0.4))
+    union = Union(2, 2)
+    union.set("turns", book(*grid(truth, 2, low=0.5)))
+    before = ask(union, [0.9, 0.9], own)
+    for seed in range(30):
+        union.set("turns", random_book(seed, 100))
+        ask(union, [0.9, 0.9], own)
+    assert union.trust["turns"].waits
+    assert ask(union, [0.9, 0.9], own) == pytest.approx(before, abs=0.01)
+
+
+def test_a_flood_counts_as_no_more_than_another_has():
+    union = Union(2, 2)
+    union.set("flood", book(*grid(truth, 30)))
+    assert len(union.panel(live([], []), METRIC)) == 128
+    union.set("other", book(*grid(truth, 20)))
+    assert len(union.panel(live([], []), METRIC)) == 800
+
+
+def test_a_restored_union_waits_as_the_saved_one():
+    own = live(*grid(truth, 6, high=0.4))
+    union, twin = Union(2, 2), Union(2, 2)
+    versions = [grid(truth, 6, low=0.5), grid(lie, 6, low=0.5), grid(lie, 7, low=0.5)]
+    for version in versions:
+        union.set("turns", book(*version))
+        ask(union, [0, 0], own)
+    assert [len(books) for books in union.former().values()] == [2]
+    for former in union.former()["turns"]:
+        twin.set("turns", former)
+    twin.set("turns", book(*versions[-1]))
+    ask(twin, [0, 0], own)
+    assert twin.former() == union.former()
+    assert twin.trust == union.trust
 
 
 def test_a_world_that_changed_is_believed_once_others_see_it():

@@ -1,0 +1,112 @@
+"""Ten, 25 and 50 gateways, alike or each with classes of its own; and ways to merge.
+
+`α = 0.001` is a stricter commit test. `replace` and `learn` are the papers' ways to take in what
+others committed (see `merging`); they are compared where gateways are few.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from matplotlib.figure import Figure
+
+from experiments.collaboration import Collaboration, held_out
+from experiments.experiment import Experiment, Row, Table
+from experiments.figures import line, panels
+from experiments.merging import MERGES, merging
+from experiments.streams import DATA, deal, split
+from gateway.model import SiteModel
+
+JUDGED: Final = 10
+"""Gateways whose accuracy is measured, at most: the first ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One run."""
+
+    data: str
+    gateways: int
+    dirichlet: float | None
+    merge: str
+    alpha: float
+    seed: int
+
+
+def jobs(seed: int, quick: bool) -> list[Job]:  # noqa: FBT001 - see `Experiment`
+    """List the runs of a seed."""
+    ways = [("union", 0.05), ("union", 0.001), *((merge, 0.05) for merge in MERGES)]
+    return [
+        Job(data, gateways, dirichlet, merge, alpha, seed)
+        for data in (("phishing",) if quick else DATA)
+        for dirichlet in (None, 0.3)
+        for gateways in ((4, 10) if quick else (4, 10, 25, 50))
+        for merge, alpha in (ways if gateways <= 10 else ways[:2])
+    ]
+
+
+def run(job: Job) -> list[Row]:
+    """Play to the end, where each gateway commits what is not on the ledger, and measure."""
+    data = split(job.data, job.seed)
+    kind = Collaboration if job.merge == "union" else merging(job.merge)
+    played = kind(
+        data,
+        deal(data.y, job.gateways, job.seed, job.dirichlet),
+        lambda: SiteModel(data.x.shape[1], data.classes, alpha=job.alpha),
+    )
+    for _ in played.play():
+        pass
+    played.flush()
+    judged = played.gateways[:JUDGED]
+    together = played.accuracy(judged)
+    for gateway in judged:
+        for other in played.gateways:
+            gateway.model.remote(other.name, None)
+    return [
+        {
+            "data": job.data,
+            "dealt": "iid" if job.dirichlet is None else f"Dirichlet {job.dirichlet}",
+            "gateways": job.gateways,
+            "way": job.merge if job.merge != "union" else f"union, α = {job.alpha}",
+            "accuracy": together,
+            "alone": sum(held_out(gateway.model, data) for gateway in judged) / len(judged),
+            "commits": played.commits,
+            "bytes_k": sum(gateway.sent_bytes for gateway in played.gateways) / 1000,
+        }
+    ]
+
+
+def draw(table: Table) -> Figure:
+    """Draw accuracy over the number of gateways."""
+    dealt = [str(value) for value in table.values("dealt")]
+    names = [(str(data), how) for how in dealt for data in table.values("data")]
+    figure, axes = panels([", ".join(name) for name in names], rows=len(dealt))
+    for axis, (data, how) in zip(axes, names, strict=True):
+        for number, way in enumerate(table.values("way")):
+            found = table.where(data=data, dealt=how, way=way)
+            x = [float(named["gateways"]) for named, _ in found]
+            line(axis, number, str(way), x, [point["accuracy"] for _, point in found])
+        found = table.where(data=data, dealt=how, way="union, α = 0.05")
+        x = [float(named["gateways"]) for named, _ in found]
+        line(axis, 6, "without the others", x, [point["alone"] for _, point in found])
+        axis.set(xscale="log", xlabel="gateways")
+        axis.set_xticks(x, [f"{value:.0f}" for value in x])
+        axis.minorticks_off()
+    axes[0].set_ylabel("held-out accuracy")
+    axes[-1].legend(fontsize=7)
+    return figure
+
+
+EXPERIMENT = Experiment(
+    name="scale",
+    summary="4 to 50 gateways, iid and Dirichlet 0.3, beside the papers' ways to merge.",
+    keys=("data", "dealt", "gateways", "way"),
+    measures={
+        "accuracy": "accuracy, held out",
+        "alone": "without the others' codebooks",
+        "commits": "commits",
+        "bytes_k": "kB of deltas",
+    },
+    jobs=jobs,
+    run=run,
+    draw=draw,
+)
