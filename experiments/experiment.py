@@ -7,7 +7,6 @@ averaged over seeds with a 95 % interval (Student's t).
 
 import csv
 import math
-import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import ExitStack
@@ -156,7 +155,6 @@ def _nodes(stack: ExitStack) -> list[LocalNode]:
 
 
 def _begin(urls: Any) -> None:
-    os.nice(5)
     if urls is not None:
         on_chain.use(urls.get())
 

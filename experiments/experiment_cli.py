@@ -13,7 +13,16 @@ import typer
 
 from experiments.experiment import Experiment, carry_out, markdown, write
 
-EXPERIMENTS: Final = ("accuracy", "gas", "poison", "threshold", "scale", "churn", "ablation")
+EXPERIMENTS: Final = (
+    "accuracy",
+    "gas",
+    "poison",
+    "threshold",
+    "scale",
+    "churn",
+    "ablation",
+    "consensus",
+)
 RESULTS: Final = Path("docs/results")
 
 app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
