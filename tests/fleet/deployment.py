@@ -4,9 +4,11 @@ The controller is this checkout's own Ansible, run in the fleet's network namesp
 but the fleet can be reached. What needs the internet, packing the wheels, is done before.
 """
 
+import contextlib
 import json
 import os
 import re
+import sqlite3
 import sys
 import time
 from pathlib import Path
@@ -49,7 +51,7 @@ class Deployment:
         monitoring: bool = False,
     ) -> None:
         self.machines = machines
-        self.sites = sites
+        self.sites = {site: list(agents) for site, agents in sites.items()}
         self.hub = hub
         self.monitoring = monitoring
         self.state = machines.folder / "state"
@@ -167,6 +169,41 @@ class Deployment:
                 raise AssertionError(f"{site}: {last - first} of {more} rounds\n{log}")
             time.sleep(0.5)
         return last
+
+    def wait_for_agents(self, site: str, number: int, timeout_s: float = 60.0) -> None:
+        """Wait until so many agents are there.
+
+        Raises:
+            AssertionError: with what the gateway says, if they are not.
+        """
+        deadline = time.monotonic() + timeout_s
+        while (said := self.status(site)).get("agents_here") != number:
+            assert time.monotonic() < deadline, said
+            time.sleep(0.5)
+
+    def account(self, gateway: str) -> str:
+        """Tell a gateway's address on the chain."""
+        told = json.loads((self.state / "devices" / f"{gateway}.json").read_text())
+        return str(told["chain"])
+
+    def contracts(self) -> str:
+        """Show how every codebook stands."""
+        record = json.loads((self.state / "chain/deployment.json").read_text())
+        url = f"http://{self.machines[self.hub].address}:8545"
+        command = [_TOOLS / "protoledger", "contracts", "show"]
+        command += ["--contract", record["buffer"], "--rpc", url]
+        return run(*self.machines.inside, *command).stdout
+
+    def committed(self, account: str) -> bool:
+        """Whether a gateway has put a codebook on the chain."""
+        found = re.search(rf"{account} active\s+version (\d+)", self.contracts())
+        return found is not None and int(found[1]) > 0
+
+    def followed(self, site: str) -> set[str]:
+        """Name the accounts whose codebooks the site's gateway has folded."""
+        store = self.machines[f"{site}-gateway"].root / "var/lib/private/protoledger/gateway.db"
+        with contextlib.closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as database:
+            return {row[0] for row in database.execute("SELECT owner FROM ledger_versions")}
 
 
 def changed(log: str) -> dict[str, int]:
