@@ -136,8 +136,11 @@ class Deployment:
             "ANSIBLE_NOCOLOR": "1",
             "NO_COLOR": "1",
         }
+        begin = time.monotonic()
         done = run(*command, check=False, cwd=ROOT, env=environment)
         log = done.stdout + done.stderr
+        ended = "" if done.returncode == 0 else f", exit code {done.returncode}"
+        sys.stderr.write(f"\nfleet: {name}.yml took {time.monotonic() - begin:.0f} s{ended}\n")
         (self.machines.folder / f"{name}.out").write_text(log)
         if check and done.returncode != 0:
             raise PlaybookError(f"{name}: {done.returncode}\n{log[-6000:]}")
