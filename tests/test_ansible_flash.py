@@ -6,30 +6,17 @@ import importlib.util
 import json
 import lzma
 import os
-import shutil
-import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
+from cards import FIRST, ROOT, attach, detach, digest, make_image, missing, on_card, play, run
 
-ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "ansible/roles/flash/files/flash_card.py"
-_SECTOR = 512
-_FIRST = 2048 * _SECTOR
-_NEEDED = ("losetup", "sfdisk", "mformat", "mcopy", "mtype", "lsblk", "mkfs.ext4")
 
-pytestmark = [
-    pytest.mark.skipif(os.geteuid() != 0, reason="loop devices need root"),
-    pytest.mark.skipif(not all(map(shutil.which, _NEEDED)), reason=f"needs {', '.join(_NEEDED)}"),
-]
-
-
-def run(*command, data: str | None = None) -> subprocess.CompletedProcess:
-    words = [str(word) for word in command]
-    return subprocess.run(words, input=data, capture_output=True, text=True, check=False)
+pytestmark = pytest.mark.skipif(bool(missing()), reason=missing() or "cards can be made")
 
 
 def flash_card(*words, data: str | None = None) -> dict:
@@ -40,21 +27,7 @@ def flash_card(*words, data: str | None = None) -> dict:
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory) -> Path:
-    """A small image as Raspberry Pi OS has it: a FAT partition with config.txt, and another."""
-    folder = tmp_path_factory.mktemp("image")
-    plain = folder / "small.img"
-    plain.write_bytes(os.urandom(4096) * (24 << 20 >> 12))
-    table = "label: dos\n2048,16384,c\n18432,,83\n"
-    assert run("sfdisk", "--quiet", plain, data=table).returncode == 0
-    place = f"{plain}@@{_FIRST}"
-    assert run("mformat", "-i", place, "-T", "16384", "::").returncode == 0
-    config = folder / "config.txt"
-    config.write_text("# as it was\ndtparam=audio=on\n")
-    assert run("mcopy", "-i", place, config, "::config.txt").returncode == 0
-    packed = folder / "small.img.xz"
-    with lzma.open(packed, "wb", preset=0) as file:
-        file.write(plain.read_bytes())
-    return packed
+    return make_image(tmp_path_factory.mktemp("image"))
 
 
 @pytest.fixture
@@ -62,32 +35,21 @@ def card(tmp_path):
     """Attach loop devices of a size; they are gone after the test."""
     attached = []
 
-    def attach(megabytes: int = 40) -> Path:
-        file = tmp_path / f"card-{len(attached)}"
-        with file.open("wb") as opened:
-            opened.truncate(megabytes << 20)
-        done = run("losetup", "--find", "--show", file)
-        if done.returncode != 0:
-            pytest.skip(f"no loop device to be had: {done.stderr.strip()}")
-        attached.append(done.stdout.strip())
-        return Path(attached[-1])
+    def make(megabytes: int = 40) -> Path:
+        device, problem = attach(tmp_path / f"card-{len(attached)}", megabytes)
+        if problem:
+            pytest.skip(f"no loop device to be had: {problem}")
+        attached.append(device)
+        return Path(device)
 
-    yield attach
+    yield make
     for device in attached:
-        run("losetup", "--detach", device)
-
-
-def digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+        detach(device)
 
 
 def write(device: Path, image: Path, sha256: str | None = None) -> dict:
     given = ("--image", image, "--sha256", sha256 or digest(image))
     return flash_card("write", device, "--fixed", *given)
-
-
-def on_card(device: Path, name: str) -> str:
-    return run("mtype", "-i", f"{device}@@{_FIRST}", f"::{name}").stdout
 
 
 def test_what_is_written_is_what_the_image_holds(card, image):
@@ -194,43 +156,6 @@ def test_refuses_to_seed_what_has_no_boot_partition(card):
     assert "refused" in told
 
 
-def play(
-    tmp_path: Path, device: Path, image: Path, *options: str, **changes
-) -> subprocess.CompletedProcess:
-    inventory = tmp_path / "inventory.yml"
-    variables = {
-        "ansible_user": "pi",
-        "fleet_sites": {"attic": {"broker": {"host": "192.0.2.1"}}},
-        "fleet_channels": [{"name": "temperature", "low": -10, "high": 50, "step": 0.1}],
-        "fleet_site": "attic",
-        "fleet_kit": "climate",
-        "flash_ssh_keys": ["ssh-ed25519 AAAA me@home"],
-        "flash_timezone": "Europe/Madrid",
-        "flash_wifi_ssid": "attic",
-        "flash_wifi_passphrase": "not to be seen",
-        "flash_device": str(device),
-        "flash_image": str(image),
-        "flash_sha256": digest(image),
-        "flash_fixed": True,
-        **changes,
-    }
-    hosts = {"attic-pi-1": None}
-    content = {"all": {"vars": variables, "children": {"agents": {"hosts": hosts}}}}
-    inventory.write_text(yaml.safe_dump(content))
-    environment = {
-        **os.environ,
-        "ANSIBLE_CONFIG": str(ROOT / "ansible/ansible.cfg"),
-        "ANSIBLE_HOME": str(tmp_path / "ansible"),
-        "ANSIBLE_NOCOLOR": "1",
-    }
-    command = [Path(sys.executable).parent / "ansible-playbook", "--inventory", inventory]
-    command += [ROOT / "ansible/flash.yml", "-e", "host=attic-pi-1", *options]
-    return subprocess.run(
-        [str(word) for word in command],
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, env=environment,
-    )  # fmt: skip
-
-
 def test_flash_yml_prepares_a_first_boot_by_cloud_init(card, image, tmp_path):
     device = card()
     done = play(tmp_path, device, image, "-e", f"confirm={device}")
@@ -250,7 +175,7 @@ def test_flash_yml_prepares_a_first_boot_by_cloud_init(card, image, tmp_path):
     expected = hashlib.pbkdf2_hmac("sha1", b"not to be seen", b"attic", 4096, 32).hex()
     assert password == expected
     assert on_card(device, "config.txt").startswith("# as it was\ndtparam=audio=on\n")
-    assert "not to be seen" not in device.open("rb").read(_FIRST + (8 << 20)).decode("latin-1")
+    assert "not to be seen" not in device.open("rb").read(FIRST + (8 << 20)).decode("latin-1")
     assert expected not in done.stdout + done.stderr
     left = [p for p in tmp_path.rglob("*") if p.is_file() and p.name.startswith("card") is False]
     for path in left:

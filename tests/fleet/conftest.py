@@ -8,22 +8,27 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
-from deployment import Deployment
-from golden import golden
-from machines import Machines
+from deployment import Deployment  # noqa: E402 - after the path
+from golden import golden  # noqa: E402 - after the path
+from machines import Machines  # noqa: E402 - after the path
 
 TOOLS = ("mmdebstrap", "systemd-nspawn", "dpkg-scanpackages", "ip", "nsenter", "ssh-keygen", "nft")
 
 
-@pytest.fixture(scope="module")
-def boot() -> Iterator[Callable[..., Deployment]]:
-    """Boot hosts for sites, given as `site → agents`; the hub is their broker and chain."""
+@pytest.fixture(scope="session")
+def boot_tools() -> None:
+    """Skip, with the reason, where no host can be booted."""
     if os.geteuid() != 0:
         pytest.skip("a fleet of containers needs root")
     if missing := [tool for tool in TOOLS if shutil.which(tool) is None]:
         pytest.skip(f"not installed: {', '.join(missing)}; `make test-fleet` installs them")
+
+
+@pytest.fixture(scope="module")
+def boot(boot_tools: None) -> Iterator[Callable[..., Deployment]]:  # noqa: ARG001 - it may skip
+    """Boot hosts for sites, given as `site → agents`; the hub is their broker and chain."""
     opened: list[Machines] = []
 
     def make(sites: dict[str, list[str]], **options) -> Deployment:

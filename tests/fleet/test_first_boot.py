@@ -1,0 +1,48 @@
+"""What flash.yml writes to a card, fed to real cloud-init in a booted host."""
+
+import pytest
+from cards import attach, detach, make_image, on_card, play
+from golden import golden
+from machines import Machines
+
+pytestmark = pytest.mark.fleet
+
+FILES = ("user-data", "meta-data", "network-config")
+
+
+@pytest.fixture
+def seed(tmp_path):
+    """The files that flash.yml has put on a card."""
+    image = make_image(tmp_path)
+    device, problem = attach(tmp_path / "card")
+    if problem:
+        pytest.skip(f"no loop device to be had: {problem}")
+    try:
+        changes = {"flash_user": "keeper", "flash_ssh_keys": ["ssh-ed25519 AAAA keeper@home"]}
+        done = play(tmp_path, device, image, "-e", f"confirm={device}", **changes)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return {name: on_card(device, name) for name in FILES}
+    finally:
+        detach(device)
+
+
+@pytest.mark.usefixtures("boot_tools")
+def test_cloud_init_makes_host_user_key_and_sudo(seed):
+    with Machines(golden(), ["blank"]) as machines:
+        host = machines["blank"]
+        host.ssh("apt-get", "-q", "update")
+        host.ssh("DEBIAN_FRONTEND=noninteractive", "apt-get", "-qy", "install", "cloud-init")
+        folder = host.root / "var/lib/cloud/seed/nocloud"
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in seed.items():
+            (folder / name).write_text(content)
+        host.power_off()
+        host.power_on()
+        host.wait_until_up()
+        told = host.ssh("cloud-init", "status", "--wait", "--long", check=False)
+        assert "status: done" in told, told
+        assert host.ssh("hostname").strip() == "attic-pi-1"
+        assert host.ssh("cat", "/home/keeper/.ssh/authorized_keys").strip().endswith("keeper@home")
+        assert "NOPASSWD: ALL" in host.ssh("sudo", "--list", "--other-user=keeper")
+        assert host.ssh("readlink", "/etc/localtime").strip().endswith("Europe/Madrid")
+        assert "L" in host.ssh("passwd", "--status", "keeper").split()[1]
