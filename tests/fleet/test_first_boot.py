@@ -31,11 +31,22 @@ def test_cloud_init_makes_host_user_key_and_sudo(seed):
     with Machines(golden(), ["blank"]) as machines:
         host = machines["blank"]
         host.ssh("apt-get", "-q", "update")
-        host.ssh("DEBIAN_FRONTEND=noninteractive", "apt-get", "-qy", "install", "cloud-init")
+        host.ssh(
+            "env",
+            "DEBIAN_FRONTEND=noninteractive",
+            "apt-get",
+            "-qy",
+            "--no-install-recommends",
+            "install",
+            "cloud-init",
+        )
         folder = host.root / "var/lib/cloud/seed/nocloud"
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in seed.items():
             (folder / name).write_text(content)
+        # the test must still know the host
+        keys = "ssh_deletekeys: false\nssh_genkeytypes: []\n"
+        (host.root / "etc/cloud/cloud.cfg.d/99-test.cfg").write_text(keys)
         host.power_off()
         host.power_on()
         host.wait_until_up()

@@ -32,8 +32,9 @@ def test_the_second_run_changes_nothing(fleet):
 
 def test_private_keys_stay_on_their_devices(fleet):
     for name in (*AGENTS, "attic-gateway"):
-        listed = fleet.machines[name].ssh("stat", "-c", "%a:%U:%n", "/etc/protoledger/private/*")
-        assert all(line.startswith("600:root:") for line in listed.split())
+        find = ("find", "/etc/protoledger/private", "-type", "f", "-printf", "%m:%u:%f,")
+        listed = fleet.machines[name].ssh(*find).strip(",").split(",")
+        assert all(entry.startswith("600:root:") for entry in listed), listed
         secret = fleet.machines[name].ssh("cat", "/etc/protoledger/private/identity.key").strip()
         for path in fleet.state.rglob("*"):
             assert not path.is_file() or path.suffix == ".tar" or secret not in path.read_text()
