@@ -28,6 +28,7 @@ _BASE = [
 _OFFERED = [
     "mosquitto", "nftables", "unattended-upgrades", "systemd-timesyncd", "python3-cryptography",
     "prometheus-node-exporter", "prometheus", "cloud-init", "libpam-systemd", "openssh-client",
+    "locales", "keyboard-configuration", "console-setup", "netplan.io",
 ]
 # fmt: on
 _RECIPE = "2"  # raise it when the steps below change
