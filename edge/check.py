@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from edge.check_spool import spool_item
 from edge.config import AgentConfig, LabelConfig, SensorConfig
 from edge.examine import Examined, examine
 from edge.kit import Slot, SlotState, machine_for, missing_state, slot_for
@@ -42,6 +43,7 @@ def check(path: Path, *, mock: bool, broker: bool = True, sensors: bool = True) 
     yield _roster(found)
     if found.config is None or found.site is None:
         yield skipped("sensors", "the files above must be right first")
+        yield skipped("spool", "the files above must be right first")
         yield skipped("broker", "the files above must be right first")
     else:
         config = found.config
@@ -50,6 +52,7 @@ def check(path: Path, *, mock: bool, broker: bool = True, sensors: bool = True) 
                 yield from _sensors(config, found.site, machine)
         else:
             yield _not_asked("sensors")
+        yield spool_item(config.spool_file)
         yield from _broker(found, config, found.site) if broker else [_not_asked("broker")]
     yield _clock()
 
@@ -103,7 +106,8 @@ def _pins(config: AgentConfig) -> Item:
         with contextlib.suppress(SensorError):  # `configuration` told it
             driver, options = check_options(wanted.driver, wanted.options)
             for resource in driver.resources(options):
-                users.setdefault(resource.name, []).append(name)
+                if resource.is_pin:
+                    users.setdefault(resource.name, []).append(name)
     told = ", ".join(f"{pin} ({' and '.join(names)})" for pin, names in users.items())
     return ok("pins", told or "none are used")
 

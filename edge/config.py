@@ -1,6 +1,7 @@
 """An agent's file: who it is, and what hangs on its pins."""
 
 import difflib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -10,6 +11,9 @@ from protocol.config import CredentialsConfig, Model, Name, SiteConfig
 from protocol.errors import ConfigurationError
 from protocol.home_assistant import HomeAssistantConfig
 from protocol.identity import Roster
+from protocol.schema import NO_LABEL
+from sensors import SensorError
+from sensors.registry import states
 
 
 class SensorConfig(Model):
@@ -117,9 +121,27 @@ class AgentConfig(Model):
                 )
         if self.label is not None and not site.labels:
             problems.append("label: the site has no labels; remove it, or name them in site.yaml")
+        misnamed = bool(problems)
+        problems += self._problems_with_votes(site.labels)
         if roster is None:
             return problems
-        return problems + self._problems_with_roster(roster, misnamed=bool(problems))
+        return problems + self._problems_with_roster(roster, misnamed=misnamed)
+
+    def _problems_with_votes(self, labels: Sequence[str]) -> list[str]:
+        """Find values of the label source that would never vote, without a word."""
+        if self.label is None or not labels:
+            return []
+        try:
+            values = states(self.label.driver, self.label.options)
+        except SensorError:
+            return []  # told where sensors are checked or opened
+        listed = _some([f"{number} ({name})" for number, name in enumerate(labels)], most=10)
+        return [
+            f"label.options.{key} = {value:g}: no label has this number; the site has {listed}, "
+            f"and {NO_LABEL} votes for none"
+            for key, value in values.items()
+            if value not in range(NO_LABEL, len(labels))
+        ]
 
     def _problems_with_roster(self, roster: Roster, *, misnamed: bool) -> list[str]:
         member = next((agent for agent in roster.agents if agent.id == self.id), None)

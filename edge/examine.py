@@ -34,7 +34,7 @@ class Examined:
     @property
     def text(self) -> str:
         """All problems, by file; empty if there are none."""
-        return told(self.problems)
+        return told(self.problems, all_seen=self.config is not None and self.site is not None)
 
 
 def examine(path: Path) -> Examined:

@@ -28,6 +28,17 @@ CREATE TABLE IF NOT EXISTS windows (
 """
 
 
+def waiting(path: Path) -> int:
+    """Count the windows that a spool holds; changes nothing.
+
+    Raises:
+        sqlite3.Error: it is no spool, or damaged.
+    """
+    address = f"{path.absolute().as_uri()}?mode=ro"
+    with contextlib.closing(sqlite3.connect(address, uri=True, timeout=1.0)) as database:
+        return int(database.execute("SELECT count(*) FROM windows").fetchone()[0])
+
+
 class SqliteSpool:
     """A `Spool` in a SQLite file, made when it is needed.
 

@@ -211,6 +211,9 @@ def forget(
         ledger = _existing(store)
         wanted = ledger.forget()
         ledger.close()
+        from gateway.trainer import forget_chain  # noqa: PLC0415 - only here is the model's half
+
+        forget_chain(store)
     then = "its newest codebook is committed to" if wanted else "it begins to follow"
     typer.echo(f"forgotten; when the gateway starts again, {then} the chain of its file")
 

@@ -4,7 +4,9 @@ The number of a round is stored before the round is announced, so that it is nev
 model is stored with the counters that belong to it, in one transaction.
 """
 
+import contextlib
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -96,3 +98,15 @@ class Store:
                 "ON CONFLICT (name) DO UPDATE SET value = excluded.value",
                 list(values.items()),
             )
+
+
+def change_counters(path: Path, change: Callable[[bytes], bytes]) -> None:
+    """Rewrite the counters in the store of a stopped gateway, if it has kept any."""
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        tables = "SELECT count(*) FROM sqlite_master WHERE name = 'state'"
+        if not database.execute(tables).fetchone()[0]:
+            return
+        found = database.execute("SELECT value FROM state WHERE name = 'counters'").fetchone()
+        if found is not None:
+            query = "UPDATE state SET value = ? WHERE name = 'counters'"
+            database.execute(query, (change(found[0]),))

@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -13,7 +14,7 @@ from gateway.errors import GatewayError, ModelStateError
 from gateway.features import Scaler
 from gateway.model import SiteModel
 from gateway.significance import make_test
-from gateway.store import Store
+from gateway.store import Store, change_counters
 from protocol.errors import ConfigurationError
 from protocol.schema import NO_LABEL, Sample, Schema
 
@@ -197,6 +198,17 @@ class Trainer:
         if self.unsaved:
             self._store.save(self._model.state(), msgspec.json.encode(self.counters))
             self.unsaved = False
+
+
+def forget_chain(store_file: Path) -> None:
+    """Let a stopped gateway's counters begin anew where they are numbers of a chain's."""
+
+    def begun_anew(saved: bytes) -> bytes:
+        counters = msgspec.json.decode(saved, type=Counters)
+        counters.counted_version = counters.oracle_round = counters.cited_round = 0
+        return msgspec.json.encode(counters)
+
+    change_counters(store_file, begun_anew)
 
 
 def _as_configured(model: SiteModel, config: GatewayConfig) -> SiteModel:

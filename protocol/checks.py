@@ -106,7 +106,9 @@ def report(items: Iterable[Item], *, as_json: bool) -> Exit:
     elif bad:
         typer.echo(f"\n{len(bad)} of {len(seen)} failed: {', '.join(item.name for item in bad)}")
     else:
-        typer.echo(f"\nall {len(seen)} fine")
+        left_out = sum(item.verdict is Verdict.SKIPPED for item in seen)
+        fine = f"{len(seen) - left_out} fine, {left_out} not looked at"
+        typer.echo(f"\n{fine if left_out else f'all {len(seen)} fine'}")
     return code
 
 

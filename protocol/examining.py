@@ -10,8 +10,12 @@ from protocol.identity import Identity, Roster
 from protocol.reading import read
 
 
-def told(problems: Mapping[Path, Sequence[str]]) -> str:
+def told(problems: Mapping[Path, Sequence[str]], *, all_seen: bool = True) -> str:
     """Write problems by file, as a person reads them; empty if there are none.
+
+    Args:
+        problems: by file.
+        all_seen: whether nothing was left out because of them.
 
     >>> print(told({Path("a.yaml"): ["id: is missing"], Path("b.yaml"): []}))
     a.yaml: 1 problem
@@ -22,6 +26,8 @@ def told(problems: Mapping[Path, Sequence[str]]) -> str:
         if found:
             lines.append(f"{path}: {len(found)} problem{'s' if len(found) > 1 else ''}")
             lines += [f"  {line}" for line in found]
+    if lines and not all_seen:
+        lines.append("then check again: what depends on these could not be looked at yet")
     return "\n".join(lines)
 
 

@@ -9,6 +9,7 @@ and no value that is not a finite number.
 import enum
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import ClassVar, Self
@@ -57,6 +58,11 @@ class Resource:
     name: str
     share: str = ""
 
+    @property
+    def is_pin(self) -> bool:
+        """Whether it is a pin, and not something behind one."""
+        return self.name.startswith("GPIO")
+
 
 class DriverOptions(BaseModel):
     """Base of every driver's options: frozen, strict about types, unknown keys refused."""
@@ -88,6 +94,14 @@ class Sensor(ABC):
     def default_filters(cls, _options: DriverOptions, /) -> FilterOptions:
         """The filters that suit a sensor with these options; configuration overrides them."""
         return FilterOptions()
+
+    @classmethod
+    def states(cls, _options: DriverOptions, /) -> Mapping[str, float]:
+        """What a sensor that knows only a few values reads, by the option that says so.
+
+        Empty for one that measures. A label source's values are compared with the site's labels.
+        """
+        return {}
 
     def __init__(self, options: DriverOptions) -> None:
         self.options = options

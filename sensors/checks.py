@@ -45,15 +45,15 @@ def find_problems(sensors: Iterable[Wanted]) -> list[str]:
         try:
             resources, _ = describe(sensor.driver, sensor.options)
         except BadOptions as error:
-            problems.append(f"{sensor.where}: {error}")
+            problems += [f"{sensor.where}.{line}" for line in error.problems]
             continue
         except SensorError as error:
-            problems.append(f"{sensor.where}.driver: {error}")
+            problems.append(f"{sensor.where}.driver = {sensor.driver!r}: {error}")
             continue
         try:
             filters_for(sensor.driver, sensor.options, sensor.filters)
         except BadOptions as error:
-            problems.append(f"{sensor.where}: {error}")
+            problems += [f"{sensor.where}.{line}" for line in error.problems]
         problems += _clashes(sensor, resources, taken)
     return problems
 

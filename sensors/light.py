@@ -15,7 +15,7 @@ from pydantic import Field
 
 from sensors.base import DriverOptions, Reading, Resource
 from sensors.errors import HardwareUnavailable
-from sensors.machine import HardwareSensor, Machine, Pin
+from sensors.machine import HardwareSensor, Machine, Pin, close_device
 
 _EMPTYING_S = 0.1
 
@@ -54,7 +54,7 @@ class LightSensor(HardwareSensor):
             self._device.pin.function = "input"
             self._device.pin.pull = "floating"
         except Exception as error:
-            self._device.close()
+            close_device(self._device)
             raise HardwareUnavailable(
                 f"GPIO{options.pin} cannot be left floating ({error}): take another pin"
             ) from error
@@ -79,4 +79,4 @@ class LightSensor(HardwareSensor):
         return Reading(max(0.0, 1.0 - (self._clock() - begin) / limit))
 
     def _release(self) -> None:
-        self._device.close()
+        close_device(self._device)

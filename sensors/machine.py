@@ -6,13 +6,14 @@ that a laptop without them can load every driver.
 """
 
 import atexit
+import io
 import os
 import shutil
 import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Any, Protocol, Self, TypeVar
@@ -78,8 +79,10 @@ class Machine:
         # Else a service could hang on the question whether to install something.
         os.environ.setdefault("BLINKA_SKIP_DEPENDENCY_CHECK", "1")
         with _opening(model, {"pin": pin}):
-            import adafruit_dht  # noqa: PLC0415 - fails where there are no pins
-            import board  # noqa: PLC0415
+            # On a computer that it does not know it prints a warning among what we print.
+            with redirect_stdout(io.StringIO()):
+                import adafruit_dht  # noqa: PLC0415 - fails where there are no pins
+                import board  # noqa: PLC0415
 
             chip: DhtChip = getattr(adafruit_dht, model)(
                 getattr(board, f"D{pin}"), use_pulseio=False

@@ -10,7 +10,7 @@ from typing import ClassVar, Self
 from pydantic import Field, model_validator
 
 from sensors.base import DriverOptions, Reading, Resource
-from sensors.machine import HardwareSensor, Machine
+from sensors.machine import HardwareSensor, Machine, close_device
 
 _BUS = ("GPIO9", "GPIO10", "GPIO11")
 _SELECT = ("GPIO8", "GPIO7")
@@ -70,4 +70,4 @@ class Mcp3008Sensor(HardwareSensor):
         return Reading((volts - adc.zero_v) / (adc.full_v - adc.zero_v) * adc.full_value)
 
     def _release(self) -> None:
-        self._device.close()
+        close_device(self._device)

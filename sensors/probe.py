@@ -100,8 +100,7 @@ def filters_for(
     try:
         return default.overridden_by(FilterOptions.model_validate(dict(wanted)))
     except ValidationError as error:
-        told = "; ".join(explain(error, FilterOptions, wanted))
-        raise BadOptions(f"driver {driver!r}, filters: {told}") from None
+        raise BadOptions(driver, explain(error, FilterOptions, wanted, "filters")) from None
 
 
 def open_probe(

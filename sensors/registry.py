@@ -79,8 +79,7 @@ def check_options(driver: str, options: Mapping[str, object]) -> tuple[type[Sens
     try:
         return found, found.Options.model_validate(dict(options))
     except ValidationError as error:
-        told = "; ".join(explain(error, found.Options, options))
-        raise BadOptions(f"driver {driver!r}, options: {told}") from None
+        raise BadOptions(driver, explain(error, found.Options, options, "options")) from None
     except Exception as error:  # a third party's validator may raise anything
         raise _broken(driver, "checked its options", error) from error
 
@@ -98,6 +97,19 @@ def describe(
         return tuple(found.resources(checked)), found.default_filters(checked)
     except Exception as error:
         raise _broken(driver, "told its resources and filters", error) from error
+
+
+def states(driver: str, options: Mapping[str, object]) -> Mapping[str, float]:
+    """Tell what a sensor that knows only a few values reads, by option; see `Sensor.states`.
+
+    Raises:
+        BadOptions, UnknownDriver, DriverBroken: see `check_options`.
+    """
+    found, checked = check_options(driver, options)
+    try:
+        return dict(found.states(checked))
+    except Exception as error:
+        raise _broken(driver, "told its states", error) from error
 
 
 def open_sensor(
@@ -146,23 +158,26 @@ def _unknown(driver: str) -> str:
     asked = driver.lower()  # `MotionSensor`, as in gpiozero, means `motion`
     close = [name for name in names if name in asked] or difflib.get_close_matches(asked, names)
     hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"no driver is called {driver!r}: {hint}there are {', '.join(names)}"
+    return f"no driver is called {driver!r}; {hint}there are {', '.join(names)}"
 
 
 def explain(
-    error: ValidationError, model: type[BaseModel], given: Mapping[str, object]
+    error: ValidationError, model: type[BaseModel], given: Mapping[str, object], under: str
 ) -> list[str]:
-    """Say for everything that a model refused: the key, the value and the way out."""
+    """Say for everything that a model refused: its key (`under` a key), its value, the way out."""
     known = list(model.model_fields)
     lines = []
     for item in error.errors(include_url=False):
         key = ".".join(str(part) for part in item["loc"])
         if item["type"] == "extra_forbidden":
             close = difflib.get_close_matches(key, known, n=1)
-            way_out = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
-            say = f"unknown; {way_out}"
+            names = f"known are {', '.join(known)}" if known else "there are none"
+            say = f"unknown key; {f'did you mean {close[0]!r}?' if close else names}"
         else:
-            say = item["msg"].removeprefix("Value error, ")
+            missing = item["type"] == "missing"
+            say = "is missing" if missing else item["msg"].removeprefix("Value error, ")
+            field = model.model_fields.get(str(item["loc"][0])) if item["loc"] else None
+            say += f"; {field.description}" if field and field.description else ""
         seen = f" = {given[key]!r}" if key in given else ""
-        lines.append(f"{key}{seen}: {say}" if key else say)
+        lines.append(f"{under}.{key}{seen}: {say}" if key else f"{under}: {say}")
     return lines

@@ -5,7 +5,7 @@ they come: a read says whether the switch was active at any time since the read 
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from pydantic import Field
@@ -56,6 +56,12 @@ class SwitchSensor(HardwareSensor):
         """Its pin."""
         assert isinstance(options, SwitchOptions)  # noqa: S101 - the registry checked it
         return (Resource(f"GPIO{options.pin}"),)
+
+    @classmethod
+    def states(cls, options: DriverOptions, /) -> Mapping[str, float]:
+        """Active and idle."""
+        assert isinstance(options, SwitchOptions)  # noqa: S101 - as above
+        return {"active_value": options.active_value, "idle_value": options.idle_value}
 
     def _open(self) -> Any:
         raise NotImplementedError

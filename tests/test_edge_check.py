@@ -9,7 +9,9 @@ import yaml
 from site_of import change, command, copy, invoke, live, running_agent, running_site
 
 import edge.cli
+from edge.backlog import Anchor
 from edge.examine import examine
+from edge.spool import SqliteSpool
 from emulator.broker import find_mosquitto
 from protocol.exits import Exit
 from protocol.identity import Identity
@@ -152,6 +154,72 @@ def test_simulated_pins_need_no_hardware(site):
     assert code == 0, items
     assert "GPIO4 (temperature)" in items["pins"]["found"]
     assert "GPIO17 (label)" in items["pins"]["found"]
+
+
+def test_pins_are_told_as_a_person_knows_them(site):
+    folder = copy(site.folder, "named")
+    path = folder / site.agent_file(site.agents[0]).name
+    content = yaml.safe_load(path.read_text())
+    for sensor, options in zip(content["sensors"], ({"channel": 0}, {"channel": 1}), strict=False):
+        sensor.update(driver="mcp3008", options=options)
+    content["sensors"][2].update(driver="dht22", options={"pin": 4, "quantity": "humidity"})
+    path.write_text(yaml.safe_dump(content))
+    _, items = checked(path, "--mock", "--no-broker")
+    found = items["pins"]["found"]
+    assert re.fullmatch(r"(GPIO\d+ \([^()]*\)(, )?)+", found), found
+
+
+@pytest.mark.parametrize(("active", "idle"), [(3, 0), (1, -2), (0.5, 0), (7, 9)])
+def test_a_label_source_whose_value_never_votes_is_refused(site, tmp_path, active, idle):
+    folder = copy(site.folder, tmp_path.name)
+    path = folder / AGENT
+    options = {"pin": 5, "active_value": active, "idle_value": idle}
+    change(path, label={"driver": "button", "options": options})
+    labels = yaml.safe_load((folder / "site.yaml").read_text())["labels"]
+    numbers = {*range(-1, len(labels))}
+    wrong = {key for key in ("active_value", "idle_value") if options[key] not in numbers}
+    done = invoke(edge.cli.app, "run", "-c", path)
+    assert done.exit_code == Exit.CONFIGURATION
+    for key in wrong:
+        assert f"label.options.{key} = {options[key]:g}: no label has this number" in done.stderr
+    assert done.stderr.count("no label has this number") == len(wrong)
+    assert f"0 ({labels[0]})" in done.stderr
+
+
+def test_the_spool_is_looked_at_and_left_alone(site, tmp_path):
+    folder = copy(site.folder, "spool")
+    path = folder / AGENT
+    spool = tmp_path / "spool.db"
+
+    def told(file):
+        change(path, spool_file=None if file is None else str(file))
+        code, items = checked(path, "--no-broker", "--no-sensors")
+        item = items["spool"]
+        return code, item["verdict"], item["found"]
+
+    assert told(None)[:2] == (0, "ok")
+    assert "in memory" in told(None)[2]
+    code, verdict, found = told(spool)
+    assert (code, verdict, spool.exists()) == (0, "ok", False), found
+    SqliteSpool(spool, b"schema", 1).keep(Anchor(3, 1.0), {1: ([1.0], 0), 2: ([2.0], 0)})
+    before = spool.read_bytes()
+    assert re.search(r": 2 windows of an outage wait, \d+ KiB", told(spool)[2])
+    assert spool.read_bytes() == before
+    spool.write_bytes(b"no database at all" * 100)
+    code, verdict, found = told(spool)
+    assert (code, verdict) == (0, "note")
+    assert "set it aside" in found
+    code, verdict, found = told(tmp_path / "nowhere" / "spool.db")
+    assert (code, verdict) == (Exit.IO, "failed")
+    assert "no such folder" in found
+
+
+def test_what_could_not_be_compared_yet_is_said(site):
+    folder = copy(site.folder, "missing")
+    path = folder / AGENT
+    assert "check again" not in examine(path).text
+    change(path, identity_file=None)
+    assert "then check again" in examine(path).text
 
 
 SIX = """\

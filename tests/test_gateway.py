@@ -10,7 +10,7 @@ from gateway.events import EventStream
 from gateway.features import Scaler
 from gateway.predictor import Predictor
 from gateway.store import Store
-from gateway.trainer import Trainer
+from gateway.trainer import Trainer, forget_chain
 from protocol.config import SiteConfig
 from protocol.errors import ConfigurationError
 from protocol.schema import NO_LABEL, Sample
@@ -115,6 +115,22 @@ def test_a_commit_that_is_told_twice_is_counted_once(tmp_path):
         trainer = Trainer(config(tmp_path), SCHEMA, store)
         for version in (1, 1, 2, 2):
             trainer.count_commit(version, 40_000)
+        assert (trainer.counters.commits, trainer.counters.gas) == (2, 80_000)
+
+
+def test_commits_of_a_chain_that_was_reset_are_counted_from_its_first(tmp_path):
+    path = tmp_path / "gateway.db"
+    forget_chain(path)
+    with Store(path, SCHEMA.digest) as store:
+        trainer = Trainer(config(tmp_path), SCHEMA, store)
+        trainer.count_commit(7, 40_000)
+        trainer.counters.oracle_round = 5
+        trainer.save()
+    forget_chain(path)
+    with Store(path, SCHEMA.digest) as store:
+        trainer = Trainer(config(tmp_path), SCHEMA, store)
+        assert trainer.round_to_cite == 0
+        trainer.count_commit(1, 40_000)
         assert (trainer.counters.commits, trainer.counters.gas) == (2, 80_000)
 
 

@@ -110,7 +110,7 @@ def test_a_configuration_overrides_and_turns_off_a_drivers_filters():
 @pytest.mark.parametrize(
     ("filters", "said"),
     [
-        ({"hihg": 3.0}, "hihg = 3.0: unknown; did you mean 'high'"),
+        ({"hihg": 3.0}, "hihg = 3.0: unknown key; did you mean 'high'"),
         ({"low": 90.0, "high": 10.0}, "swap"),
         ({"low": 200.0}, r"low = 200\.0 is not below high = 125\.0"),
         ({"max_change_per_s": 0}, "max_change_per_s = 0"),
@@ -208,18 +208,19 @@ def test_everything_that_is_wrong_is_told_at_once_with_key_value_and_suggestion(
     )
     told = "\n".join(problems)
     for part in (
-        "sensors.0.driver: no driver is called 'dth22': did you mean 'dht22'?",
-        "bounce_s = 7",
-        "pni = 4: unknown; did you mean 'pin'?",
-        "pin: Field required",
-        "lo = 3: unknown; did you mean 'low'?",
-        "median = 1",
-        "sensors.3.driver: no driver is called 'MotionSensor': did you mean 'motion'?",
+        "sensors.0.driver = 'dth22': no driver is called 'dth22'; did you mean 'dht22'?",
+        "sensors.1.options.bounce_s = 7: ",
+        "sensors.1.options.pni = 4: unknown key; did you mean 'pin'?",
+        "sensors.1.options.pin: is missing; GPIO number",
+        "sensors.2.filters.lo = 3: unknown key; did you mean 'low'?",
+        "sensors.2.filters.median = 1: ",
+        "sensors.3.driver = 'MotionSensor': no driver is called ",
+        "did you mean 'motion'?",
         "sensors.4: GPIO4 is used twice: by 'dht22' at sensors.2 and by 'digital' here",
         "label: GPIO4 is used twice: by 'dht22' at sensors.2 and by 'button' here",
     ):
         assert part in told
-    assert len(problems) == 6
+    assert len(problems) == 9
 
 
 @pytest.mark.parametrize(

@@ -200,7 +200,7 @@ def test_a_line_that_the_kernel_holds_is_named(monkeypatch):
 @pytest.mark.parametrize(
     ("driver", "options", "said"),
     [
-        ("button", {}, "pin: Field required"),
+        ("button", {}, "pin: is missing"),
         ("button", {"pin": 28}, "pin = 28"),
         ("button", {"pin": "17"}, "pin = '17'"),
         ("button", {"pin": 17, "bounce": 0.1}, "did you mean 'bounce_s'"),
