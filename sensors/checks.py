@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from sensors.base import Resource
 from sensors.errors import BadOptions, SensorError
-from sensors.probe import filters_for
+from sensors.probe import check_filters, filters_for
 from sensors.registry import describe
 
 
@@ -42,16 +43,17 @@ def find_problems(sensors: Iterable[Wanted]) -> list[str]:
     problems: list[str] = []
     taken: dict[str, tuple[Wanted, Resource]] = {}
     for sensor in sensors:
+        resources: tuple[Resource, ...] = ()
+        check = partial(check_filters, sensor.driver)
         try:
             resources, _ = describe(sensor.driver, sensor.options)
+            check = partial(filters_for, sensor.driver, sensor.options)
         except BadOptions as error:
             problems += [f"{sensor.where}.{line}" for line in error.problems]
-            continue
         except SensorError as error:
             problems.append(f"{sensor.where}.driver = {sensor.driver!r}: {error}")
-            continue
         try:
-            filters_for(sensor.driver, sensor.options, sensor.filters)
+            check(sensor.filters)
         except BadOptions as error:
             problems += [f"{sensor.where}.{line}" for line in error.problems]
         problems += _clashes(sensor, resources, taken)

@@ -7,8 +7,6 @@ nothing; a person has to mend the configuration, the wiring or the file.
 
 # ruff: noqa: N818 - the names say what happened, as the builtins beside them do
 
-from collections.abc import Sequence
-
 
 class SensorError(Exception):
     """Anything a driver raises."""
@@ -66,13 +64,13 @@ class BadOptions(PermanentSensorError, ValueError):
     """A driver's options or filters are unknown, of the wrong type or out of range.
 
     Args:
-        driver: its name.
+        what: whose they are.
         problems: a line for each, `options.pin = 28: what is wrong; what to do`.
     """
 
-    def __init__(self, driver: str, problems: Sequence[str]) -> None:
-        super().__init__(f"driver {driver!r}: {'; '.join(problems)}")
-        self.problems = tuple(problems)
+    def __init__(self, what: str, problems: tuple[str, ...] = ()) -> None:
+        super().__init__(f"{what}: {'; '.join(problems)}" if problems else what)
+        self.problems = problems
 
 
 class BadRecording(PermanentSensorError, ValueError):

@@ -87,6 +87,19 @@ class Probe:
         self.close()
 
 
+def check_filters(driver: str, wanted: Mapping[str, object]) -> FilterOptions:
+    """Check filters by themselves, as far as that goes without knowing the driver's own.
+
+    Raises:
+        BadOptions: names every filter that is wrong, its value and the way out.
+    """
+    try:
+        return FilterOptions.model_validate(dict(wanted))
+    except ValidationError as error:
+        told = explain(error, FilterOptions, wanted, "filters")
+        raise BadOptions(f"driver {driver!r}", told) from None
+
+
 def filters_for(
     driver: str, options: Mapping[str, object], wanted: Mapping[str, object]
 ) -> FilterOptions:
@@ -97,10 +110,12 @@ def filters_for(
         SensorError: see `describe`.
     """
     _, default = describe(driver, options)
+    checked = check_filters(driver, wanted)
     try:
-        return default.overridden_by(FilterOptions.model_validate(dict(wanted)))
+        return default.overridden_by(checked)
     except ValidationError as error:
-        raise BadOptions(driver, explain(error, FilterOptions, wanted, "filters")) from None
+        told = explain(error, FilterOptions, wanted, "filters")
+        raise BadOptions(f"driver {driver!r}", told) from None
 
 
 def open_probe(

@@ -79,7 +79,8 @@ def check_options(driver: str, options: Mapping[str, object]) -> tuple[type[Sens
     try:
         return found, found.Options.model_validate(dict(options))
     except ValidationError as error:
-        raise BadOptions(driver, explain(error, found.Options, options, "options")) from None
+        told = explain(error, found.Options, options, "options")
+        raise BadOptions(f"driver {driver!r}", told) from None
     except Exception as error:  # a third party's validator may raise anything
         raise _broken(driver, "checked its options", error) from error
 
@@ -163,7 +164,7 @@ def _unknown(driver: str) -> str:
 
 def explain(
     error: ValidationError, model: type[BaseModel], given: Mapping[str, object], under: str
-) -> list[str]:
+) -> tuple[str, ...]:
     """Say for everything that a model refused: its key (`under` a key), its value, the way out."""
     known = list(model.model_fields)
     lines = []
@@ -180,4 +181,4 @@ def explain(
             say += f"; {field.description}" if field and field.description else ""
         seen = f" = {given[key]!r}" if key in given else ""
         lines.append(f"{under}.{key}{seen}: {say}" if key else f"{under}: {say}")
-    return lines
+    return tuple(lines)

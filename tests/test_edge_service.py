@@ -264,7 +264,7 @@ def test_what_is_doubtful_is_shown_and_not_contributed():
 
 def test_a_misconfigured_sensor_is_not_waited_for():
     def opener():
-        raise BadOptions("button", ["options.pin = 99: too large"])
+        raise BadOptions("pin = 99: too large")
 
     kit = Kit(SCHEMA, [Slot("a", opener)])
     with pytest.raises(BadOptions):
