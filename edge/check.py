@@ -19,7 +19,7 @@ from protocol.config import ChannelConfig, SiteConfig
 from protocol.exits import Exit
 from protocol.identity import Roster
 from protocol.probe import Me, probe
-from sensors import Machine, SensorError
+from sensors import Machine, SensorError, Wanted, find_problems
 from sensors.registry import check_options
 
 READ_S = 15.0
@@ -117,9 +117,16 @@ def _sensors(config: AgentConfig, site: SiteConfig, machine: Machine | None) -> 
     channels = {channel.name: channel for channel in site.channels}
     for sensor in config.sensors:
         slot = slot_for(sensor.channel, sensor, machine)
-        yield _sensor(slot, sensor, channels.get(sensor.channel))
-    if config.label is not None:
-        yield _label(slot_for("label", config.label, machine), config.label, site)
+        yield _misconfigured(slot, sensor) or _sensor(slot, sensor, channels.get(sensor.channel))
+    if (label := config.label) is not None:
+        slot = slot_for("label", label, machine)
+        yield _misconfigured(slot, label) or _label(slot, label, site)
+
+
+def _misconfigured(slot: Slot, wanted: SensorConfig | LabelConfig) -> Item | None:
+    if find_problems([Wanted("", wanted.driver, wanted.options, wanted.filters)]):
+        return skipped(f"{slot.name} ({wanted.driver})", "its lines above must be right first")
+    return None
 
 
 def _sensor(slot: Slot, wanted: SensorConfig, channel: ChannelConfig | None) -> Item:

@@ -214,6 +214,27 @@ def test_the_spool_is_looked_at_and_left_alone(site, tmp_path):
     assert "no such folder" in found
 
 
+def test_a_sensor_whose_lines_are_wrong_is_not_blamed_on_its_wires(site):
+    folder = copy(site.folder, "lines")
+    path = folder / AGENT
+    content = yaml.safe_load(path.read_text())
+    content["sensors"][0].update(driver="dth22", options={"pin": 4})
+    content["sensors"][1].update(driver="mcp3008", options={"channel": 9}, filters={"hihg": 3})
+    content["label"].update(driver="button", options={"pin": 30})
+    path.write_text(yaml.safe_dump(content))
+    code, items = checked(path, "--mock", "--no-broker")
+    assert code == Exit.CONFIGURATION
+    for line in (
+        "sensors.0.driver = 'dth22': ",
+        "sensors.1.options.channel = 9: ",
+        "sensors.1.filters.hihg = 3: unknown key; did you mean 'high'?",
+        "label.options.pin = 30: ",
+    ):
+        assert line in items["configuration"]["found"]
+    for name in ("co2 (dth22)", "temperature (mcp3008)", "label (button)"):
+        assert items[name]["verdict"] == "skipped"
+
+
 def test_what_could_not_be_compared_yet_is_said(site):
     folder = copy(site.folder, "missing")
     path = folder / AGENT
