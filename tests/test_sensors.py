@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 from importlib.metadata import EntryPoint, EntryPoints
 
 import pytest
@@ -10,6 +11,8 @@ from hypothesis import strategies as st
 from pydantic import model_validator
 
 import sensors
+from edge.kit import Kit, Slot
+from protocol.schema import Channel, Schema
 from sensors import dht, errors, registry
 from sensors.base import DriverOptions, Quality, Reading, SeekableSensor, Sensor
 from sensors.mock import MockOptions, MockSensor
@@ -120,6 +123,58 @@ def test_what_a_driver_occupies_is_named_and_free_again_after_close(any_case):
     for _ in range(3):
         with sensors.open_sensor(driver, options, machine) as sensor:
             sensor.read() if machine else outcome(sensor)
+
+
+class Hanging:
+    """A read that waits in the driver until it is let go."""
+
+    def __init__(self, sensor, monkeypatch, read):
+        self.let_go, inside = threading.Event(), threading.Event()
+        measure = sensor._measure
+
+        def hang():
+            inside.set()
+            assert self.let_go.wait(20)
+            return measure()
+
+        monkeypatch.setattr(sensor, "_measure", hang)
+        self.got = []
+        self.thread = threading.Thread(target=lambda: self.got.append(read()))
+        self.thread.start()
+        assert inside.wait(20)
+
+    def end(self):
+        self.let_go.set()
+        self.thread.join(20)
+        assert not self.thread.is_alive()
+        return self.got
+
+
+def test_a_driver_closed_while_it_hangs_in_a_read_gives_everything_back(any_case, monkeypatch):
+    driver, options, machine = any_case
+    sensor = sensors.open_sensor(driver, options, machine)
+    read = Hanging(sensor, monkeypatch, lambda: outcome(sensor))
+    sensor.close()
+    assert read.end(), "it ends with a reading, or an error that passes"
+    sensors.open_sensor(driver, options, machine).close()
+
+
+def test_an_agent_leaves_while_any_driver_hangs_in_a_read(any_case, monkeypatch):
+    driver, options, machine = any_case
+    schema = Schema((Channel("x", "", 0.0, 1.0, 1.0),), ("a", "b"))
+    slot = Slot("x", lambda: sensors.open_probe(driver, options, machine=machine))
+    other = Slot("label", lambda: sensors.open_probe("mock", {}))
+    kit = Kit(schema, [slot], other)
+    kit.open()
+    sensor, beside = slot.probe.sensor, other.probe.sensor
+    read = Hanging(sensor, monkeypatch, kit.read)
+    kit.close()
+    assert read.thread.is_alive(), "nobody waits for it"
+    assert beside.closed
+    read.end()
+    slot.close()
+    assert sensor.closed
+    sensors.open_sensor(driver, options, machine).close()
 
 
 def test_drivers_say_how_to_wire_them(any_case):
