@@ -178,6 +178,7 @@ def test_all_keys_change_and_at_most_a_round_is_lost(fleet):
     for site in SITES:
         fleet.wait_for_rounds(site, 1)
     old = fleet.machines["cellar-pi-1"].ssh("cat", "/etc/protoledger/tls.crt")
+    account = fleet.account("attic-gateway")
     fleet.sites["attic"].remove("attic-pi-4")  # as the owner does, once it is retired
     fleet.write_inventory()
     fleet.play("rotate")
@@ -185,3 +186,4 @@ def test_all_keys_change_and_at_most_a_round_is_lost(fleet):
     for site in SITES:
         assert fleet.wait_for_rounds(site, 3)
         assert fleet.status(site)["failed"] <= 1
+    assert fleet.account("attic-gateway") == account
