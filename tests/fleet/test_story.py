@@ -75,7 +75,7 @@ def test_metrics_are_read_by_the_monitoring_host_alone(fleet):
     assert run(*fleet.machines.inside, *knock, check=False).returncode != 0
 
 
-def test_an_agent_without_power_costs_no_more_than_its_rounds(fleet):
+def test_a_site_goes_on_while_an_agent_has_no_power(fleet):
     agent = fleet.machines["attic-pi-4"]
     agent.power_off()
     assert fleet.wait_for_rounds("attic", 3)  # one of four may be missing
