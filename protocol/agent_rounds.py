@@ -22,7 +22,17 @@ from protocol.agent_states import Adding, Answered, Idle, Send, Sharing, State
 from protocol.course import STATEMENTS, Course, Followed, Statement
 from protocol.errors import ConfigurationError, LateError, ProtocolError, RefusedError
 from protocol.field import Symbols
-from protocol.messages import Announce, Include, Kind, Octets, Payload, Result, Revealed, Sealed
+from protocol.messages import (
+    MARK_BYTES,
+    Announce,
+    Include,
+    Kind,
+    Octets,
+    Payload,
+    Result,
+    Revealed,
+    Sealed,
+)
 from protocol.schema import Window
 from protocol.sealing import Session
 from protocol.seating import Seating, seating
@@ -166,6 +176,9 @@ class AgentRounds:
 
     def _on_announce(self, announce: Announce, now: float) -> list[Send]:
         seats = self._check_announce(announce)
+        if not self._is_meant(announce, seats.present):
+            # a former process of ours may have shared in it; who sums two polynomials gets nonsense
+            return [Send(Kind.KEY, self._session.hello())]
         digest = messages.digest(announce)
         # From here on the round is spent: whatever happens, its number is never answered again.
         self._epoch = announce.session
@@ -218,6 +231,13 @@ class AgentRounds:
         if self._me not in present:
             raise RefusedError("a round with this agent", f"round {announce.round_id} without it")
         return seats
+
+    def _is_meant(self, announce: Announce, present: frozenset[int]) -> bool:
+        """Whether the gateway knew this process when it announced."""
+        if len(announce.sessions) != MARK_BYTES * len(present):
+            raise RefusedError(f"{len(present)} sessions' marks", f"{len(announce.sessions)} bytes")
+        begin = MARK_BYTES * sum(number < self._me for number in present)
+        return announce.sessions[begin : begin + MARK_BYTES] == self._session.nonce[:MARK_BYTES]
 
     def _seal_shares(self, state: Sharing, shares: Symbols) -> list[Send]:
         out = []

@@ -56,9 +56,7 @@ class Course:
     def statement(self, kind: Kind, round_id: int) -> Statement:
         """Return what is foreseen for a round."""
         first = self.first
-        announce = Announce(
-            round_id, first.session, first.roster, first.terms, first.present, first.course
-        )
+        announce = msgspec.structs.replace(first, round_id=round_id)
         if kind is Kind.ANNOUNCE:
             return announce
         digest = messages.digest(announce)

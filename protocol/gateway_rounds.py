@@ -197,12 +197,14 @@ class GatewayRounds:
 
     def _announce(self, round_id: int, present: frozenset[int]) -> Announce:
         """Go on with the course, or begin another."""
+        agents = self._session.roster.agents
         announce = Announce(
             round_id=round_id,
             session=self._session.nonce,
             roster=self._session.roster.digest,
             terms=self._terms.digest,
             present=messages.pack_members(present),
+            sessions=self._session.marks(agents[n].id for n in sorted(present)),
             course=bytes(32) if self._led is None else self._led.course.first.course,
         )
         led = self._led

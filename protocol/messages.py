@@ -19,6 +19,8 @@ from protocol.errors import DecodeError
 VERSION = 2
 MAX_BYTES = 16 * 2**20
 TAG_BYTES = 16
+MARK_BYTES = 4
+"""Of a session's nonce, to tell it from a party's others."""
 
 Payload = bytes | bytearray
 Octets = Payload | memoryview
@@ -91,8 +93,10 @@ class Announce(_Wire, frozen=True):
 
     `session` is the nonce of the gateway's session; `terms` hashes what a site must agree on,
     windows and deadlines among it; `present` are the agents that the gateway believes to be there:
-    they get the round's positions, and nobody waits for another's share. `course` is the end of a
-    hash chain, see `protocol.course`.
+    they get the round's positions, and nobody waits for another's share. `sessions` are the marks
+    of their sessions, in ascending number: an agent that restarted must not share another vector in
+    a round that its former process has shared in. `course` is the end of a hash chain, see
+    `protocol.course`.
     """
 
     round_id: RoundId
@@ -100,6 +104,7 @@ class Announce(_Wire, frozen=True):
     roster: Hash
     terms: Hash
     present: Members
+    sessions: Annotated[bytes, Meta(max_length=8 * 128 * MARK_BYTES)]
     course: Hash
 
 

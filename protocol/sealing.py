@@ -10,6 +10,7 @@ refuses to do it twice.
 """
 
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from cryptography.exceptions import InvalidTag
@@ -22,6 +23,7 @@ from protocol import messages
 from protocol.errors import AuthenticationError, RefusedError
 from protocol.identity import Identity, Roster, verify
 from protocol.messages import (
+    MARK_BYTES,
     TAG_BYTES,
     VERSION,
     Kind,
@@ -143,6 +145,10 @@ class Session:
         """Return the nonce of a peer's session, or None."""
         known = self._peers.get(peer)
         return known.session if known else None
+
+    def marks(self, peers: Iterable[str]) -> bytes:
+        """Return the marks of known peers' sessions, one after the other."""
+        return b"".join(self._peers[peer].session[:MARK_BYTES] for peer in peers)
 
     def seal(
         self, receiver: str, kind: Kind, round_id: int, *, epoch: bytes, bound: bytes, plain: Octets

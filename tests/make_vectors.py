@@ -168,7 +168,7 @@ def message_vectors():
         for name in known
     ]
     roster_bytes, roster = slow.roster_digest(SITE, members)
-    steps, announce = course_vectors(known[GATEWAY]["nonce"], roster)
+    steps, announce = course_vectors(known, roster)
     announce_digest = hashlib.sha256(announce).digest()
     include = slow.pack([7, announce_digest, slow.bitmap([0, 1])])
     include_digest = hashlib.sha256(include).digest()
@@ -217,12 +217,15 @@ def message_vectors():
     }
 
 
-def course_vectors(session, roster):
+def course_vectors(known, roster):
     """Statements of a course of 32 rounds, and the announce of round 7 that begins it."""
+    session = known[GATEWAY]["nonce"]
+    marks = known[FIRST]["nonce"][:4] + known[SECOND]["nonce"][:4]
     chain = slow.course(session, 7, seed("course"), 95)
 
     def announce(number):
-        return slow.pack([number, session, roster, seed("terms"), slow.bitmap([0, 1]), chain[0]])
+        present = slow.bitmap([0, 1])
+        return slow.pack([number, session, roster, seed("terms"), present, marks, chain[0]])
 
     cases = []
     for step in (1, 2, 3, 4, 5, 94, 95):
@@ -275,6 +278,7 @@ def bad_vectors():
     sign = [2, ANNOUNCE, GATEWAY, announce, bytes(64)]
     seal = [2, SHARE, 7, FIRST, SECOND, bytes(32)]
     step = [2, INCLUDE, 7, hash32]
+    open_ = [7, nonce, hash32, hash32, b"\x03", bytes(8), hash32]
     shapes = {
         "Signed": [
             ("unknown version", slow.pack([3, *sign[1:]])),
@@ -322,13 +326,15 @@ def bad_vectors():
             ("cut", box[:-1]),
         ],
         "Announce": [
-            ("short session", slow.pack([7, nonce[:-1], hash32, hash32, b"\x03", hash32])),
-            ("short roster", slow.pack([7, nonce, hash32[:-1], hash32, b"\x03", hash32])),
-            ("long terms", slow.pack([7, nonce, hash32, hash32 + b"\0", b"\x03", hash32])),
-            ("members of 129 bytes", slow.pack([7, nonce, hash32, hash32, b"\xff" * 129, hash32])),
-            ("short course", slow.pack([7, nonce, hash32, hash32, b"\x03", hash32[:-1]])),
-            ("no course", slow.pack([7, nonce, hash32, hash32, b"\x03"])),
-            ("extra field", slow.pack([7, nonce, hash32, hash32, b"\x03", hash32, 1])),
+            ("short session", slow.pack([7, nonce[:-1], *open_[2:]])),
+            ("short roster", slow.pack([*open_[:2], hash32[:-1], *open_[3:]])),
+            ("long terms", slow.pack([*open_[:3], hash32 + b"\0", *open_[4:]])),
+            ("members of 129 bytes", slow.pack([*open_[:4], b"\xff" * 129, *open_[5:]])),
+            ("marks of 4,097 bytes", slow.pack([*open_[:5], bytes(4097), hash32])),
+            ("short course", slow.pack([*open_[:-1], hash32[:-1]])),
+            ("no course", slow.pack(open_[:-1])),
+            ("no marks", slow.pack([*open_[:5], hash32])),
+            ("extra field", slow.pack([*open_, 1])),
             ("trailing byte", announce + b"\x00"),
             ("an include", include),
         ],

@@ -27,7 +27,7 @@ def said(net, *, revealed):
 
 
 def announce(end=bytes(32)):
-    return Announce(7, b"s" * 16, b"r" * 32, b"t" * 32, b"\x07", end)
+    return Announce(7, b"s" * 16, b"r" * 32, b"t" * 32, b"\x07", b"m" * 12, end)
 
 
 def test_quiet_rounds_need_one_signature(tmp_path):

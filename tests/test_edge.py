@@ -24,7 +24,7 @@ SCHEMA = Schema((Channel("a", "", 0, 10, 0.1), Channel("b", "", 0, 10, 0.1)), ("
 
 
 def announce(round_id):
-    return Announce(round_id, b"s" * 16, b"r" * 32, b"t" * 32, b"\x07", b"c" * 32)
+    return Announce(round_id, b"s" * 16, b"r" * 32, b"t" * 32, b"\x07", b"m" * 12, b"c" * 32)
 
 
 class Script(Sensor):

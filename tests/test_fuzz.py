@@ -177,7 +177,7 @@ class Table:
         }
         self.pool += [(Kind.KEY, name, session.hello()) for name, session in old.items()]
         stale = messages.Announce(
-            1, old[GATEWAY].nonce, self.site.roster.digest, bytes(32), b"\3", bytes(32)
+            1, old[GATEWAY].nonce, self.site.roster.digest, bytes(32), b"\3", bytes(8), bytes(32)
         )
         self.pool.append((Kind.ANNOUNCE, GATEWAY, old[GATEWAY].sign(Kind.ANNOUNCE, stale)))
         net = Network(self.site, self.rng)

@@ -237,6 +237,7 @@ def test_what_is_invented_is_refused_and_kept_by_nobody(hall):
         hall.roster.digest,
         bytes(32),
         messages.pack_members({0, 1, 2}),
+        bytes(12),
         bytes(32),
     )
     insider = hall.parties[hall.names[3]].session

@@ -3,6 +3,7 @@
 import itertools
 import random
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from attic import GATEWAY, SCHEMA, make_site, names
 from protocol import field as prime_field
 from protocol import messages
+from protocol.agent_rounds import AgentRounds
 from protocol.agent_states import Answered, Idle, Sharing
 from protocol.errors import (
     AuthenticationError,
@@ -23,6 +25,7 @@ from protocol.errors import (
 )
 from protocol.gateway_rounds import Completed, Failed, choose_set
 from protocol.messages import Include, Kind, pack_members
+from protocol.schema import Window
 from protocol.sealing import Session
 from protocol.seating import Plan, Seating
 
@@ -253,6 +256,45 @@ def test_traffic_of_an_old_session_is_refused_after_a_reboot(tmp_path):
             epoch=site.gateway_session.nonce,
             bound=digest,
         )
+
+
+def test_an_agent_that_restarts_in_mid_round_does_not_share_in_it_again(tmp_path):
+    """Holders of its former vector's shares and of its new one's would sum nonsense together."""
+    site = make_site(tmp_path)
+    me, hears = names(6)[0], names(6)[1:3]
+    net = Network(site, lose=lambda sender, send: sender == me and send.receiver not in hears)
+    (opening,) = site.gateway.start(1, 0.0)
+    net.post(GATEWAY, [opening])
+    net.settle()
+    fresh = Session(me, site.identities[me], site.roster)
+    for other in names(6)[1:]:
+        fresh.meet(other, site.sessions[other].hello())
+        site.sessions[other].meet(me, fresh.hello())
+    fresh.meet(GATEWAY, site.gateway_session.hello())
+    window = Window(np.array([[1.0, 2.0]]), np.ones(1, dtype=np.int64))
+    site.agents[me] = AgentRounds(fresh, site.agents[me]._terms, lambda _announce: window)
+    net.lose = lambda _sender, _send: False
+    net.deliver(me, GATEWAY, opening)  # by a broker that repeats it; the gateway is not told
+    site.inputs[me] = window.values
+    for _ in range(6):
+        net.tick(0.8)
+    (outcome,) = net.outcomes
+    assert outcome.included == frozenset(range(1, 6))
+    assert outcome.sums.tolist() == true_sum(site, outcome.included).tolist()
+    # the announce has told the agent that the gateway knows a former hello of its
+    assert (me, Kind.KEY) in [(sender, send.kind) for sender, send in net.seen]
+    assert net.round(2).included == frozenset(range(6))
+
+
+def test_an_announce_names_a_session_for_everyone_present(tmp_path):
+    site = make_site(tmp_path)
+    site.gateway.start(1, 0.0)
+    announce = site.gateway.state.announce
+    for marks in (announce.sessions[:-1], announce.sessions + bytes(4), b""):
+        bad = msgspec.structs.replace(announce, sessions=marks)
+        payload = site.gateway_session.sign(Kind.ANNOUNCE, bad)
+        with pytest.raises(RefusedError, match="marks"):
+            site.agents[names(6)[0]].handle(Kind.ANNOUNCE, GATEWAY, payload, 0.1)
 
 
 def test_a_sender_seals_a_round_once_even_if_old_hellos_are_repeated(tmp_path):
