@@ -96,31 +96,50 @@ def _roster(found: Examined) -> Item:
     )
 
 
-def _pins(config: AgentConfig) -> Item:
-    """Tell who has which pin; that they are free is seen when the sensors are opened."""
-    named: list[tuple[str, SensorConfig | LabelConfig]] = [(s.channel, s) for s in config.sensors]
-    if config.label is not None:
-        named.append(("label", config.label))
-    users: dict[str, list[str]] = {}
-    for name, wanted in named:
+def _sensors(config: AgentConfig, site: SiteConfig, machine: Machine | None) -> Iterator[Item]:
+    channels = {channel.name: channel for channel in site.channels}
+    pins = _Pins()
+    for sensor in config.sensors:
+        slot = slot_for(sensor.channel, sensor, machine)
+        wrong = _misconfigured(slot, sensor)
+        yield wrong or _sensor(slot, sensor, channels.get(sensor.channel))
+        if not wrong:
+            pins.add(slot, sensor)
+    if (label := config.label) is not None:
+        slot = slot_for("label", label, machine)
+        wrong = _misconfigured(slot, label)
+        yield wrong or _label(slot, label, site)
+        if not wrong:
+            pins.add(slot, label)
+    yield pins.item()
+
+
+class _Pins:
+    """Who has which pin, and which could not be had when its sensor was opened."""
+
+    def __init__(self) -> None:
+        self._users: dict[str, list[str]] = {}
+        self._refused: set[str] = set()
+
+    def add(self, slot: Slot, wanted: SensorConfig | LabelConfig) -> None:
         with contextlib.suppress(SensorError):  # `configuration` told it
             driver, options = check_options(wanted.driver, wanted.options)
             for resource in driver.resources(options):
                 if resource.is_pin:
-                    users.setdefault(resource.name, []).append(name)
-    told = ", ".join(f"{pin} ({' and '.join(names)})" for pin, names in users.items())
-    return ok("pins", told or "none are used")
+                    self._users.setdefault(resource.name, []).append(slot.name)
+                    if not slot.opened:
+                        self._refused.add(resource.name)
 
-
-def _sensors(config: AgentConfig, site: SiteConfig, machine: Machine | None) -> Iterator[Item]:
-    yield _pins(config)
-    channels = {channel.name: channel for channel in site.channels}
-    for sensor in config.sensors:
-        slot = slot_for(sensor.channel, sensor, machine)
-        yield _misconfigured(slot, sensor) or _sensor(slot, sensor, channels.get(sensor.channel))
-    if (label := config.label) is not None:
-        slot = slot_for("label", label, machine)
-        yield _misconfigured(slot, label) or _label(slot, label, site)
+    def item(self) -> Item:
+        told = {pin: f"{pin} ({' and '.join(users)})" for pin, users in self._users.items()}
+        if refused := [text for pin, text in told.items() if pin in self._refused]:
+            return failed(
+                "pins",
+                f"cannot be had: {', '.join(refused)}",
+                "see what their sensors say above; a running agent holds its pins",
+                Exit.UNAVAILABLE,
+            )
+        return ok("pins", f"free: {', '.join(told.values())}" if told else "none are used")
 
 
 def _misconfigured(slot: Slot, wanted: SensorConfig | LabelConfig) -> Item | None:

@@ -71,6 +71,7 @@ class Slot:
 
     Attributes:
         probe: the open sensor, or None.
+        opened: whether it could ever be opened: its pins were there and free.
         state: what it shows.
     """
 
@@ -79,6 +80,7 @@ class Slot:
     ) -> None:
         self.name = name
         self.probe: Probe | None = None
+        self.opened = False
         self.state = missing_state(name, "not read yet")
         self._opener = opener
         self._clock = clock
@@ -95,6 +97,7 @@ class Slot:
         """
         try:
             self.probe = self._opener()
+            self.opened = True
         except MISCONFIGURED:
             raise
         except Exception as error:  # noqa: BLE001 - whatever a driver's constructor meets

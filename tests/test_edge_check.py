@@ -15,6 +15,8 @@ from edge.spool import SqliteSpool
 from emulator.broker import find_mosquitto
 from protocol.exits import Exit
 from protocol.identity import Identity
+from sensors import SimulatedMachine
+from sensors.errors import PinInUse
 
 needs_mosquitto = pytest.mark.skipif(find_mosquitto() is None, reason="Mosquitto not installed")
 
@@ -166,7 +168,7 @@ def test_pins_are_told_as_a_person_knows_them(site):
     path.write_text(yaml.safe_dump(content))
     _, items = checked(path, "--mock", "--no-broker")
     found = items["pins"]["found"]
-    assert re.fullmatch(r"(GPIO\d+ \([^()]*\)(, )?)+", found), found
+    assert re.fullmatch(r"free: (GPIO\d+ \([^()]*\)(, )?)+", found), found
 
 
 @pytest.mark.parametrize(("active", "idle"), [(3, 0), (1, -2), (0.5, 0), (7, 9)])
@@ -212,6 +214,32 @@ def test_the_spool_is_looked_at_and_left_alone(site, tmp_path):
     code, verdict, found = told(tmp_path / "nowhere" / "spool.db")
     assert (code, verdict) == (Exit.IO, "failed")
     assert "no such folder" in found
+
+
+def test_a_pin_that_cannot_be_had_is_told(site, monkeypatch):
+    folder = copy(site.folder, "held")
+    path = folder / AGENT
+    content = yaml.safe_load(path.read_text())
+    content["sensors"][0].update(driver="mock", options={})
+    content["sensors"][1].update(driver="digital", options={"pin": 6})
+    content["label"].update(driver="button", options={"pin": 5})
+    path.write_text(yaml.safe_dump(content))
+    plain = SimulatedMachine.gpio
+
+    def held(machine, kind, **arguments):
+        if arguments.get("pin") == 5:
+            raise PinInUse("Button (pin 5): GPIO busy")
+        return plain(machine, kind, **arguments)
+
+    monkeypatch.setattr(SimulatedMachine, "gpio", held)
+    code, items = checked(path, "--mock", "--no-broker")
+    assert code == Exit.UNAVAILABLE
+    assert (items["pins"]["verdict"], items["pins"]["found"]) == (
+        "failed",
+        "cannot be had: GPIO5 (label)",
+    )
+    assert "GPIO busy" in items["label (button)"]["found"]
+    assert items["temperature (digital)"]["verdict"] != "failed"
 
 
 def test_a_sensor_whose_lines_are_wrong_is_not_blamed_on_its_wires(site):
