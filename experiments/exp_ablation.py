@@ -18,11 +18,12 @@ from typing import Final
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 from numpy.typing import NDArray
 
 from experiments.collaboration import Collaboration, Gateway, held_out
 from experiments.experiment import Experiment, Row, Table
-from experiments.figures import COLOURS, panels
+from experiments.figures import COLOURS, legend, panels
 from experiments.streams import DATA, Rows, Split, deal, split
 from gateway.codebook import Codebook
 from gateway.learner import make_learner
@@ -31,8 +32,9 @@ from gateway.model import SiteModel
 
 GATEWAYS: Final = 4
 WAYS: Final = ("deltas", "no lone ones", "whole codebook", "full state", "rows")
-RESOLUTION: Final = 1e-4
-"""Nearer than this, in ranges, a row counts as standing in the codebook as it is."""
+RESOLUTION: Final = 0.005
+"""Nearer than this in every channel, in ranges, a row counts as standing in it as it is; commits
+leave smaller changes out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,10 +184,11 @@ def draw(table: Table) -> Figure:
                     label=str(way),
                 )
                 axis.set(xscale="log")
+                axis.xaxis.set_minor_formatter(NullFormatter())
         axes[len(names) + column].set(xlabel="kB sent by all", ylim=(0.4, 1.05))
     axes[0].set_ylabel("held-out accuracy, iid")
     axes[len(names)].set_ylabel("membership: area under ROC")
-    axes[-1].legend(fontsize=7)
+    legend(figure, axes[-1])
     return figure
 
 

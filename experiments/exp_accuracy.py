@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from experiments import on_chain
 from experiments.collaboration import Collaboration, held_out
 from experiments.experiment import Experiment, Point, Row, Table
-from experiments.figures import line, panels
+from experiments.figures import legend, line, panels
 from experiments.streams import DATA, deal, split
 from gateway.model import SiteModel, Transactions
 
@@ -87,7 +87,7 @@ def draw(table: Table) -> Figure:
         line(axis, 2, "limited, without the others", x, _alone(table, data))
         axis.set(xlabel="gateways", xticks=x)
     axes[0].set_ylabel("held-out accuracy at a gateway")
-    axes[-1].legend()
+    legend(figure, axes[-1])
     return figure
 
 

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from experiments.collaboration import Collaboration, Gateway
 from experiments.experiment import Experiment, Row, Table
-from experiments.figures import line, panels
+from experiments.figures import legend, line, panels
 from experiments.streams import DATA, deal, split
 from gateway.model import SiteModel
 
@@ -133,7 +133,7 @@ def draw(table: Table) -> Figure:
             lows += [point["accuracy"].mean for _, point in found[1:]]
         axis.set(xlabel="share of the rounds", ylim=(np.quantile(lows, 0.05) - 0.05, None))
     axes[0].set_ylabel("held-out accuracy")
-    axes[-1].legend(fontsize=7, loc="lower right")
+    legend(figure, axes[-1])
     return figure
 
 

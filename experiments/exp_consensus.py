@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from experiments.collaboration import ROWS_A_ROUND, Collaboration, Gateway
 from experiments.experiment import Experiment, Row, Table
-from experiments.figures import line, panels
+from experiments.figures import legend, line, panels
 from experiments.streams import DATA, deal, split
 from gateway.codebook import Codebook
 from gateway.model import SiteModel
@@ -118,7 +118,7 @@ def draw(table: Table) -> Figure:
         axis.set_xticks(x, [f"{value:g}" for value in x])
         axis.minorticks_off()
     axes[0].set_ylabel("held-out accuracy, mean over the run")
-    axes[-1].legend(fontsize=7)
+    legend(figure, axes[-1])
     return figure
 
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from experiments import exp_accuracy
 from experiments.experiment import Experiment, Row, Table
-from experiments.figures import line, panels
+from experiments.figures import legend, line, panels
 
 
 def jobs(seed: int, quick: bool) -> list[exp_accuracy.Job]:  # noqa: FBT001 - see `Experiment`
@@ -45,7 +45,7 @@ def draw(table: Table) -> Figure:
             line(axis, number, str(transactions), x, [p["gas_k"] for _, p in found])
         axis.set(xlabel="gateways", xticks=x, yscale="log")
     axes[0].set_ylabel("gas of all commits, thousands")
-    axes[-1].legend()
+    legend(figure, axes[-1])
     return figure
 
 

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from experiments import attacks
 from experiments.collaboration import Collaboration
 from experiments.experiment import Experiment, Point, Row, Table
-from experiments.figures import COLOURS, panels
+from experiments.figures import COLOURS, legend, panels
 from experiments.streams import DATA, deal, split
 from gateway.learner.base import Floats
 from gateway.model import SiteModel
@@ -149,7 +149,7 @@ def draw(table: Table) -> Figure:
     figure, axes = panels(
         [f"{data}, {dealt}" for data, dealt in names], rows=len(table.values("dealt")), height=3.6
     )
-    kinds = [str(kind) for kind in table.values("attack")]
+    kinds = [kind for kind in map(str, table.values("attack")) if kind in KINDS["turns"]]
     for axis, (data, dealt) in zip(axes, names, strict=True):
         for number, defence in enumerate(table.values("defence")):
             found = table.where(data=data, dealt=dealt, begins="turns", defence=defence)
@@ -168,7 +168,7 @@ def draw(table: Table) -> Figure:
         axis.set_xticks([0, 1, 10, 100], ["0", "1", "10", "100"])
         axis.invert_yaxis()
         axis.set_xlabel("points lost after 10 rounds")
-    axes[-1].legend(loc="lower right")
+    legend(figure, axes[-1])
     return figure
 
 

@@ -1,6 +1,6 @@
 """Ten, 25 and 50 gateways, alike or each with classes of its own; and ways to merge.
 
-`α = 0.001` is a stricter commit test. `replace` and `learn` are the papers' ways to take in what
+`α = 1e-05` is a stricter commit test. `replace` and `learn` are the papers' ways to take in what
 others committed (see `merging`); they are compared where gateways are few.
 """
 
@@ -11,11 +11,16 @@ from matplotlib.figure import Figure
 
 from experiments.collaboration import Collaboration, held_out
 from experiments.experiment import Experiment, Row, Table
-from experiments.figures import line, panels
+from experiments.figures import legend, line, panels
 from experiments.merging import MERGES, merging
 from experiments.streams import DATA, deal, split
 from gateway.model import SiteModel
 
+STRICT: Final = 1e-5
+"""A level at which 10 gateways make about 20 commits."""
+DEFENDED_TO: Final = 10
+"""With more gateways codebooks are not judged here: a judgement costs the square of all prototypes,
+and each gateway would judge after every commit of every other."""
 JUDGED: Final = 10
 """Gateways whose accuracy is measured, at most: the first ones."""
 
@@ -34,7 +39,7 @@ class Job:
 
 def jobs(seed: int, quick: bool) -> list[Job]:  # noqa: FBT001 - see `Experiment`
     """List the runs of a seed."""
-    ways = [("union", 0.05), ("union", 0.001), *((merge, 0.05) for merge in MERGES)]
+    ways = [("union", 0.05), ("union", STRICT), *((merge, 0.05) for merge in MERGES)]
     return [
         Job(data, gateways, dirichlet, merge, alpha, seed)
         for data in (("phishing",) if quick else DATA)
@@ -51,7 +56,12 @@ def run(job: Job) -> list[Row]:
     played = kind(
         data,
         deal(data.y, job.gateways, job.seed, job.dirichlet),
-        lambda: SiteModel(data.x.shape[1], data.classes, alpha=job.alpha),
+        lambda: SiteModel(
+            data.x.shape[1],
+            data.classes,
+            alpha=job.alpha,
+            defended=job.gateways <= DEFENDED_TO,
+        ),
     )
     for _ in played.play():
         pass
@@ -92,7 +102,7 @@ def draw(table: Table) -> Figure:
         axis.set_xticks(x, [f"{value:.0f}" for value in x])
         axis.minorticks_off()
     axes[0].set_ylabel("held-out accuracy")
-    axes[-1].legend(fontsize=7)
+    legend(figure, axes[-1])
     return figure
 
 

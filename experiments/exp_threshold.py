@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from experiments import on_chain
 from experiments.collaboration import Collaboration
 from experiments.experiment import Experiment, Row, Table
-from experiments.figures import COLOURS, MARKERS, panels
+from experiments.figures import COLOURS, MARKERS, legend, panels
 from experiments.streams import DATA, deal, split
 from gateway.model import SiteModel
 from gateway.significance import TestName, make_test
@@ -107,7 +107,7 @@ def draw(table: Table) -> Figure:
         axis.set(xlabel="gas of all commits, thousands", xscale="log")
     axes[0].set_ylabel("held-out accuracy")
     for number, test in enumerate(table.values("test")):
-        found = [one for one in table.where(data=names[0], test=test) if test != "always"]
+        found = table.where(data=names[0], test=test) if test != "always" else []
         axes[-1].plot(
             [float(named["alpha"]) for named, _ in found],
             [point["false_alarms"].mean for _, point in found],
@@ -117,7 +117,7 @@ def draw(table: Table) -> Figure:
         )
     axes[-1].plot(LEVELS, LEVELS, color="grey", linestyle=":", label="what is promised")
     axes[-1].set(xlabel="level α", xscale="log", ylabel="share of null streams with a commit")
-    axes[-1].legend(fontsize=7)
+    legend(figure, axes[-1])
     return figure
 
 

@@ -52,3 +52,9 @@ def line(axis: Axes, number: int, label: str, x: Sequence[float], y: Sequence[Po
         linewidth=1.2,
         capsize=2,
     )
+
+
+def legend(figure: Figure, axis: Axes) -> None:
+    """Put the legend of one panel, the same for all, under the figure."""
+    handles, labels = axis.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 4))
