@@ -18,7 +18,7 @@ run $bin/python -m contracts.toolchain forge fmt --check
 run $bin/python -m contracts.build --check
 run $bin/python -m contracts.analysis
 # from its own folder, where ansible.cfg and .ansible-lint are; it looks for its tools on the PATH
-lint() { (cd ansible && PATH=$PWD/../$bin:$PATH ../$bin/ansible-lint --offline --quiet); }
+lint() { (cd ansible && PATH=$PWD/../$bin:$PATH ../$bin/ansible-lint --offline -q); }
 run lint
 run bash -n scripts/*.sh .ci/run
 exit $failed
