@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ansible.errors import AnsibleFilterError
 
 import ansible.module_utils
 from ansible.module_utils import basic
@@ -206,3 +207,48 @@ def test_contracts_are_deployed_once_and_gateways_let_in(module, tmp_path):
         assert gone["changed"]
         told = module("fleet_contracts", ok=False, **{**given, "labels": ["a"]}, gateways=[])
         assert "the channels or labels are others" in told["msg"]
+
+
+@pytest.fixture(scope="module")
+def filters() -> dict:
+    path = ANSIBLE / "filter_plugins/fleet.py"
+    spec = importlib.util.spec_from_file_location("fleet_filters", path)
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded.FilterModule().filters()
+
+
+def test_the_administrator_may_clear_and_nothing_else(filters):
+    text = filters["access_list"]({"attic": {"gateway": "attic-gateway", "agents": ["attic-pi-1"]}})
+    assert "user attic-pi-1\n" in text
+    block = text[text.index("user protoledger-administrator") :].strip().splitlines()[1:]
+    at = "topic readwrite protoledger/v1/attic"
+    assert block == [f"{at}/presence/+", f"{at}/key/+"]
+    with pytest.raises(AnsibleFilterError, match="more than once"):
+        filters["access_list"]({"attic": {"gateway": "same", "agents": ["same"]}})
+
+
+def test_a_site_has_one_gateway_and_no_retired_agents(filters, tmp_path):
+    groups = {"gateways": ["attic-gateway"], "agents": ["attic-pi-2", "attic-pi-1", "other"]}
+    hostvars = {name: {"fleet_site": "attic"} for names in groups.values() for name in names}
+    hostvars["other"] = {}
+    found = filters["fleet_members"]("attic", groups, hostvars, str(tmp_path))
+    assert found == {"gateway": "attic-gateway", "agents": ["attic-pi-1", "attic-pi-2"]}
+    (tmp_path / "retired").mkdir()
+    (tmp_path / "retired/attic-pi-1.json").touch()
+    found = filters["fleet_members"]("attic", groups, hostvars, str(tmp_path))
+    assert found["agents"] == ["attic-pi-2"]
+    with pytest.raises(AnsibleFilterError, match=r"site cellar needs one host .* has none"):
+        filters["fleet_members"]("cellar", groups, hostvars, str(tmp_path))
+
+
+def test_keys_are_derived_as_others_derive_them(filters):
+    # IEEE 802.11, annex J.4; secp256k1's generator is the public point of the key 1
+    key = "f42c6fc52df0ebef9ebb4b90b38a5f902e83fe1b135a70e23aed762e9710a12e"
+    assert filters["wifi_key"]("password", "IEEE") == key
+    point = (
+        "79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798"
+        "483ada7726a3c4655da4fbfc0e1108a8fd17b448a68554199c47d08ffb10d4b8"
+    )
+    assert filters["chain_address"](point) == "0x7e5f4552091a69125d5dfcb7b8c2659029395bdf"
+    assert filters["chain_address"]("") == ""
