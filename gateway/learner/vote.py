@@ -4,8 +4,7 @@ Source: distance-weighted nearest neighbours (Dudani, IEEE Trans. SMC 6, 1976); 
 by √wins/d², which beat equal votes and votes by wins on all three of river's small streams.
 """
 
-from dataclasses import dataclass
-from typing import Final, Self
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,39 +86,3 @@ def margin_of(shares: Floats, y: int) -> float:
     other = float(shares.max())
     shares[y] = share
     return share - other if share or other else -1.0
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Voters:
-    """Prototypes that can vote: read-only arrays with a common first axis n.
-
-    Attributes:
-        features: float64 (n, d), in channel ranges.
-        classes: int64 (n,).
-        weights: float64 (n,), samples that each stands for.
-        strengths: float64 (n,), what each vote is multiplied by.
-    """
-
-    features: Floats
-    classes: NDArray[np.int64]
-    weights: Floats
-    strengths: Floats
-
-    @classmethod
-    def of(cls, features: Floats, classes: NDArray[np.int64], weights: Floats) -> Self:
-        """Return voters over copies of these arrays."""
-        arrays = (features.copy(), classes.copy(), weights.copy(), strengths_of(weights))
-        for array in arrays:
-            array.setflags(write=False)
-        return cls(*arrays)
-
-    def squares(self, x: Floats, metric: Floats) -> Floats:
-        """Return the squared distance of each to x."""
-        return measure(self.features.T, metric, x)
-
-    def shares(self, x: Floats, metric: Floats, n_classes: int) -> Floats:
-        """Return each class's share of the vote at x, all 0 where nobody votes."""
-        return vote(self.squares(x, metric), self.classes, self.strengths, n_classes)
-
-    def __len__(self) -> int:
-        return len(self.classes)
