@@ -83,7 +83,7 @@ class Agent:
             subscriptions=topics.agent_subscriptions(site.site, config.id, roster.gateway.id, near),
             will=(self._presence, topics.OFFLINE),
         )
-        self._windows = opener(config, terms.schema, terms.windows)
+        self._windows = opener(config, terms.schema, site.round)
         self._rounds = AgentRounds(self._session, terms, self._windows.take)
         self._connected = self._told_down = False
         self._assistant = config.home_assistant

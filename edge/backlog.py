@@ -13,7 +13,8 @@ have summed those moments without this agent, and it is forgotten.
 A round that is announced *early*, within half the time that its windows take, cannot be meant for
 live windows: the rounds r + 2, r + 3 … that follow each other so fast carry the backlog, oldest
 first, by number. Which windows these are follows from the round's number alone, so an agent that
-misses one stays aligned.
+misses one stays aligned. Who kept nothing gives nothing then: what it read in the moment since the
+last round would be summed with others' other moments, or alone.
 
 Each window is handed out once or never, whatever happens: it is struck off before it is given.
 """
@@ -79,6 +80,8 @@ class Backlog:
         width: channels.
         most: windows that are kept, the first ones: where to start must not depend on how long an
             outage was, on which agents could differ by one.
+        every_s: what a gateway waits between rounds. If that is less than makes a round early,
+            any round may be for live windows, and is for them unless there is a backlog.
         spool: keeps them on disk; None: in memory only.
         flush_s: so long are they gathered before they go there.
     """
@@ -90,6 +93,7 @@ class Backlog:
         count: int,
         width: int,
         most: int,
+        every_s: float = 0.0,
         spool: Spool | None = None,
         flush_s: float = 900.0,
     ) -> None:
@@ -97,6 +101,7 @@ class Backlog:
         self._spool = spool
         self._flush_s = flush_s
         self._spacing_s = count * window_s
+        self._early_is_asking = every_s >= EARLY * count * window_s
         self._number = 0
         self._readings: list[Kept] = []
         self._giving: _Giving | None = None
@@ -134,8 +139,10 @@ class Backlog:
         self._anchor = Anchor(round_id, now)
         self._number, self._readings, self._fresh = 0, [], {}
         giving = self._giving
-        if giving is None or not early:
+        if not early or (giving is None and not self._early_is_asking):
             return None
+        if giving is None:
+            return self._window([None] * self._count)
         first = (round_id - giving.first - 1) * self._count + 1
         rows = [giving.windows.pop(first + i, None) for i in range(self._count)]
         return self._window(rows)

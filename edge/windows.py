@@ -22,6 +22,7 @@ from edge.backlog import Backlog
 from edge.config import AgentConfig
 from edge.kit import Kit, SlotState, slot_for
 from edge.spool import SqliteSpool
+from protocol.config import RoundConfig
 from protocol.errors import ConfigurationError
 from protocol.messages import Announce
 from protocol.schema import NO_LABEL, Schema, Window
@@ -48,7 +49,7 @@ class Windows(Protocol):
         """Release the sensors; idempotent."""
 
 
-WindowsOpener = Callable[[AgentConfig, Schema, int], Windows]
+WindowsOpener = Callable[[AgentConfig, Schema, RoundConfig], Windows]
 
 
 class RoundWindows:
@@ -189,7 +190,7 @@ class LiveWindows:
 
 
 def open_windows(
-    config: AgentConfig, schema: Schema, windows: int, machine: Machine | None = None
+    config: AgentConfig, schema: Schema, rounds: RoundConfig, machine: Machine | None = None
 ) -> Windows:
     """Open an agent's sensors.
 
@@ -202,17 +203,20 @@ def open_windows(
     sampling = config.sampling
     try:
         if sampling.by_round:
-            return RoundWindows(kit, windows)
+            return RoundWindows(kit, rounds.windows)
         backlog = Backlog(
             window_s=sampling.window_s,
-            count=windows,
+            count=rounds.windows,
             width=kit.width,
             most=sampling.keep_windows,
+            every_s=rounds.every_s,
             spool=None
             if config.spool_file is None
             else SqliteSpool(config.spool_file, schema.digest, kit.width),
         )
-        return LiveWindows(kit, sampling.window_s, sampling.read_every_s, windows, backlog=backlog)
+        return LiveWindows(
+            kit, sampling.window_s, sampling.read_every_s, rounds.windows, backlog=backlog
+        )
     except TypeError as error:
         kit.close()
         raise ConfigurationError(f"{config.id}: {error}") from error

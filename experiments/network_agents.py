@@ -15,7 +15,7 @@ from edge.config import AgentConfig
 from edge.host import AgentHost
 from edge.kit import SlotState
 from edge.windows import Windows
-from protocol.config import load
+from protocol.config import RoundConfig, load
 from protocol.messages import Announce
 from protocol.schema import NO_LABEL, Schema, Window
 
@@ -48,9 +48,9 @@ class Steady:
         """Nothing is held."""
 
 
-def _steady(config: AgentConfig, schema: Schema, windows: int) -> Windows:
+def _steady(config: AgentConfig, schema: Schema, rounds: RoundConfig) -> Windows:
     _ = config
-    return Steady(schema, windows)
+    return Steady(schema, rounds.windows)
 
 
 def main() -> None:

@@ -41,6 +41,23 @@ def spool_at(path, boot=None):
     return spool
 
 
+def test_who_kept_nothing_gives_nothing_to_a_round_that_asks_for_what_was_kept():
+    """On an emulated Pi such rounds carried its last moment alone, and the others' in the next."""
+    agent = backlog(count=2, every_s=2 * WINDOW_S)
+    assert agent.announced(1, 0.0) is None
+    feed(agent, 0.0, 4.0)
+    asked = agent.announced(2, 4.0)
+    assert np.isnan(asked.values).all()
+    assert (asked.labels == NO_LABEL).all()
+    assert agent.announced(3, 20.0) is None, "not early: live windows again"
+
+
+def test_rounds_without_a_pause_are_for_live_windows():
+    agent = backlog(every_s=0.0)
+    assert agent.announced(1, 0.0) is None
+    assert agent.announced(2, 0.5) is None
+
+
 def test_agents_hand_in_the_same_moments_whatever_their_clocks_phases_and_latencies():
     draw = random.Random(5)
     agents = []
