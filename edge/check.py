@@ -12,10 +12,11 @@ from pathlib import Path
 
 from edge.check_spool import spool_item
 from edge.config import AgentConfig, LabelConfig, SensorConfig
-from edge.examine import Examined, examine
+from edge.examine import examine
 from edge.kit import Slot, SlotState, machine_for, missing_state, slot_for
 from protocol.checks import Item, failed, note, ok, skipped
 from protocol.config import ChannelConfig, SiteConfig
+from protocol.examining import Examined
 from protocol.exits import Exit
 from protocol.identity import Roster
 from protocol.probe import Me, probe
@@ -61,7 +62,7 @@ def _not_asked(name: str) -> Item:
     return skipped(name, "not asked for")
 
 
-def _configuration(path: Path, found: Examined) -> Item:
+def _configuration(path: Path, found: Examined[AgentConfig]) -> Item:
     if found.text:
         return failed("configuration", found.text, "correct these lines; each says how")
     assert found.config is not None  # noqa: S101 - without problems there is one
@@ -75,7 +76,7 @@ def _configuration(path: Path, found: Examined) -> Item:
     )
 
 
-def _roster(found: Examined) -> Item:
+def _roster(found: Examined[AgentConfig]) -> Item:
     config, roster = found.config, found.roster
     if config is None or found.site is None:
         return skipped("roster", "the files above must be right first")
@@ -221,7 +222,7 @@ def _read_once(slot: Slot) -> SlotState:
         stop.set()
 
 
-def _broker(found: Examined, config: AgentConfig, site: SiteConfig) -> Iterator[Item]:
+def _broker(found: Examined[AgentConfig], config: AgentConfig, site: SiteConfig) -> Iterator[Item]:
     stranger = _stranger(config.id, found.roster)
     me = Me(site.site, config.id, stranger, is_agent=True)
     yield from probe(site.broker, config.credentials, me)

@@ -4,42 +4,17 @@ An agent stops at the first file that does not fit; a person wants to mend them 
 `edge run` comes here once it has failed, and `edge check` always.
 """
 
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge.config import AgentConfig
-from protocol.config import SiteConfig
-from protocol.examining import credential_problems, site_and_roster, told
-from protocol.identity import Roster
+from protocol.examining import Examined, credential_problems, site_and_roster
 from protocol.reading import read
 from sensors import Wanted, find_problems
 
 
-@dataclass
-class Examined:
-    """An agent's files, as far as they can be used.
-
-    Attributes:
-        config: the agent's file; None if too much of it is wrong.
-        site: likewise.
-        roster: None if it cannot be read or is not signed.
-        problems: by file, `key = value: what is wrong; what to do`.
-    """
-
-    config: AgentConfig | None = None
-    site: SiteConfig | None = None
-    roster: Roster | None = None
-    problems: dict[Path, list[str]] = field(default_factory=dict)
-
-    @property
-    def text(self) -> str:
-        """All problems, by file; empty if there are none."""
-        return told(self.problems, all_seen=self.config is not None and self.site is not None)
-
-
-def examine(path: Path) -> Examined:
+def examine(path: Path) -> Examined[AgentConfig]:
     """Read an agent's file and those that it names."""
-    found = Examined()
+    found = Examined[AgentConfig]()
     found.config, mine = read(path, AgentConfig)
     found.problems[path] = mine
     if (config := found.config) is None:

@@ -11,11 +11,12 @@ from pathlib import Path
 
 from gateway.check_chain import check_chain
 from gateway.config import GatewayConfig
-from gateway.examine import Examined, examine
+from gateway.examine import examine
 from gateway.health import STALE_S, Status, read_status, status_path
 from gateway.learner.compiled import cache_folder, fingerprint, is_intact
 from protocol.checks import Item, failed, note, ok, skipped
 from protocol.config import SiteConfig
+from protocol.examining import Examined
 from protocol.exits import Exit
 from protocol.probe import Me, probe
 
@@ -49,7 +50,7 @@ def check(path: Path, *, broker: bool = True, chain: bool = True) -> Iterator[It
         yield skipped("chain", "not asked for")
 
 
-def _roster(found: Examined, config: GatewayConfig) -> Item:
+def _roster(found: Examined[GatewayConfig], config: GatewayConfig) -> Item:
     roster = found.roster
     if roster is None:
         text = "\n".join(found.problems.get(config.roster_file, []))
@@ -67,7 +68,9 @@ def _roster(found: Examined, config: GatewayConfig) -> Item:
     )
 
 
-def _broker(found: Examined, config: GatewayConfig, site: SiteConfig) -> Iterator[Item]:
+def _broker(
+    found: Examined[GatewayConfig], config: GatewayConfig, site: SiteConfig
+) -> Iterator[Item]:
     stranger = found.roster.agents[0].id if found.roster else "somebody.else"
     me = Me(site.site, config.id, stranger, is_agent=False)
     yield from probe(site.broker, config.credentials, me)

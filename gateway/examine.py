@@ -1,43 +1,18 @@
 """Everything that is wrong with a gateway's files, before anything is opened."""
 
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from contracts.errors import KeyFileError
 from contracts.keys import load_key
 from gateway.config import GatewayConfig
-from protocol.config import SiteConfig
 from protocol.errors import ConfigurationError
-from protocol.examining import credential_problems, secret_problem, site_and_roster, told
-from protocol.identity import Roster
+from protocol.examining import Examined, credential_problems, secret_problem, site_and_roster
 from protocol.reading import read
 
 
-@dataclass
-class Examined:
-    """A gateway's files, as far as they can be used.
-
-    Attributes:
-        config: the gateway's file; None if too much of it is wrong.
-        site: likewise.
-        roster: None if it cannot be read or is not signed.
-        problems: by file, `key = value: what is wrong; what to do`.
-    """
-
-    config: GatewayConfig | None = None
-    site: SiteConfig | None = None
-    roster: Roster | None = None
-    problems: dict[Path, list[str]] = field(default_factory=dict)
-
-    @property
-    def text(self) -> str:
-        """All problems, by file; empty if there are none."""
-        return told(self.problems, all_seen=self.config is not None and self.site is not None)
-
-
-def examine(path: Path) -> Examined:
+def examine(path: Path) -> Examined[GatewayConfig]:
     """Read a gateway's file and those that it names."""
-    found = Examined()
+    found = Examined[GatewayConfig]()
     found.config, mine = read(path, GatewayConfig)
     found.problems[path] = mine
     if (config := found.config) is None:

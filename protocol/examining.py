@@ -1,13 +1,39 @@
 """What the checks of agents and gateways have in common: all files of a device, at once."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from protocol.config import CredentialsConfig, SiteConfig
 from protocol.errors import ConfigurationError
 from protocol.files import read_secret
 from protocol.identity import Identity, Roster
 from protocol.reading import read
+
+Config = TypeVar("Config")
+
+
+@dataclass
+class Examined(Generic[Config]):
+    """A device's files, as far as they can be used.
+
+    Attributes:
+        config: the device's own file; None if too much of it is wrong.
+        site: likewise.
+        roster: None if it cannot be read or is not signed.
+        problems: by file, `key = value: what is wrong; what to do`.
+    """
+
+    config: Config | None = None
+    site: SiteConfig | None = None
+    roster: Roster | None = None
+    problems: dict[Path, list[str]] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        """All problems, by file; empty if there are none."""
+        return told(self.problems, all_seen=self.config is not None and self.site is not None)
 
 
 def told(problems: Mapping[Path, Sequence[str]], *, all_seen: bool = True) -> str:
