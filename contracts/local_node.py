@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from contracts.errors import ChainUnreachableError, ToolMissingError
 from contracts.rpc import Node
-from contracts.toolchain import binary, geth
+from contracts.toolchain import RECENT_STATES, binary, geth
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -78,6 +78,11 @@ class LocalNode:
         self.node.close()
         self.close()
 
+    @property
+    def pid(self) -> int | None:
+        """The running node's process id."""
+        return self._process.pid if self._process is not None else None
+
     def fund(self, *accounts: str) -> None:
         """Give accounts money."""
         if self.kind == "anvil":
@@ -108,7 +113,7 @@ class LocalNode:
     def _options(self) -> list[str]:
         if self.kind == "anvil":
             options = ["--port", str(self.port), "--silent", "--accounts", "0"]
-            return [*options, "--enable-tx-gas-limit", "--order", "fifo"]
+            return [*options, "--enable-tx-gas-limit", "--order", "fifo", *RECENT_STATES]
         options = ["--dev", "--dev.gaslimit", "60000000", "--ipcdisable", "--verbosity", "2"]
         options += ["--datadir", str(self._folder / "data"), "--cache", "64"]
         options += ["--ws", "--ws.port", str(self.ws_port)]

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from contracts.errors import ToolMissingError as NoSuchToolError
-from contracts.toolchain import binary
+from contracts.toolchain import RECENT_STATES, binary
 from emulator.broker import LOOPBACK, free_port, listens
 from emulator.children import SERVERS, Children
 from emulator.errors import ChainError, ToolMissingError
@@ -87,7 +87,7 @@ class Anvil:
     def _options(self, port: int) -> list[str | Path]:
         options: list[str | Path] = ["--quiet", "--host", LOOPBACK, "--port", str(port)]
         options += ["--chain-id", str(CHAIN_ID), "--accounts", "0"]
-        options += ["--order", "fifo", "--enable-tx-gas-limit", "--no-cors"]
+        options += ["--order", "fifo", "--enable-tx-gas-limit", "--no-cors", *RECENT_STATES]
         if self._block_time_s is not None:
             options += ["--block-time", str(self._block_time_s), "--mixed-mining"]
         if self._state is not None:

@@ -12,7 +12,7 @@ from typing import Self
 
 from contracts.keys import address_of
 from contracts.local_node import LocalNode
-from contracts.toolchain import binary
+from contracts.toolchain import RECENT_STATES, binary
 
 CHAIN_ID = 31_337
 # Anvil's published development keys: worth nothing anywhere else.
@@ -82,6 +82,7 @@ class Anvil(Chain):
     def start(self) -> Self:
         args = [str(binary("anvil")), "--port", str(self.port), "--silent"]
         args += ["--chain-id", str(CHAIN_ID), "--threads", "1", "--accounts", "10"]
+        args += RECENT_STATES
         args += ["--state", str(self.state)] if self.state else []
         args += ["--block-time", str(self.block_time_s)] if self.block_time_s else []
         self.process = subprocess.Popen(args, stdout=subprocess.DEVNULL, env=dict(os.environ))

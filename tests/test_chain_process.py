@@ -2,13 +2,16 @@
 
 import http.server
 import json
+import os
 import secrets
+import signal
 import threading
 
 import pytest
 
 from contracts.account import Account, checksum
 from contracts.keys import address_of
+from contracts.local_node import LocalNode
 from emulator import chain
 from emulator.chain import ETHER, Anvil, ChainAddress, call, connect, fund
 from emulator.children import Children
@@ -32,6 +35,16 @@ def test_it_answers_with_our_chain_id_and_holds_no_known_keys(node):
     assert call(node.url, "eth_accounts") == []
     well_known = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
     assert call(node.url, "eth_getBalance", well_known, "latest") == "0x0"
+
+
+def test_an_anvil_that_is_killed_leaves_no_states_behind(tmp_path, monkeypatch):
+    """More blocks than it keeps in memory, and then the end that a power cut is."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with LocalNode("anvil") as local:
+        local.node.request("anvil_mine", hex(700))
+        assert local.node.request("eth_getBlockByNumber", "0x1", False)
+        os.kill(local.pid, signal.SIGKILL)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_it_listens_on_loopback_only(node):
