@@ -18,8 +18,8 @@ from contracts.errors import ToolMissingError
 CONTRACTS = Path(__file__).resolve().parent
 REPOSITORY = CONTRACTS.parent
 RECENT_STATES = ("--prune-history", "256")
-"""Anvil's option for how many blocks' states to keep, in memory. Without it old states go to disk
-under the home directory, and an Anvil that is killed leaves them there; blocks and logs are kept."""
+"""Anvil's option for how many blocks' states to keep, in memory; blocks and logs stay all the same.
+Without it old states go to disk under the home directory, and a killed Anvil leaves them there."""
 _SYSTEMS = {"Linux": "linux", "Darwin": "darwin"}
 _MACHINES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 

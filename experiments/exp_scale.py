@@ -1,7 +1,6 @@
-"""Ten, 25 and 50 gateways, alike or each with classes of its own; and ways to merge.
+"""Four to 50 gateways, alike or each with classes of its own; and ways to merge.
 
-`α = 1e-05` is a stricter commit test. `replace` and `learn` are the papers' ways to take in what
-others committed (see `merging`); they are compared where gateways are few.
+`replace` and `learn` are the papers' ways to take in what others committed (see `merging`).
 """
 
 from dataclasses import dataclass
@@ -16,11 +15,7 @@ from experiments.merging import MERGES, merging
 from experiments.streams import DATA, deal, split
 from gateway.model import SiteModel
 
-STRICT: Final = 1e-5
-"""A level at which 10 gateways make about 20 commits."""
-DEFENDED_TO: Final = 10
-"""With more gateways codebooks are not judged here: a judgement costs the square of all prototypes,
-and each gateway would judge after every commit of every other."""
+UNION: Final = "union"
 JUDGED: Final = 10
 """Gateways whose accuracy is measured, at most: the first ones."""
 
@@ -32,36 +27,29 @@ class Job:
     data: str
     gateways: int
     dirichlet: float | None
-    merge: str
-    alpha: float
+    way: str
     seed: int
 
 
 def jobs(seed: int, quick: bool) -> list[Job]:  # noqa: FBT001 - see `Experiment`
     """List the runs of a seed."""
-    ways = [("union", 0.05), ("union", STRICT), *((merge, 0.05) for merge in MERGES)]
     return [
-        Job(data, gateways, dirichlet, merge, alpha, seed)
+        Job(data, gateways, dirichlet, way, seed)
         for data in (("phishing",) if quick else DATA)
         for dirichlet in (None, 0.3)
         for gateways in ((4, 10) if quick else (4, 10, 25, 50))
-        for merge, alpha in (ways if gateways <= 10 else ways[:2])
+        for way in (UNION, *MERGES)
     ]
 
 
 def run(job: Job) -> list[Row]:
     """Play to the end, where each gateway commits what is not on the ledger, and measure."""
     data = split(job.data, job.seed)
-    kind = Collaboration if job.merge == "union" else merging(job.merge)
+    kind = Collaboration if job.way == UNION else merging(job.way)
     played = kind(
         data,
         deal(data.y, job.gateways, job.seed, job.dirichlet),
-        lambda: SiteModel(
-            data.x.shape[1],
-            data.classes,
-            alpha=job.alpha,
-            defended=job.gateways <= DEFENDED_TO,
-        ),
+        lambda: SiteModel(data.x.shape[1], data.classes),
     )
     for _ in played.play():
         pass
@@ -76,7 +64,7 @@ def run(job: Job) -> list[Row]:
             "data": job.data,
             "dealt": "iid" if job.dirichlet is None else f"Dirichlet {job.dirichlet}",
             "gateways": job.gateways,
-            "way": job.merge if job.merge != "union" else f"union, α = {job.alpha}",
+            "way": job.way,
             "accuracy": together,
             "alone": sum(held_out(gateway.model, data) for gateway in judged) / len(judged),
             "commits": played.commits,
@@ -95,7 +83,7 @@ def draw(table: Table) -> Figure:
             found = table.where(data=data, dealt=how, way=way)
             x = [float(named["gateways"]) for named, _ in found]
             line(axis, number, str(way), x, [point["accuracy"] for _, point in found])
-        found = table.where(data=data, dealt=how, way="union, α = 0.05")
+        found = table.where(data=data, dealt=how, way=UNION)
         x = [float(named["gateways"]) for named, _ in found]
         line(axis, 6, "without the others", x, [point["alone"] for _, point in found])
         axis.set(xscale="log", xlabel="gateways")

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.learner import compiled
-from gateway.learner.base import NEAREST, Engine, Floats
-from gateway.learner.vote import measure, nearest, vote
+from gateway.learner.base import Engine, Floats
+from gateway.learner.vote import NEAREST_OF_ALL, SOFTENING_OF_ALL, measure, nearest, vote
 
 Ints = NDArray[np.int64]
 Booleans = NDArray[np.bool_]
@@ -30,7 +30,11 @@ OWN: Final = ""
 OWN_SAY: Final = 2.0
 """The gateway's own prototypes count as those of so many owners: it knows that they are true."""
 DOUBT: Final = 4.0
-"""Witnesses of right answers that every owner is taken to have beside its own."""
+"""A codebook of so many prototypes says half of what a large one says as a witness."""
+FAMILIAR: Final = 0.8
+"""Share of what classes have on average, from which on a class counts as known."""
+STRANGER: Final = 0.1
+"""How much of a loss counts if it is one to a class that the losers know nothing of."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,7 +78,7 @@ class Court:
     >>> court = Court([wide, liar], np.ones(1), 2)
     >>> court.right(0, (0,)).all().item(), court.right(0, (0, 1)).any().item()
     (True, False)
-    >>> round(court.harm(1, (0,), doubt=0), 2)
+    >>> court.harm(1, (0,))
     1.0
     """
 
@@ -91,7 +95,10 @@ class Court:
         self._rows, self._squares = neighbours(
             np.ascontiguousarray(features), metric, self._starts, engine
         )
-        self._known: dict[tuple[int, tuple[int, ...]], Booleans] = {}
+        self._known: dict[tuple[int, tuple[int, ...]], Floats] = {}
+        self._by_class = np.array(
+            [np.bincount(b.classes, b.strengths, minlength=n_classes) for b in blocks]
+        )
 
     def right(self, block: int, voting: Sequence[int]) -> Booleans:
         """Return which prototypes of a block the voting blocks classify right, each without itself.
@@ -99,10 +106,39 @@ class Court:
         Returns:
             bool (n,).
         """
+        found: Booleans = self.won(block, voting) == self.blocks[block].classes
+        return found
+
+    def won(self, block: int, voting: Sequence[int]) -> Ints:
+        """Return the class that blocks vote for at each prototype of a block, itself kept out.
+
+        Returns:
+            int64 (n,), −1 where nobody votes.
+        """
+        return winners(self.shares(block, voting))
+
+    def margins(self, block: int, voting: Sequence[int]) -> Floats:
+        """Return how clearly blocks get each prototype of a block right: float64 (n,), −1 to 1.
+
+        The share of the vote for its class, less the largest other share; 0 where nobody votes.
+        """
+        shares = self.shares(block, voting)
+        at = (np.arange(len(shares)), self.blocks[block].classes)
+        others = shares.copy()
+        others[at] = 0.0
+        margins: Floats = shares[at] - others.max(axis=1)
+        return margins
+
+    def shares(self, block: int, voting: Sequence[int]) -> Floats:
+        """Return how blocks vote at each prototype of a block, itself kept out.
+
+        Returns:
+            float64 (n, n_classes), rows of sum 1, or 0 where nobody votes.
+        """
         key = (block, tuple(sorted(voting)))
         if key not in self._known:
             among = slice(self._starts[block], self._starts[block + 1])
-            won = winners(
+            self._known[key] = opinions(
                 self._rows[among],
                 self._squares[among],
                 self._strengths,
@@ -111,47 +147,56 @@ class Court:
                 self.n_classes,
                 self._engine,
             )
-            self._known[key] = won == self._classes[among]
         return self._known[key]
 
-    def harm(self, block: int, others: Sequence[int], doubt: float | None = None) -> float:
+    def harm(self, block: int, others: Sequence[int]) -> float:
         """Return the share of the others' witnesses that a block turns wrong, less turned right.
 
         Args:
             block: the codebook in question.
-            others: those it joins, and whose prototypes bear witness; each owner's witnesses count
-                the same in sum, the gateway's own `OWN_SAY` times.
-            doubt: witnesses of right answers added for each owner; `DOUBT` without it.
+            others: those it joins, and whose prototypes bear witness. A large codebook says as much
+                as any other, a small one less, and the gateway's own `OWN_SAY` times as much.
         """
         total = said = 0.0
         for witness in others:
-            say = OWN_SAY if self.blocks[witness].owner == OWN else 1.0
-            total += say * self.change(
-                witness, others, [*others, block], DOUBT if doubt is None else doubt
-            )
+            many = len(self.blocks[witness].classes)
+            say = many / (many + DOUBT) * (OWN_SAY if self.blocks[witness].owner == OWN else 1.0)
+            total += say * self.change(witness, others, [*others, block])
             said += say
-        return total / said if said else 0.0
+        return total / max(said, 1.0)
 
     def denial(self, block: int, by: int, doubt: float) -> float:
-        """Return the share of a block's prototypes, by strength, that another block gets wrong."""
-        weights = self.blocks[block].strengths
-        if not len(weights):
-            return 0.0
-        wrong = float(weights.dot(~self.right(block, [by])))
-        return wrong / float(weights.sum() + doubt * weights.mean())
+        """Return the share of a block's prototypes, by strength, that another block gets wrong.
 
-    def change(
-        self, block: int, before: Sequence[int], after: Sequence[int], doubt: float = DOUBT
-    ) -> float:
-        """Return the share of a block's prototypes, by strength, that only `before` gets right.
-
-        Less those that only `after` gets right.
+        Prototypes that their own codebook contradicts are no witnesses.
         """
         weights = self.blocks[block].strengths
-        lost = self.right(block, before).astype(np.int64) - self.right(block, after)
+        clear = weights * (self.margins(block, [block]) >= 0)
+        if not clear.any():
+            return 0.0
+        wrong = float(clear.dot(~self.right(block, [by])))
+        return wrong / float(clear.sum() + doubt * weights.mean())
+
+    def change(self, block: int, before: Sequence[int], after: Sequence[int]) -> float:
+        """Return the share of a block's prototypes, by strength, that only `before` gets right.
+
+        Less those that only `after` gets right. What is lost to a class counts as far as that class
+        is `familiar` to those before: who knows nothing of a class cannot say where it is not.
+        """
+        weights = self.blocks[block].strengths
         if not len(weights):
             return 0.0
-        return float(weights.dot(lost)) / float(weights.sum() + doubt * weights.mean())
+        was, now = self.right(block, before), self.right(block, after)
+        lost = weights * (was & ~now) * self.familiar(before)[self.won(block, after)]
+        gained = weights * (now & ~was)
+        return float(lost.sum() - gained.sum()) / float(weights.sum())
+
+    def familiar(self, blocks: Sequence[int]) -> Floats:
+        """Return how well some blocks know each class: float64 (n_classes,), `STRANGER` to 1."""
+        known = self._by_class[list(blocks)].sum(axis=0)
+        share = known / max(float(known.sum()), 1e-9) * self.n_classes
+        familiar: Floats = STRANGER + (1 - STRANGER) * np.minimum(share / FAMILIAR, 1.0)
+        return familiar
 
 
 def neighbours(
@@ -170,8 +215,8 @@ def neighbours(
         nearest first; infinite where a block has fewer.
     """
     n, blocks = features.shape[1], len(starts) - 1
-    rows = np.zeros((n, blocks, NEAREST), np.int64)
-    squares = np.full((n, blocks, NEAREST), np.inf)
+    rows = np.zeros((n, blocks, NEAREST_OF_ALL), np.int64)
+    squares = np.full((n, blocks, NEAREST_OF_ALL), np.inf)
     if kernels := compiled.kernels(engine):
         kernels.union.neighbours(features, metric, starts, rows, squares)
         return rows, squares
@@ -181,14 +226,14 @@ def neighbours(
         for block in range(blocks):
             first = starts[block]
             within = distances[first : starts[block + 1]]
-            near = nearest(within, NEAREST)
+            near = nearest(within, NEAREST_OF_ALL)
             near = near[within[near] < np.inf]
             rows[point, block, : len(near)] = first + near
             squares[point, block, : len(near)] = within[near]
     return rows, squares
 
 
-def winners(
+def opinions(
     rows: Ints,
     squares: Floats,
     strengths: Floats,
@@ -196,26 +241,35 @@ def winners(
     blocks: Ints,
     n_classes: int,
     engine: Engine = "auto",
-) -> Ints:
-    """Return the class that some blocks vote for at each point: int64 (points,), −1 for none.
+) -> Floats:
+    """Return how some blocks vote at each point: float64 (points, n_classes), see `vote`.
 
     Args:
-        rows: (points, all blocks, 5), see `neighbours`.
-        squares: (points, all blocks, 5).
+        rows: (points, all blocks, 9), see `neighbours`.
+        squares: (points, all blocks, 9).
         strengths: (n,) of all prototypes.
         classes: (n,).
         blocks: (voting blocks,), which vote.
         n_classes: number of labels.
         engine: what computes.
     """
-    won = np.full(len(rows), -1, np.int64)
+    shares = np.zeros((len(rows), n_classes))
     if kernels := compiled.kernels(engine):
-        kernels.union.winners(rows, squares, strengths, classes, blocks, n_classes, won)
-        return won
+        kernels.union.opinions(rows, squares, strengths, classes, blocks, shares)
+        return shares
     for point in range(len(rows)):
-        near = squares[point, blocks].ravel()
         voters = rows[point, blocks].ravel()
-        shares = vote(near, classes[voters], strengths[voters], n_classes)
-        if shares.any():
-            won[point] = shares.argmax()
-    return won
+        shares[point] = vote(
+            squares[point, blocks].ravel(),
+            classes[voters],
+            strengths[voters],
+            n_classes,
+            NEAREST_OF_ALL,
+            SOFTENING_OF_ALL,
+        )
+    return shares
+
+
+def winners(shares: Floats) -> Ints:
+    """Return the class with the largest share in each row: int64 (points,), −1 for none."""
+    return np.where(shares.any(axis=1), shares.argmax(axis=1), -1)

@@ -1,18 +1,22 @@
-"""Editing: prototypes that stand for a single sample do not vote where all others contradict them.
+"""Editing: prototypes that all others contradict do not vote.
 
-Source: Wilson, IEEE Trans. SMC 2 (1972). It helps where classes overlap, and costs elsewhere,
-so it is done only if it pays: if more prototypes, each kept out of its own vote, are classified
-right by those that stay than by all.
+Source: Wilson, IEEE Trans. SMC 2 (1972). Whoever is contradicted clearly goes, whatever weight it
+claims. Those that stand for a single sample go if they are contradicted at all: that helps where
+classes overlap and costs elsewhere, so it is done only if it pays: if more prototypes, each kept
+out of its own vote, are classified right by those that stay than by all. Neither concerns a class
+that the other owners hardly know.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
-from gateway.court import Block, Court
+from gateway.court import Block, Booleans, Court
 from gateway.learner.base import Engine, Floats
 
 LONE: Final = 1.0
 """Strength of a prototype that stands for a single sample."""
+CLEARLY: Final = 0.6
+"""By how much another class's share of the vote exceeds that of a prototype's own, to drop it."""
 PAYS: Final = 0.01
 """Share of all prototypes, by strength, that editing must bring."""
 
@@ -36,18 +40,33 @@ def edited(
     [[[0.9]]]
     """
     court = Court([own, *voting], metric, n_classes, engine)
+    voting = [
+        block.where((margins > -CLEARLY) | strange)
+        for block, margins, strange in _contradicted(court)
+    ]
+    court = Court([own, *voting], metric, n_classes, engine)
     kept, gone = list[Block](), list[Block]()
-    for number, block in enumerate(voting, start=1):
-        stays = court.right(number, range(len(court.blocks))) | (block.strengths > LONE)
+    for block, margins, strange in _contradicted(court):
+        stays = (margins > 0) | strange | (block.strengths > LONE)
         kept.append(block.where(stays))
         gone.append(block.where(~stays))
     if not any(len(block.classes) for block in gone):
         return list(voting)
     court = Court([own, *kept, *gone], metric, n_classes, engine)
     with_all, with_kept = range(len(court.blocks)), range(len(kept) + 1)
+    total = sum(float(block.strengths.sum()) for block in court.blocks)
     brought = sum(
-        court.change(number, with_kept, with_all, doubt=0) * float(block.strengths.sum())
+        float(block.strengths.dot(court.right(number, with_kept)))
+        - float(block.strengths.dot(court.right(number, with_all)))
         for number, block in enumerate(court.blocks)
     )
-    total = sum(float(block.strengths.sum()) for block in court.blocks)
     return kept if brought > PAYS * total else list(voting)
+
+
+def _contradicted(court: Court) -> Iterator[tuple[Block, Floats, Booleans]]:
+    """Yield each codebook but the own, its prototypes' margins, and whose classes are strange."""
+    everybody = range(len(court.blocks))
+    for number in everybody[1:]:
+        block = court.blocks[number]
+        familiar = court.familiar([other for other in everybody if other != number])
+        yield block, court.margins(number, everybody), familiar[block.classes] < 1

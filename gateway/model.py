@@ -3,7 +3,10 @@
 The order is test-then-train (Gama, Sebastião, Rodrigues, "On evaluating stream learning
 algorithms", Machine Learning 90, 2013): each labelled sample is predicted by the gateway's own
 prototypes, by the union and by the last committed state before it is learnt from. The commit test
-sees the candidate against the committed state, both as the ledger's int16 records give them back.
+sees the candidate against the committed state, both as the ledger's int16 records give them back,
+and both beside the other owners' codebooks: what it asks is what a commit would change elsewhere.
+So nothing is committed that others have committed already, and who sees one class only, and is
+never wrong by itself, commits where the others get that class wrong.
 The model does no I/O and belongs to one thread; readers beside it take a `snapshot`.
 """
 
@@ -34,7 +37,8 @@ class Outcome:
     Attributes:
         predicted: The union's class index: what the gateway answers.
         own: That of the gateway's own prototypes.
-        committed: That of its last committed state; None for a sample without a label.
+        committed: That of the others' codebooks and its own last committed state; None for a sample
+            without a label.
         label: The true class index, if there was one.
         judged: Owners that vote, do not vote, or wait in another version from this sample on.
     """
@@ -312,13 +316,14 @@ class SiteModel:
         return learner.predict_one(x), shares
 
     def _compare(self, x: Floats, y: int) -> int | None:
-        """Feed the commit test; return what the committed state predicts."""
+        """Feed the commit test; return what the ledger's state predicts."""
         metric, own = self.learner.metric(), self.learner.live()
         steps = np.rint(own.features.T * STEPS_PER_RANGE)
         quantised = np.ascontiguousarray(np.clip(steps, -MAX_STEPS, MAX_STEPS) / STEPS_PER_RANGE)
         candidate = Panel(quantised, own.classes, strengths_of(own.weights))
-        committed = _winner(self._base_panel.shares(x, metric, self.form.labels))
-        proposed = _winner(candidate.shares(x, metric, self.form.labels))
+        others = self.union.others(x, own, metric)
+        committed = _winner(self._base_panel.shares(x, metric, self.form.labels, others))
+        proposed = _winner(candidate.shares(x, metric, self.form.labels, others))
         self.test.observe(proposed == y, committed == y)
         return committed
 

@@ -1,6 +1,6 @@
 """Prototypes of codebooks in a table, voting: what is committed, what others committed, the union.
 
-The vote is the learner's (`gateway.learner.vote`): the 5 nearest, each by strength/d².
+The vote is that of `gateway.learner.vote` for several owners: the 9 nearest, by strength/d².
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 from gateway.codebook import Codebook
 from gateway.learner import compiled
 from gateway.learner.base import Engine, Floats
-from gateway.learner.vote import measure, strengths_of, vote
+from gateway.learner.vote import (
+    NEAREST_OF_ALL,
+    SOFTENING_OF_ALL,
+    measure,
+    nearest,
+    strengths_of,
+    vote,
+)
 
 Ints = NDArray[np.int64]
 
@@ -101,7 +108,25 @@ class Panel:
             np.concatenate((beside.classes, self.classes)),
             np.concatenate((beside.strengths, self.strengths)),
             n_classes,
+            NEAREST_OF_ALL,
+            SOFTENING_OF_ALL,
         )
+
+    def nearest(self, x: Floats, metric: Floats, engine: Engine = "auto") -> Beside:
+        """Return those that would vote at x if nobody voted beside them, nearest first.
+
+        Args:
+            x: (d,) a checked sample.
+            metric: (d,) weight of each feature.
+            engine: what computes.
+        """
+        if kernels := compiled.kernels(engine):
+            squares, rows = np.empty(len(self)), np.empty(NEAREST_OF_ALL, np.int64)
+            rows = rows[: kernels.union.closest(self.columns, metric, x.copy(), squares, rows)]
+        else:
+            squares = measure(self.columns, metric, x)
+            rows = nearest(squares, NEAREST_OF_ALL)
+        return Beside(squares[rows], self.classes[rows], self.strengths[rows])
 
     def winners(self, xs: Floats, metric: Floats, n_classes: int, engine: Engine = "auto") -> Ints:
         """Return the class with the largest share at each row of xs (m, d), −1 if nobody votes."""

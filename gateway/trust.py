@@ -22,12 +22,12 @@ from typing import Final
 
 from gateway.court import Court
 
-BAR: Final = 0.08
+BAR: Final = 0.06
 """Share of the others' prototypes that a codebook may turn wrong."""
 DENIAL: Final = 0.10
 """Share of its predecessor's prototypes that a new version may get wrong."""
 DENIAL_DOUBT: Final = 2.0
-"""See `court.DOUBT`."""
+"""Prototypes that are taken to stand by every new version."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ Each owner keeps a namespace: codebooks are never merged, so one that changes or
 all of its influence with it. All vote together, in the gateway's own learnt metric. Who votes, and
 in which version, is for `trust` to say; `editing` leaves out what all others contradict. A vote's
 strength is that of its prototype's weight; but a weight is a claim, so nobody's prototypes count as
-heavier, or are more, than the second largest of all owners'.
+heavier, or are more, or stand for more samples, than the second largest of all owners'.
 """
 
 import math
@@ -27,7 +27,7 @@ JUDGED_AFTER: Final = 64
 """Own samples between two judgements, at least; a remote change is judged at once."""
 HEAVY: Final = 4.0
 MANY: Final = 128
-"""A weight and a number of prototypes that are believed of anybody."""
+"""A weight, and a number of prototypes and of samples, that are believed of anybody."""
 
 
 @dataclass(slots=True)
@@ -140,6 +140,11 @@ class Union:
         mine = Beside(own_squares, own.classes, strengths_of(own.weights))
         return self._panel.shares(x, metric, self.n_classes, mine, self.engine)
 
+    def others(self, x: Floats, own: Live, metric: Floats) -> Beside:
+        """Return the other owners' prototypes that are nearest to x, and vote."""
+        self.settle(own, metric)
+        return self._panel.nearest(x, metric, self.engine)
+
     def settle(self, own: Live, metric: Floats) -> tuple[str, ...]:
         """Judge all owners, if something has changed.
 
@@ -188,7 +193,7 @@ class Union:
             ):
                 if book is not None:
                     places[name] = len(blocks)
-                    blocks.append(_block(name, book, *believed))
+                    blocks.append(believed.block(name, book))
         court = Court(blocks, metric, self.n_classes, self.engine)
         self.trust = judge(court, newest, older, refused)
         voting = []
@@ -205,26 +210,48 @@ class Union:
         blocks = list[Block]()
         for name in self.owners:
             self._owners[name].older = None
-            blocks.append(_block(name, self._owners[name].newest, math.inf, sys.maxsize))
+            blocks.append(_Believed().block(name, self._owners[name].newest))
         self.trust = {name: Verdict() for name in self.owners}
         self._panel = _joined(blocks, self.n_features)
         self._until_judged = JUDGED_AFTER
 
-    def _believed(self, own: Live) -> tuple[float, int]:
-        """Return the heaviest weight and the most prototypes that are believed of anybody.
-
-        They are the second largest of all owners', which nobody can raise alone.
-        """
+    def _believed(self, own: Live) -> "_Believed":
         weights = [own.weights, *(owner.newest.weights for owner in self._owners.values())]
-        heaviest = sorted(float(block.max()) for block in weights if len(block))
-        most = sorted(map(len, weights))
-        return max([HEAVY, *heaviest[-2:-1]]), max([MANY, *most[-2:-1]])
+        return _Believed(
+            heaviest=_second(HEAVY, [float(block.max()) for block in weights if len(block)]),
+            most=int(_second(MANY, list(map(len, weights)))),
+            samples=_second(MANY, [float(block.sum()) for block in weights]),
+        )
 
 
-def _block(owner: str, codebook: Codebook, heaviest: float, most: int) -> Block:
-    rows = np.sort(np.argsort(-codebook.weights, kind="stable")[:most])
-    weights = np.minimum(codebook.weights[rows].astype(np.float64), heaviest)
-    return Block(owner, codebook.features()[rows], codebook.classes[rows], strengths_of(weights))
+@dataclass(frozen=True, slots=True)
+class _Believed:
+    """What is believed of anybody: a claim of more is cut to the second largest of all owners'.
+
+    Nobody can raise that alone.
+
+    Attributes:
+        heaviest: weight of a prototype.
+        most: number of prototypes.
+        samples: sum of the weights.
+    """
+
+    heaviest: float = math.inf
+    most: int = sys.maxsize
+    samples: float = math.inf
+
+    def block(self, owner: str, codebook: Codebook) -> Block:
+        """Return a codebook as far as it is believed."""
+        rows = np.sort(np.argsort(-codebook.weights, kind="stable")[: self.most])
+        weights = np.minimum(codebook.weights[rows].astype(np.float64), self.heaviest)
+        if (claimed := float(weights.sum())) > self.samples:
+            weights *= self.samples / claimed
+        features, classes = codebook.features()[rows], codebook.classes[rows]
+        return Block(owner, features, classes, strengths_of(weights))
+
+
+def _second(least: float, claims: Sequence[float]) -> float:
+    return max([least, *sorted(claims)[-2:-1]])
 
 
 def _joined(blocks: list[Block], n_features: int) -> Panel:

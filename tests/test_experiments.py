@@ -103,10 +103,10 @@ def test_a_branch_goes_on_as_the_run_it_left():
             break
     branches = run.branch(), run.branch()
     for branch in branches:
-        for number in range(8, 14):
+        for number in range(8, 20):
             branch.round(number)
     for one, other in zip(*(branch.gateways for branch in branches), strict=True):
         assert one.book == other.book
         assert one.model.state() == other.model.state()
     assert branches[0].accuracy() == branches[1].accuracy() > 0.8
-    assert run.commits < branches[0].commits
+    assert run.commits <= branches[0].commits

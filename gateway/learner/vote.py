@@ -2,6 +2,8 @@
 
 Source: distance-weighted nearest neighbours (Dudani, IEEE Trans. SMC 6, 1976); we weigh each vote
 by √wins/d², which beat equal votes and votes by wins on all three of river's small streams.
+Distances are softened, so that a prototype at the sample's very place does not decide alone. Where
+several owners vote, more neighbours lie within the same distance: more vote, and more softly.
 """
 
 from typing import Final
@@ -11,8 +13,11 @@ from numpy.typing import NDArray
 
 from gateway.learner.base import NEAREST, Floats
 
-SOFTENING: Final = 1e-9
-"""Added to squared distances, whose unit is a mean within-class variance: no vote is infinite."""
+SOFTENING: Final = 0.01
+"""Added to squared distances, whose unit is a mean within-class variance."""
+NEAREST_OF_ALL: Final = 9
+"""How many prototypes vote where they are of several owners."""
+SOFTENING_OF_ALL: Final = 0.03
 
 
 def measure(features: Floats, metric: Floats, x: Floats) -> Floats:
@@ -41,14 +46,23 @@ def nearest(squares: Floats, most: int) -> NDArray[np.intp]:
     return squares.argsort(kind="stable")
 
 
-def vote(squares: Floats, classes: NDArray[np.int64], strengths: Floats, n_classes: int) -> Floats:
-    """Return each class's share of the vote of the 5 nearest, summed from the nearest on.
+def vote(
+    squares: Floats,
+    classes: NDArray[np.int64],
+    strengths: Floats,
+    n_classes: int,
+    voters: int = NEAREST,
+    softening: float = SOFTENING,
+) -> Floats:
+    """Return each class's share of the vote of the nearest, summed from the nearest on.
 
     Args:
         squares: (n,) squared distances, ≥ 0; infinite for a prototype that must not vote.
         classes: (n,) class indices.
         strengths: (n,) what each vote is multiplied by.
         n_classes: Length of the answer.
+        voters: How many vote.
+        softening: Added to squared distances.
 
     Returns:
         float64 (n_classes,), sum 1; all 0 where nobody votes.
@@ -57,8 +71,8 @@ def vote(squares: Floats, classes: NDArray[np.int64], strengths: Floats, n_class
     >>> shares.round(3).tolist()
     [0.4, 0.6]
     """
-    rows = nearest(squares, NEAREST)
-    weighed = (strengths[rows] / (squares[rows] + SOFTENING)).tolist()
+    rows = nearest(squares, voters)
+    weighed = (strengths[rows] / (squares[rows] + softening)).tolist()
     votes, total = [0.0] * n_classes, 0.0
     for label, strength in zip(classes[rows].tolist(), weighed, strict=True):
         votes[label] += strength

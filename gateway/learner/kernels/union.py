@@ -3,10 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.learner.base import NEAREST, Floats
+from gateway.learner.base import Floats
 from gateway.learner.kernels import shared
 from gateway.learner.kernels.kernel import kernel
-from gateway.learner.vote import SOFTENING
+from gateway.learner.vote import NEAREST_OF_ALL, SOFTENING_OF_ALL
 
 Ints = NDArray[np.int64]
 
@@ -16,7 +16,7 @@ def neighbours(features: Floats, metric: Floats, starts: Ints, rows: Ints, squar
     """Write the nearest of each codebook to each prototype; see `gateway.court.neighbours`."""
     n = features.shape[1]
     x, distances = np.empty(len(metric)), np.empty(n)
-    found = np.empty(NEAREST, np.int64)
+    found = np.empty(NEAREST_OF_ALL, np.int64)
     for point in range(n):
         for j in range(len(metric)):
             x[j] = features[j, point]
@@ -25,37 +25,32 @@ def neighbours(features: Floats, metric: Floats, starts: Ints, rows: Ints, squar
         for book in range(len(starts) - 1):
             first, size = starts[book], starts[book + 1] - starts[book]
             many = shared.nearest(distances[first : first + size], size, found)
-            for k in range(NEAREST):
+            for k in range(NEAREST_OF_ALL):
                 rows[point, book, k] = first + found[k] if k < many else 0
                 squares[point, book, k] = distances[first + found[k]] if k < many else np.inf
 
 
-@kernel("void(i8[:,:,::1], f8[:,:,::1], f8[::1], i8[::1], i8[::1], i8, i8[::1])")
-def winners(
-    rows: Ints,
-    squares: Floats,
-    strengths: Floats,
-    classes: Ints,
-    books: Ints,
-    n_classes: int,
-    won: Ints,
+@kernel("void(i8[:,:,::1], f8[:,:,::1], f8[::1], i8[::1], i8[::1], f8[:,::1])")
+def opinions(
+    rows: Ints, squares: Floats, strengths: Floats, classes: Ints, books: Ints, shares: Floats
 ) -> None:
-    """Write the class that the given codebooks vote for at each point; `gateway.court.winners`."""
-    near, row = np.empty(len(books) * NEAREST), np.empty(len(books) * NEAREST, np.int64)
-    found, shares = np.empty(NEAREST, np.int64), np.empty(n_classes)
+    """Write how the given codebooks vote at each point; see `gateway.court.opinions`."""
+    near = np.empty(len(books) * NEAREST_OF_ALL)
+    row = np.empty(len(books) * NEAREST_OF_ALL, np.int64)
+    found = np.empty(NEAREST_OF_ALL, np.int64)
     for point in range(len(rows)):
         for i in range(len(books)):
-            for k in range(NEAREST):
-                near[i * NEAREST + k] = squares[point, books[i], k]
-                row[i * NEAREST + k] = rows[point, books[i], k]
-        shares[:] = 0.0
+            for k in range(NEAREST_OF_ALL):
+                near[i * NEAREST_OF_ALL + k] = squares[point, books[i], k]
+                row[i * NEAREST_OF_ALL + k] = rows[point, books[i], k]
+        shares[point] = 0.0
         total = 0.0
         for k in range(shared.nearest(near, len(near), found)):
             voter = row[found[k]]
-            strength = strengths[voter] / (near[found[k]] + SOFTENING)
-            shares[classes[voter]] += strength
+            strength = strengths[voter] / (near[found[k]] + SOFTENING_OF_ALL)
+            shares[point, classes[voter]] += strength
             total += strength
-        won[point] = shared.normalise(shares, total)
+        shared.normalise(shares[point], total)
 
 
 @kernel("void(f8[::1], i8[::1], f8[::1], f8[:,::1], i8[::1], f8[::1], f8[::1], f8[::1], f8[::1])")
@@ -72,25 +67,47 @@ def shares(
 ) -> None:
     """Write each class's share of the vote at x; see `gateway.panel.Panel.shares`."""
     n = len(classes)
-    squares, mine, theirs = np.empty(n), np.empty(NEAREST, np.int64), np.empty(NEAREST, np.int64)
+    squares = np.empty(n)
+    mine, theirs = np.empty(NEAREST_OF_ALL, np.int64), np.empty(NEAREST_OF_ALL, np.int64)
     shared.measure(columns, metric, n, x, squares)
     many_mine = shared.nearest(own_squares, len(own_squares), mine)
     many_theirs = shared.nearest(squares, n, theirs)
     shares[:] = 0.0
     total, i, k = 0.0, 0, 0
-    while i + k < NEAREST and (i < many_mine or k < many_theirs):
+    while i + k < NEAREST_OF_ALL and (i < many_mine or k < many_theirs):
         ours = i < many_mine and (k >= many_theirs or own_squares[mine[i]] <= squares[theirs[k]])
         if ours:
             row = mine[i]
-            strength, label = own_strengths[row] / (own_squares[row] + SOFTENING), own_classes[row]
+            strength = own_strengths[row] / (own_squares[row] + SOFTENING_OF_ALL)
+            label = own_classes[row]
             i += 1
         else:
             row = theirs[k]
-            strength, label = strengths[row] / (squares[row] + SOFTENING), classes[row]
+            strength = strengths[row] / (squares[row] + SOFTENING_OF_ALL)
+            label = classes[row]
             k += 1
         shares[label] += strength
         total += strength
     shared.normalise(shares, total)
+
+
+@kernel("i8(f8[:,::1], f8[::1], f8[::1], f8[::1], i8[::1])")
+def closest(columns: Floats, metric: Floats, x: Floats, squares: Floats, rows: Ints) -> int:
+    """Write distances and rows of the nearest; see `gateway.panel.Panel.nearest`.
+
+    Args:
+        columns: (d, n).
+        metric: (d,).
+        x: (d,).
+        squares: (n,), where all distances go.
+        rows: Room for `NEAREST_OF_ALL` rows.
+
+    Returns:
+        How many there are.
+    """
+    n = columns.shape[1]
+    shared.measure(columns, metric, n, x, squares)
+    return shared.nearest(squares, n, rows)
 
 
 @kernel("void(f8[:,::1], i8[::1], f8[::1], f8[::1], f8[:,::1], i8, i8[::1])")
@@ -105,13 +122,13 @@ def elect(
 ) -> None:
     """Write the winner at each row of xs; see `gateway.panel.Panel.winners`."""
     n = len(classes)
-    squares, found, votes = np.empty(n), np.empty(NEAREST, np.int64), np.empty(n_classes)
+    squares, found, votes = np.empty(n), np.empty(NEAREST_OF_ALL, np.int64), np.empty(n_classes)
     for point in range(len(xs)):
         shared.measure(columns, metric, n, xs[point], squares)
         votes[:] = 0.0
         total = 0.0
         for k in range(shared.nearest(squares, n, found)):
-            strength = strengths[found[k]] / (squares[found[k]] + SOFTENING)
+            strength = strengths[found[k]] / (squares[found[k]] + SOFTENING_OF_ALL)
             votes[classes[found[k]]] += strength
             total += strength
         won[point] = shared.normalise(votes, total)
