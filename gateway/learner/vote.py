@@ -17,7 +17,7 @@ SOFTENING: Final = 0.01
 """Added to squared distances, whose unit is a mean within-class variance."""
 NEAREST_OF_ALL: Final = 9
 """How many prototypes vote where they are of several owners."""
-SOFTENING_OF_ALL: Final = 0.03
+SOFTENING_OF_ALL: Final = 0.015
 
 
 def measure(features: Floats, metric: Floats, x: Floats) -> Floats:
