@@ -115,7 +115,7 @@ def draw(table: Table) -> Figure:
             words = f"believed after {finality} more blocks"
             line(axis, number, words, x, [point["mean_accuracy"] for _, point in found])
         axis.set(xscale="log", xlabel="block time, seconds")
-        axis.set_xticks(x, [f"{value:g}" for value in x])
+        axis.set_xticks(x, [f"{value:g}" for value in x], rotation=60)  # 12 and 15 are neighbours
         axis.minorticks_off()
     axes[0].set_ylabel("held-out accuracy, mean over the run")
     legend(figure, axes[-1])
