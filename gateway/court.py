@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from gateway.learner import compiled
 from gateway.learner.base import Engine, Floats
-from gateway.learner.vote import NEAREST_OF_ALL, SOFTENING_OF_ALL, measure, nearest, vote
+from gateway.learner.vote import TOGETHER, measure, nearest, vote
 
 Ints = NDArray[np.int64]
 Booleans = NDArray[np.bool_]
@@ -215,8 +215,8 @@ def neighbours(
         nearest first; infinite where a block has fewer.
     """
     n, blocks = features.shape[1], len(starts) - 1
-    rows = np.zeros((n, blocks, NEAREST_OF_ALL), np.int64)
-    squares = np.full((n, blocks, NEAREST_OF_ALL), np.inf)
+    rows = np.zeros((n, blocks, TOGETHER.voters), np.int64)
+    squares = np.full((n, blocks, TOGETHER.voters), np.inf)
     if kernels := compiled.kernels(engine):
         kernels.union.neighbours(features, metric, starts, rows, squares)
         return rows, squares
@@ -226,7 +226,7 @@ def neighbours(
         for block in range(blocks):
             first = starts[block]
             within = distances[first : starts[block + 1]]
-            near = nearest(within, NEAREST_OF_ALL)
+            near = nearest(within, TOGETHER.voters)
             near = near[within[near] < np.inf]
             rows[point, block, : len(near)] = first + near
             squares[point, block, : len(near)] = within[near]
@@ -264,8 +264,7 @@ def opinions(
             classes[voters],
             strengths[voters],
             n_classes,
-            NEAREST_OF_ALL,
-            SOFTENING_OF_ALL,
+            TOGETHER,
         )
     return shares
 

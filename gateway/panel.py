@@ -1,6 +1,6 @@
 """Prototypes of codebooks in a table, voting: what is committed, what others committed, the union.
 
-The vote is that of `gateway.learner.vote` for several owners: the 9 nearest, by strength/d².
+The vote is that of `gateway.learner.vote`; it reaches farther where several owners take part.
 """
 
 from dataclasses import dataclass
@@ -13,8 +13,9 @@ from gateway.codebook import Codebook
 from gateway.learner import compiled
 from gateway.learner.base import Engine, Floats
 from gateway.learner.vote import (
-    NEAREST_OF_ALL,
-    SOFTENING_OF_ALL,
+    ALONE,
+    TOGETHER,
+    Reach,
     measure,
     nearest,
     strengths_of,
@@ -38,6 +39,9 @@ class Beside:
     classes: Ints
     strengths: Floats
 
+    def __len__(self) -> int:
+        return len(self.classes)
+
 
 _NOBODY = Beside(np.zeros(0), np.zeros(0, np.int64), np.zeros(0))
 
@@ -50,6 +54,7 @@ class Panel:
         columns: float64 (d, n), a prototype a column, C order, in channel ranges.
         classes: int64 (n,).
         strengths: float64 (n,), what each vote is multiplied by.
+        reach: how far a vote reaches: `TOGETHER` if the prototypes are of several owners.
 
     >>> panel = Panel.of(np.array([[0.0], [1.0]]), np.array([0, 1]), np.ones(2))
     >>> panel.shares(np.array([0.9]), np.ones(1), 2).round(2).tolist()
@@ -61,11 +66,12 @@ class Panel:
     columns: Floats
     classes: Ints
     strengths: Floats
+    reach: Reach = ALONE
 
     @classmethod
-    def of(cls, features: Floats, classes: Ints, strengths: Floats) -> Self:
+    def of(cls, features: Floats, classes: Ints, strengths: Floats, reach: Reach = ALONE) -> Self:
         """Return a panel of copies; features are (n, d)."""
-        return cls(np.array(features.T, order="C"), classes.copy(), strengths.copy())
+        return cls(np.array(features.T, order="C"), classes.copy(), strengths.copy(), reach)
 
     @classmethod
     def of_codebook(cls, codebook: Codebook) -> Self:
@@ -79,6 +85,7 @@ class Panel:
         n_classes: int,
         beside: Beside = _NOBODY,
         engine: Engine = "auto",
+        reach: Reach | None = None,
     ) -> Floats:
         """Return each class's share of the vote at x: float64 (n_classes,), all 0 if nobody votes.
 
@@ -88,7 +95,9 @@ class Panel:
             n_classes: number of labels.
             beside: who votes, too; before the panel where distances are equal.
             engine: what computes.
+            reach: how far the vote reaches; by default `TOGETHER` if there is anybody beside.
         """
+        reach = reach or (TOGETHER if len(beside) else self.reach)
         if kernels := compiled.kernels(engine):
             shares = np.empty(n_classes)
             kernels.union.shares(
@@ -100,6 +109,8 @@ class Panel:
                 self.strengths,
                 metric,
                 x.copy(),  # a kernel takes no view that is read-only or has gaps
+                reach.voters,
+                reach.softening,
                 shares,
             )
             return shares
@@ -108,8 +119,7 @@ class Panel:
             np.concatenate((beside.classes, self.classes)),
             np.concatenate((beside.strengths, self.strengths)),
             n_classes,
-            NEAREST_OF_ALL,
-            SOFTENING_OF_ALL,
+            reach,
         )
 
     def nearest(self, x: Floats, metric: Floats, engine: Engine = "auto") -> Beside:
@@ -121,20 +131,20 @@ class Panel:
             engine: what computes.
         """
         if kernels := compiled.kernels(engine):
-            squares, rows = np.empty(len(self)), np.empty(NEAREST_OF_ALL, np.int64)
+            squares, rows = np.empty(len(self)), np.empty(TOGETHER.voters, np.int64)
             rows = rows[: kernels.union.closest(self.columns, metric, x.copy(), squares, rows)]
         else:
             squares = measure(self.columns, metric, x)
-            rows = nearest(squares, NEAREST_OF_ALL)
+            rows = nearest(squares, TOGETHER.voters)
         return Beside(squares[rows], self.classes[rows], self.strengths[rows])
 
     def winners(self, xs: Floats, metric: Floats, n_classes: int, engine: Engine = "auto") -> Ints:
         """Return the class with the largest share at each row of xs (m, d), −1 if nobody votes."""
         won = np.full(len(xs), -1, np.int64)
         if kernels := compiled.kernels(engine):
-            kernels.union.elect(
-                self.columns, self.classes, self.strengths, metric, xs, n_classes, won
-            )
+            voters, softening = self.reach.voters, self.reach.softening
+            own = (self.columns, self.classes, self.strengths)
+            kernels.union.elect(*own, metric, xs, n_classes, voters, softening, won)
             return won
         for row, x in enumerate(xs):
             shares = self.shares(x, metric, n_classes, engine=engine)

@@ -19,7 +19,7 @@ from gateway.codebook import Codebook
 from gateway.court import OWN, Block, Court
 from gateway.editing import edited
 from gateway.learner.base import Engine, Floats, Live
-from gateway.learner.vote import strengths_of
+from gateway.learner.vote import ALONE, TOGETHER, Reach, strengths_of
 from gateway.panel import Beside, Panel
 from gateway.trust import Verdict, judge
 
@@ -138,7 +138,7 @@ class Union:
         """
         self.settle(own, metric)
         mine = Beside(own_squares, own.classes, strengths_of(own.weights))
-        return self._panel.shares(x, metric, self.n_classes, mine, self.engine)
+        return self._panel.shares(x, metric, self.n_classes, mine, self.engine, self._reach())
 
     def others(self, x: Floats, own: Live, metric: Floats) -> Beside:
         """Return the other owners' prototypes that are nearest to x, and vote."""
@@ -175,7 +175,11 @@ class Union:
             np.concatenate((own.features, remote.columns.T)),
             np.concatenate((own.classes, remote.classes)),
             np.concatenate((strengths_of(own.weights), remote.strengths)),
+            self._reach(),
         )
+
+    def _reach(self) -> Reach:
+        return TOGETHER if len(self._panel) else ALONE
 
     def _judge(self, own: Live, metric: Floats) -> None:
         if not self.defended:

@@ -6,6 +6,7 @@ Distances are softened, so that a prototype at the sample's very place does not 
 several owners vote, more neighbours lie within the same distance: more vote, and more softly.
 """
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -15,9 +16,24 @@ from gateway.learner.base import NEAREST, Floats
 
 SOFTENING: Final = 0.01
 """Added to squared distances, whose unit is a mean within-class variance."""
-NEAREST_OF_ALL: Final = 9
-"""How many prototypes vote where they are of several owners."""
-SOFTENING_OF_ALL: Final = 0.015
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How far a vote reaches.
+
+    Attributes:
+        voters: how many prototypes vote.
+        softening: added to squared distances.
+    """
+
+    voters: int
+    softening: float
+
+
+ALONE: Final = Reach(NEAREST, SOFTENING)
+TOGETHER: Final = Reach(9, 0.015)
+"""Where prototypes are of several owners."""
 
 
 def measure(features: Floats, metric: Floats, x: Floats) -> Floats:
@@ -51,8 +67,7 @@ def vote(
     classes: NDArray[np.int64],
     strengths: Floats,
     n_classes: int,
-    voters: int = NEAREST,
-    softening: float = SOFTENING,
+    reach: Reach = ALONE,
 ) -> Floats:
     """Return each class's share of the vote of the nearest, summed from the nearest on.
 
@@ -61,8 +76,7 @@ def vote(
         classes: (n,) class indices.
         strengths: (n,) what each vote is multiplied by.
         n_classes: Length of the answer.
-        voters: How many vote.
-        softening: Added to squared distances.
+        reach: How many vote, and how softly.
 
     Returns:
         float64 (n_classes,), sum 1; all 0 where nobody votes.
@@ -71,8 +85,8 @@ def vote(
     >>> shares.round(3).tolist()
     [0.4, 0.6]
     """
-    rows = nearest(squares, voters)
-    weighed = (strengths[rows] / (squares[rows] + softening)).tolist()
+    rows = nearest(squares, reach.voters)
+    weighed = (strengths[rows] / (squares[rows] + reach.softening)).tolist()
     votes, total = [0.0] * n_classes, 0.0
     for label, strength in zip(classes[rows].tolist(), weighed, strict=True):
         votes[label] += strength

@@ -6,9 +6,11 @@ from numpy.typing import NDArray
 from gateway.learner.base import Floats
 from gateway.learner.kernels import shared
 from gateway.learner.kernels.kernel import kernel
-from gateway.learner.vote import NEAREST_OF_ALL, SOFTENING_OF_ALL
+from gateway.learner.vote import TOGETHER
 
 Ints = NDArray[np.int64]
+NEAREST_OF_ALL = TOGETHER.voters
+SOFTENING_OF_ALL = TOGETHER.softening
 
 
 @kernel("void(f8[:,::1], f8[::1], i8[::1], i8[:,:,::1], f8[:,:,::1])")
@@ -53,7 +55,9 @@ def opinions(
         shared.normalise(shares[point], total)
 
 
-@kernel("void(f8[::1], i8[::1], f8[::1], f8[:,::1], i8[::1], f8[::1], f8[::1], f8[::1], f8[::1])")
+@kernel(
+    "void(f8[::1], i8[::1], f8[::1], f8[:,::1], i8[::1], f8[::1],f8[::1], f8[::1], i8, f8, f8[::1])"
+)
 def shares(
     own_squares: Floats,
     own_classes: Ints,
@@ -63,27 +67,29 @@ def shares(
     strengths: Floats,
     metric: Floats,
     x: Floats,
+    voters: int,
+    softening: float,
     shares: Floats,
 ) -> None:
     """Write each class's share of the vote at x; see `gateway.panel.Panel.shares`."""
     n = len(classes)
     squares = np.empty(n)
-    mine, theirs = np.empty(NEAREST_OF_ALL, np.int64), np.empty(NEAREST_OF_ALL, np.int64)
+    mine, theirs = np.empty(voters, np.int64), np.empty(voters, np.int64)
     shared.measure(columns, metric, n, x, squares)
     many_mine = shared.nearest(own_squares, len(own_squares), mine)
     many_theirs = shared.nearest(squares, n, theirs)
     shares[:] = 0.0
     total, i, k = 0.0, 0, 0
-    while i + k < NEAREST_OF_ALL and (i < many_mine or k < many_theirs):
+    while i + k < voters and (i < many_mine or k < many_theirs):
         ours = i < many_mine and (k >= many_theirs or own_squares[mine[i]] <= squares[theirs[k]])
         if ours:
             row = mine[i]
-            strength = own_strengths[row] / (own_squares[row] + SOFTENING_OF_ALL)
+            strength = own_strengths[row] / (own_squares[row] + softening)
             label = own_classes[row]
             i += 1
         else:
             row = theirs[k]
-            strength = strengths[row] / (squares[row] + SOFTENING_OF_ALL)
+            strength = strengths[row] / (squares[row] + softening)
             label = classes[row]
             k += 1
         shares[label] += strength
@@ -110,7 +116,7 @@ def closest(columns: Floats, metric: Floats, x: Floats, squares: Floats, rows: I
     return shared.nearest(squares, n, rows)
 
 
-@kernel("void(f8[:,::1], i8[::1], f8[::1], f8[::1], f8[:,::1], i8, i8[::1])")
+@kernel("void(f8[:,::1], i8[::1], f8[::1], f8[::1], f8[:,::1], i8, i8, f8, i8[::1])")
 def elect(
     columns: Floats,
     classes: Ints,
@@ -118,17 +124,19 @@ def elect(
     metric: Floats,
     xs: Floats,
     n_classes: int,
+    voters: int,
+    softening: float,
     won: Ints,
 ) -> None:
     """Write the winner at each row of xs; see `gateway.panel.Panel.winners`."""
     n = len(classes)
-    squares, found, votes = np.empty(n), np.empty(NEAREST_OF_ALL, np.int64), np.empty(n_classes)
+    squares, found, votes = np.empty(n), np.empty(voters, np.int64), np.empty(n_classes)
     for point in range(len(xs)):
         shared.measure(columns, metric, n, xs[point], squares)
         votes[:] = 0.0
         total = 0.0
         for k in range(shared.nearest(squares, n, found)):
-            strength = strengths[found[k]] / (squares[found[k]] + SOFTENING_OF_ALL)
+            strength = strengths[found[k]] / (squares[found[k]] + softening)
             votes[classes[found[k]]] += strength
             total += strength
         won[point] = shared.normalise(votes, total)
