@@ -110,8 +110,8 @@ def run(job: Job) -> list[Row]:
         for kind in (HONEST, SILENT, *job.kinds)
     }
     rows: list[Row] = []
-    for kind in job.kinds:
-        reference = HONEST if kind in attacks.DATA_ATTACKS else SILENT
+    for kind in (HONEST, *job.kinds):  # the former tells what the defence costs where all are honest
+        reference = SILENT if kind in attacks.CODEBOOK_ATTACKS else HONEST
         cost = courses[reference] - courses[kind]
         beyond = np.flatnonzero(cost > WITHIN)
         rows.append(
