@@ -9,6 +9,7 @@ from typing import Final
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from experiments import on_chain
 from experiments.collaboration import Collaboration
@@ -105,6 +106,9 @@ def draw(table: Table) -> Figure:
                 label=str(test),
             )
         axis.set(xlabel="gas of all commits, thousands", xscale="log")
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.xaxis.set_major_formatter("{x:,.0f}")
+        axis.minorticks_off()
     axes[0].set_ylabel("held-out accuracy")
     for number, test in enumerate(table.values("test")):
         found = table.where(data=names[0], test=test) if test != "always" else []
@@ -116,7 +120,7 @@ def draw(table: Table) -> Figure:
             label=str(test),
         )
     axes[-1].plot(LEVELS, LEVELS, color="grey", linestyle=":", label="what is promised")
-    axes[-1].set(xlabel="level α", xscale="log", ylabel="share of null streams with a commit")
+    axes[-1].set(xlabel="level α", xscale="log", ylabel="null streams with a commit")
     legend(figure, axes[-1])
     return figure
 
