@@ -110,7 +110,7 @@ def run(job: Job) -> list[Row]:
         for kind in (HONEST, SILENT, *job.kinds)
     }
     rows: list[Row] = []
-    for kind in (HONEST, *job.kinds):  # the former tells what the defence costs where all are honest
+    for kind in (HONEST, *job.kinds):  # the former for what the defence itself costs
         reference = SILENT if kind in attacks.CODEBOOK_ATTACKS else HONEST
         cost = courses[reference] - courses[kind]
         beyond = np.flatnonzero(cost > WITHIN)
