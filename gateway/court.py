@@ -78,8 +78,8 @@ class Court:
     >>> court = Court([wide, liar], np.ones(1), 2)
     >>> court.right(0, (0,)).all().item(), court.right(0, (0, 1)).any().item()
     (True, False)
-    >>> court.harm(1, (0,))
-    1.0
+    >>> court.harm(1, (0,))  # all is lost, but only four prototypes say so
+    0.5
     """
 
     def __init__(

@@ -34,7 +34,8 @@ def edited(
         engine: what computes.
 
     >>> import numpy as np
-    >>> own = Block("", np.array([[0.0], [0.2], [0.4]]), np.zeros(3, np.int64), np.full(3, 2.0))
+    >>> places = np.array([[0.0], [0.2], [0.4], [0.8], [1.0]])
+    >>> own = Block("", places, np.array([0, 0, 0, 1, 1]), np.full(5, 2.0))
     >>> lone = Block("b", np.array([[0.1], [0.9]]), np.array([1, 1]), np.array([1.0, 2.0]))
     >>> [block.features.tolist() for block in edited(own, [lone], np.ones(1), 2)]
     [[[0.9]]]

@@ -58,7 +58,7 @@ class Panel:
 
     >>> panel = Panel.of(np.array([[0.0], [1.0]]), np.array([0, 1]), np.ones(2))
     >>> panel.shares(np.array([0.9]), np.ones(1), 2).round(2).tolist()
-    [0.01, 0.99]
+    [0.02, 0.98]
     >>> panel.winners(np.array([[0.9], [0.1]]), np.ones(1), 2).tolist()
     [1, 0]
     """

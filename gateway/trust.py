@@ -80,7 +80,7 @@ def judge(
     >>> own = Block(OWN, places, np.array([0, 0, 1, 1]), np.ones(4))
     >>> liar = Block("b", np.array([[0.1], [1.1]]), np.array([1, 0]), np.full(2, 9.0))
     >>> judge(Court([own, liar], np.ones(1), 2), {"b": 1}, {}, {})
-    {'b': Verdict(votes=False, harm=0.5, waits=False, denied=0.0)}
+    {'b': Verdict(votes=False, harm=1.0, waits=False, denied=0.0)}
     """
     denied = {
         owner: max(
