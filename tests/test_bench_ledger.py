@@ -26,7 +26,7 @@ def test_a_replay_counts_what_the_chain_counted(monkeypatch: pytest.MonkeyPatch)
         assert block is not None
         # two creations, setOracle, addGateways, then nothing but commits
         assert block.number == 4 + run.commits
-    assert run.commits >= 2
+    assert run.commits >= 1  # the second gateway learns the same
     assert run.accuracy > 0.95
     assert run.prequential_accuracy > 0.85
     assert 38_000 < run.median_commit_gas < 46_000
