@@ -7,6 +7,7 @@ no learner has seen; the paper measures on the rows that were learnt.
 from dataclasses import dataclass
 from typing import get_args
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments import on_chain
@@ -77,18 +78,29 @@ def run(job: Job) -> list[Row]:
 
 def draw(table: Table) -> Figure:
     """Draw accuracy over the number of gateways."""
+    figure, axes, x = by_gateways(table, "accuracy", "held-out accuracy at a gateway")
+    for axis, data in zip(axes, table.values("data"), strict=True):
+        line(axis, 2, "limited, without the others", x, _alone(table, str(data)))
+    legend(figure, axes[-1])
+    return figure
+
+
+def by_gateways(table: Table, measure: str, label: str) -> tuple[Figure, list[Axes], list[float]]:
+    """Draw a measure over the number of gateways, a panel a stream, a line for limited or not.
+
+    Returns:
+        The figure, its panels, and the numbers of gateways; a legend is still to come.
+    """
     names = [str(name) for name in table.values("data")]
+    x = [float(number) for number in table.values("gateways")]
     figure, axes = panels(names)
     for axis, data in zip(axes, names, strict=True):
         for number, transactions in enumerate(table.values("transactions")):
             found = table.where(data=data, transactions=transactions)
-            x = [float(named["gateways"]) for named, _ in found]
-            line(axis, number, str(transactions), x, [p["accuracy"] for _, p in found])
-        line(axis, 2, "limited, without the others", x, _alone(table, data))
+            line(axis, number, str(transactions), x, [point[measure] for _, point in found])
         axis.set(xlabel="gateways", xticks=x)
-    axes[0].set_ylabel("held-out accuracy at a gateway")
-    legend(figure, axes[-1])
-    return figure
+    axes[0].set_ylabel(label)
+    return figure, axes, x
 
 
 def _alone(table: Table, data: str) -> list[Point]:

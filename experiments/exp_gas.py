@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from experiments import exp_accuracy
 from experiments.experiment import Experiment, Row, Table
-from experiments.figures import legend, line, panels
+from experiments.figures import legend
 
 
 def jobs(seed: int, quick: bool) -> list[exp_accuracy.Job]:  # noqa: FBT001 - see `Experiment`
@@ -36,15 +36,9 @@ def run(job: exp_accuracy.Job) -> list[Row]:
 
 def draw(table: Table) -> Figure:
     """Draw gas over the number of gateways."""
-    names = [str(name) for name in table.values("data")]
-    figure, axes = panels(names)
-    for axis, data in zip(axes, names, strict=True):
-        for number, transactions in enumerate(table.values("transactions")):
-            found = table.where(data=data, transactions=transactions)
-            x = [float(named["gateways"]) for named, _ in found]
-            line(axis, number, str(transactions), x, [p["gas_k"] for _, p in found])
-        axis.set(xlabel="gateways", xticks=x, yscale="log")
-    axes[0].set_ylabel("gas of all commits, thousands")
+    figure, axes, _ = exp_accuracy.by_gateways(table, "gas_k", "gas of all commits, thousands")
+    for axis in axes:
+        axis.set_yscale("log")
     legend(figure, axes[-1])
     return figure
 

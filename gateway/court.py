@@ -186,8 +186,9 @@ class Court:
         weights = self.blocks[block].strengths
         if not len(weights):
             return 0.0
-        was, now = self.right(block, before), self.right(block, after)
-        lost = weights * (was & ~now) * self.familiar(before)[self.won(block, after)]
+        won = self.won(block, after)
+        was, now = self.right(block, before), won == self.blocks[block].classes
+        lost = weights * (was & ~now) * self.familiar(before)[won]
         gained = weights * (now & ~was)
         return float(lost.sum() - gained.sum()) / float(weights.sum())
 

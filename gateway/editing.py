@@ -41,11 +41,14 @@ def edited(
     [[[0.9]]]
     """
     court = Court([own, *voting], metric, n_classes, engine)
-    voting = [
+    clear = [
         block.where((margins > -CLEARLY) | strange)
         for block, margins, strange in _contradicted(court)
     ]
-    court = Court([own, *voting], metric, n_classes, engine)
+    if any(
+        len(some.classes) < len(block.classes) for some, block in zip(clear, voting, strict=True)
+    ):
+        voting, court = clear, Court([own, *clear], metric, n_classes, engine)
     kept, gone = list[Block](), list[Block]()
     for block, margins, strange in _contradicted(court):
         stays = (margins > 0) | strange | (block.strengths > LONE)
