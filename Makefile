@@ -42,7 +42,7 @@ lock: setup ## resolve the Python dependencies anew; ARGS=--upgrade: the newest
 	@bash scripts/lock.sh $(ARGS)
 
 contracts: setup ## compile the contracts and write their artifacts
-	@.venv/bin/python -m contracts.build
+	@.venv/bin/python -m protoledger.contracts.tools.build
 
 geth: setup ## build Geth with Go: the ledger's tests and benchmark then use it too
 	@bash scripts/setup.sh geth

@@ -14,9 +14,9 @@ run $bin/ruff check .
 run $bin/ruff format --check .
 run $bin/mypy
 run $bin/lint-imports
-run $bin/python -m contracts.toolchain forge fmt --check
-run $bin/python -m contracts.build --check
-run $bin/python -m contracts.analysis
+run $bin/python -m protoledger.contracts.tools.toolchain forge fmt --check
+run $bin/python -m protoledger.contracts.tools.build --check
+run $bin/python -m protoledger.contracts.tools.analysis
 # from its own folder, where ansible.cfg and .ansible-lint are; it looks for its tools on the PATH
 lint() { (cd ansible && PATH=$PWD/../$bin:$PATH ../$bin/ansible-lint --offline -q); }
 run lint

@@ -226,7 +226,7 @@ PACKAGES
   [[ ${#missing[@]} == 0 ]] || die "could not be installed: ${missing[*]}; on Debian or Ubuntu," \
     "as root: apt install ${missing[*]} (elsewhere \`make test-pi\` does not run)"
   say "the emulated Pi's system and packages; the first time some minutes"
-  .venv/bin/python tests/pi/prepare.py
+  .venv/bin/python -m tests.pi.prepare
 }
 
 case ${1-} in

@@ -17,7 +17,7 @@ elif [[ ${1-} == --pi ]]; then
   marks=(-m pi)
 fi
 if [[ $# == 0 ]]; then
-  .venv/bin/python -m contracts.toolchain forge test
+  .venv/bin/python -m protoledger.contracts.tools.toolchain forge test
   # a file at a time on each core: tests of a file share a broker or a chain
   set -- --numprocesses auto --maxprocesses 4 --dist loadfile
 fi

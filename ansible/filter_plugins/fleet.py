@@ -9,9 +9,9 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 from eth_hash.auto import keccak
 
-from emulator.access import acl_text
-from emulator.errors import NameRefusedError
-from protocol.topics import ROOT
+from protoledger.runtime.access_list import acl_text
+from protoledger.runtime.access_list import NameRefusedError
+from protoledger.protocol.wire.topics import ROOT
 
 
 def chain_address(point: str) -> str:

@@ -61,8 +61,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.fleet_lock import alone
 from ansible.module_utils.fleet_pki import Authority, PkiError
 
-from protocol.errors import ConfigurationError
-from protocol.identity import Identity
+from protoledger.runtime.identity_files import create_identity, load_identity
+from protoledger.protocol.errors import ConfigurationError
 
 
 def _ensure(module: AnsibleModule, folder: Path) -> tuple[bool, "Authority | None"]:
@@ -73,7 +73,7 @@ def _ensure(module: AnsibleModule, folder: Path) -> tuple[bool, "Authority | Non
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         Authority.create(folder / "pki", module.params["name"], module.params["days"])
     if "fleet.key" in missing:
-        Identity.create(folder / "fleet.key")
+        create_identity(folder / "fleet.key")
     return bool(missing), Authority(folder / "pki")
 
 
@@ -93,7 +93,7 @@ def _converge(module: AnsibleModule, folder: Path) -> dict:
         "changed": changed,
         "authority": (folder / "pki/ca.crt").read_text(),
         "revoked": (folder / "pki/crl.pem").read_text(),
-        "fleet_key": Identity.load(folder / "fleet.key").public_key.hex(),
+        "fleet_key": load_identity(folder / "fleet.key").public_key.hex(),
     }
 
 

@@ -71,14 +71,14 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
-from contracts.account import Account
-from contracts.binding import Buffer
-from contracts.deployment import Sender, deploy
-from contracts.errors import ContractsError
-from contracts.keys import address_of, create_key, load_key
-from contracts.rpc import Node
-from protocol.config import ChannelConfig
-from protocol.schema import Channel, Schema
+from protoledger.contracts.client.account import Account
+from protoledger.contracts.client.binding import Buffer
+from protoledger.contracts.client.deployment import Sender, deploy
+from protoledger.contracts.errors import ContractsError
+from protoledger.contracts.keys import address_of, create_key, load_key
+from protoledger.contracts.client.rpc import Node
+from protoledger.runtime.site import ChannelConfig
+from protoledger.protocol.wire.schema import Channel, Schema
 
 _ETHER = 10**18
 _ENOUGH = _ETHER // 2

@@ -73,7 +73,16 @@ from ansible.module_utils.fleet_lock import alone
 
 # wheels name the oldest glibc that they run with; Debian 12 has 2.36
 _GLIBC = ("manylinux_2_34", "manylinux_2_28", "manylinux_2_17", "manylinux2014", "linux")
-_PACKAGES = ("sensors", "edge", "protocol", "gateway", "contracts", "emulator", "experiments")
+_PARTS = [
+    "sensors",
+    "protocol",
+    "runtime",
+    "edge",
+    "contracts",
+    "gateway",
+    "emulator",
+    "experiments",
+]
 
 
 def _run(command: list, cwd: Path) -> None:
@@ -87,9 +96,10 @@ def _run(command: list, cwd: Path) -> None:
 def _made_from(source: Path, version: str) -> str:
     """Hash all that goes into an archive."""
     digest = hashlib.sha256(version.encode())
-    files = [source / name for name in ("pyproject.toml", "requirements.lock", "protoledger.py")]
-    for package in _PACKAGES:
-        files += (path for path in (source / package).rglob("*") if "__pycache__" not in path.parts)
+    files = [source / name for name in ("pyproject.toml", "requirements.lock")]
+    for part in _PARTS:
+        folder = source / part / "protoledger"
+        files += (path for path in folder.rglob("*") if "__pycache__" not in path.parts)
     for path in sorted(path for path in files if path.is_file()):
         digest.update(f"{path.relative_to(source)}\0".encode())
         digest.update(hashlib.sha256(path.read_bytes()).digest())

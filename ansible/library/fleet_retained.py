@@ -59,8 +59,8 @@ from ansible.module_utils.fleet_pki import Authority, PkiError, private_pem, req
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from protocol import topics
-from protocol.messages import Kind
+from protoledger.protocol.wire import topics
+from protoledger.protocol.wire.messages import Kind
 
 ADMINISTRATOR = "protoledger-administrator"
 _ANSWER_S = 10.0

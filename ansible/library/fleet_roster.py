@@ -54,9 +54,10 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
-from protocol.config import SiteConfig
-from protocol.errors import ConfigurationError
-from protocol.identity import Identity, Member, Roster, sign_roster
+from protoledger.runtime.identity_files import load_identity, load_roster, write_roster
+from protoledger.runtime.site import SiteConfig
+from protoledger.protocol.errors import ConfigurationError
+from protoledger.protocol.wire.identity import Member
 
 
 def _member(folder: Path, device: str, suffix: str) -> Member:
@@ -88,7 +89,7 @@ def main() -> None:
         module.exit_json(changed=True, roster="")
     try:
         site = SiteConfig.model_validate(options["site"])
-        fleet = Identity.load(folder / "fleet.key")
+        fleet = load_identity(folder / "fleet.key")
         suffix = options["suffix"]
         gateway = _member(folder, options["gateway"], suffix)
         gateway = Member(gateway.id, gateway.public_key)
@@ -96,9 +97,9 @@ def main() -> None:
         path = folder / "sites" / site.site / f"roster.json{suffix}"
         with tempfile.TemporaryDirectory() as scratch:
             wanted = Path(scratch) / "roster.json"
-            sign_roster(wanted, site.site, gateway, agents, fleet)
+            write_roster(wanted, site.site, gateway, agents, fleet)
             # what an agent would refuse is better refused before it is handed out
-            site.terms(Roster.load(wanted, fleet.public_key))
+            site.terms(load_roster(wanted, fleet.public_key))
             text = wanted.read_text()
         before = path.read_text() if path.exists() else ""
         if text != before and not module.check_mode:

@@ -2,17 +2,13 @@
 
 import os
 import shutil
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
-
-from deployment import Deployment  # noqa: E402 - after the path
-from golden import golden  # noqa: E402 - after the path
-from machines import Machines  # noqa: E402 - after the path
+from tests.fleet.deployment import Deployment
+from tests.fleet.golden import golden
+from tests.fleet.machines import Machines
 
 TOOLS = ("mmdebstrap", "systemd-nspawn", "dpkg-scanpackages", "ip", "nsenter", "ssh-keygen", "nft")
 

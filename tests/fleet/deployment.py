@@ -14,10 +14,10 @@ import time
 from pathlib import Path
 
 import yaml
-from golden import CACHE, ROOT, USER
-from machines import Machines, run
 
-from contracts.toolchain import binary
+from protoledger.contracts.tools.toolchain import binary
+from tests.fleet.golden import CACHE, ROOT, USER
+from tests.fleet.machines import Machines, run
 
 PYTHON = "3.13"  # Trixie's
 _TOOLS = Path(sys.executable).parent

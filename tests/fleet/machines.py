@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Self
 
-from golden import USER, Golden
+from tests.fleet.golden import USER, Golden
 
 _BOOT_S = 90
 

@@ -1,9 +1,10 @@
 """What flash.yml writes to a card, fed to real cloud-init in a booted host."""
 
 import pytest
-from cards import attach, detach, make_image, on_card, play
-from golden import golden
-from machines import Machines
+
+from tests.fleet.golden import golden
+from tests.fleet.machines import Machines
+from tests.support.sd_cards import attach, detach, make_image, on_card, play
 
 pytestmark = pytest.mark.fleet
 

@@ -1,7 +1,8 @@
 """A small fleet on booted hosts: from nothing to completed rounds, and a second run unchanged."""
 
 import pytest
-from deployment import changed
+
+from tests.fleet.deployment import changed
 
 pytestmark = pytest.mark.fleet
 

@@ -8,9 +8,10 @@ import time
 from pathlib import Path
 
 import pytest
-from deployment import Deployment, changed
-from golden import ROOT
-from machines import run
+
+from tests.fleet.deployment import Deployment, changed
+from tests.fleet.golden import ROOT
+from tests.fleet.machines import run
 
 pytestmark = pytest.mark.fleet
 
@@ -117,7 +118,7 @@ def broken(tmp_path_factory) -> Path:
         if not name.startswith(("tests/", "docs/", "ansible/")) and (ROOT / name).is_file():
             (source / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, source / name)
-    agent = source / "edge/host.py"
+    agent = source / "edge/protoledger/edge/host.py"
     agent.write_text(agent.read_text() + '\nraise RuntimeError("broken on purpose")\n')
     return source
 

@@ -9,12 +9,12 @@ import time
 from pathlib import Path
 
 import pytest
-from pi_packages import install_ourselves, packages
-from pi_system import system
-from pi_tools import HERE, pack, run
 
-from emulator.children import Ended, Event
-from emulator.errors import ChildDied
+from protoledger.emulator.errors import ChildDied
+from protoledger.emulator.processes.children import Ended, Event
+from tests.pi.pi_packages import install_ourselves, packages
+from tests.pi.pi_system import system
+from tests.pi.pi_tools import HERE, pack, run
 
 _MACHINE = (
     *("qemu-system-aarch64", "-machine", "virt", "-cpu", "cortex-a53", "-smp", "2", "-m", "1536"),

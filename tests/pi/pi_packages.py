@@ -5,7 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from pi_tools import HERE, ROOT, cached, pack, run
+from tests.pi.pi_tools import HERE, ROOT, cached, pack, run
 
 PYTHON = "3.11"  # what the system of `pi_system` has
 PLATFORM = "aarch64-manylinux_2_36"  # its C library

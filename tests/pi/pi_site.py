@@ -10,10 +10,11 @@ from pathlib import Path
 
 import yaml
 
-from emulator.access import acl_text
-from emulator.broker import Mosquitto
-from emulator.certificates import LOOPBACK_NAMES, CertificateAuthority
-from protocol.identity import Identity, Member, sign_roster
+from protoledger.emulator.processes.broker import Mosquitto
+from protoledger.emulator.processes.certificates import LOOPBACK_NAMES, CertificateAuthority
+from protoledger.protocol.wire.identity import Member
+from protoledger.runtime.access_list import acl_text
+from protoledger.runtime.identity_files import create_identity, write_roster
 
 HOST_SEEN_FROM_GUEST = "10.0.2.2"
 SITE = "bench"
@@ -54,7 +55,7 @@ class Site:
         self._authority = Authority(folder / "tls")
         access = acl_text(SITE, GATEWAY, (PI, *OTHERS))
         broker = Mosquitto(folder / "broker", self._authority, access, children).start()
-        self._fleet = Identity.create(folder / "fleet.key")
+        self._fleet = create_identity(folder / "fleet.key")
         self._write_site(folder / "site.yaml", broker.host, broker.port, broker.authority)
         identities = {name: self._identity(name) for name in (GATEWAY, PI, *OTHERS)}
         members = tuple(
@@ -62,7 +63,7 @@ class Site:
             for name in (PI, *OTHERS)
         )
         gateway = Member(GATEWAY, identities[GATEWAY].public_key.hex())
-        sign_roster(folder / "roster.json", SITE, gateway, members, self._fleet)
+        write_roster(folder / "roster.json", SITE, gateway, members, self._fleet)
         self._port = broker.port
 
     def write_guest(self, target):
@@ -103,7 +104,7 @@ class Site:
         self._children.start("gateway", command)
 
     def _identity(self, name):
-        return Identity.create(self._folder / f"{name}.identity")
+        return create_identity(self._folder / f"{name}.identity")
 
     def _credentials(self, name):
         issued = self._authority.client(name)

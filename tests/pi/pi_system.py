@@ -8,7 +8,7 @@ cross-compiled in a throw-away Debian of this machine's architecture. About 250 
 import os
 import shutil
 
-from pi_tools import HERE, BuildError, cached, pack, run
+from tests.pi.pi_tools import HERE, BuildError, cached, pack, run
 
 SUITE = (
     "bookworm"  # as Raspberry Pi OS has it; its Python 3.11 is the last that lgpio has a wheel for

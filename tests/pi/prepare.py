@@ -4,9 +4,9 @@ nothing that is loaded.
 
 import sys
 
-from pi_packages import packages
-from pi_system import system
-from pi_tools import BuildError
+from tests.pi.pi_packages import packages
+from tests.pi.pi_system import system
+from tests.pi.pi_tools import BuildError
 
 if __name__ == "__main__":
     try:

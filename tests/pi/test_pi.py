@@ -10,10 +10,10 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from pi_guest import Guest
-from pi_site import AGENTS, CHANNELS, PI, SITE, STEPS_OF_FULL_SCALE, SUM, Site
 
-from emulator.children import Children
+from protoledger.emulator.processes.children import Children
+from tests.pi.pi_guest import Guest
+from tests.pi.pi_site import AGENTS, CHANNELS, PI, SITE, STEPS_OF_FULL_SCALE, SUM, Site
 
 pytestmark = pytest.mark.pi
 

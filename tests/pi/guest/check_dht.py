@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from sensors import open_sensor
-from sensors.errors import TransientSensorError
+from protoledger.sensors import open_sensor
+from protoledger.sensors.errors import TransientSensorError
 
 
 def test_blinka_sees_a_pi_3b():

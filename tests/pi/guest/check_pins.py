@@ -7,8 +7,8 @@ import gpiozero
 import pytest
 from simulator import LABEL, Pin, wait_until
 
-from sensors import open_sensor
-from sensors.errors import PinInUse
+from protoledger.sensors import open_sensor
+from protoledger.sensors.errors import PinInUse
 
 EDGES = 20
 LONGER_THAN_BOUNCE_S = 0.1

@@ -1,0 +1,1 @@
+"""The contracts as Python values: a node, its accounts, PrototypeBuffer, deployment."""

@@ -1,0 +1,1 @@
+"""What the command `protoledger contracts` does with contracts alone."""

@@ -1,0 +1,1 @@
+"""DataOracle and its reporters: sources, signed reports, and where reporters meet."""

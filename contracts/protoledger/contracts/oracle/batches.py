@@ -1,0 +1,60 @@
+"""Batches of labelled samples for DataOracle, signed by keys that lie in one place."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from protoledger.contracts.client.account import Account
+from protoledger.contracts.client.deployment import Sender
+from protoledger.contracts.errors import RevertedError
+from protoledger.contracts.keys import address_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from protoledger.contracts.client.rpc import Node, Receipt
+    from protoledger.contracts.oracle.binding import Oracle
+
+CLOCK_S = 2  # a report is dated so much back: the contract refuses dates ahead of its block
+_SUBMIT = "submitBatch(bytes32,uint64,uint64,bytes,bytes[])"
+
+
+def submit_samples(
+    node: Node,
+    oracle: Oracle,
+    keys: Sequence[bytes],
+    source: bytes,
+    samples: bytes,
+    payer: bytes | None = None,
+) -> Receipt:
+    """Sign the next batch of a source, send it, and wait until it stands.
+
+    Args:
+        node: the chain.
+        oracle: where to.
+        keys: of a quorum of reporters.
+        source: who aggregated the samples, see `feed_id`.
+        samples: records of the buffer's format, ids rising.
+        payer: key that sends it, any account's; nothing else may send with it meanwhile. Default:
+            the reporter's with the lowest address.
+
+    Raises:
+        NoContractError: no DataOracle stands at the oracle's address.
+        RevertedError: the contract refuses, by name.
+        ChainUnreachableError, RpcError, DeploymentError: the node does.
+    """
+    oracle.require(node)
+    ordered = sorted(keys, key=address_of)
+    number, chain_id = oracle.latest_batch(node, source) + 1, node.chain_id()
+    now = int(time.time()) - CLOCK_S
+    signed = [oracle.sign_batch(key, chain_id, source, number, now, samples) for key in ordered]
+    call = oracle.encode(_SUBMIT, source, number, now, samples, signed)
+    account = Account(payer or ordered[0])
+    try:
+        gas = node.estimate_gas(account.address, oracle.address, call, at="pending")
+    except RevertedError as error:
+        raise oracle.explain(error) from error
+    sender = Sender(node, account)
+    sender.send(oracle.address, call, gas * 5 // 4)
+    return sender.wait()[0]

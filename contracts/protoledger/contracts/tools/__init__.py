@@ -1,0 +1,1 @@
+"""The chain's tools that npm installs, and what runs them: build, analysis, a local node."""

@@ -1,0 +1,76 @@
+"""Find and run the chain's tools that npm installed: forge, Anvil and the Solidity compiler.
+
+The npm packages choose a platform's binary in an install script or a node launcher; where scripts
+are blocked the former never ran, and the latter costs a node process per call. So the platform's
+package is addressed directly.
+
+`python -m protoledger.contracts.tools.toolchain forge test` runs forge in `contracts/`.
+"""
+
+import os
+import platform
+import shutil
+import sys
+from pathlib import Path
+
+from protoledger.contracts.errors import ToolMissingError
+
+CONTRACTS = Path(__file__).resolve().parents[3]
+REPOSITORY = CONTRACTS.parent
+RECENT_STATES = ("--prune-history", "256")
+"""Anvil's option for how many blocks' states to keep, in memory; blocks and logs stay all the same.
+Without it old states go to disk under the home directory, and a killed Anvil leaves them there."""
+_SYSTEMS = {"Linux": "linux", "Darwin": "darwin"}
+_MACHINES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
+
+
+def binary(tool: str, modules: Path = REPOSITORY / "node_modules") -> Path:
+    """Path of a Foundry tool's executable.
+
+    Args:
+        tool: `forge` or `anvil`.
+        modules: the node_modules folder to look in.
+
+    Raises:
+        ToolMissingError: not installed, or not made for this system and processor.
+    """
+    system, machine = platform.system(), platform.machine().lower()
+    if system not in _SYSTEMS or machine not in _MACHINES:
+        raise ToolMissingError(
+            f"{tool} is not published for {system} on {machine}; "
+            "use Linux or macOS on amd64 or arm64, or a chain on another machine",
+        )
+    package = f"{tool}-{_SYSTEMS[system]}-{_MACHINES[machine]}"
+    path = modules / "@foundry-rs" / package / "bin" / tool
+    if not path.is_file():
+        raise ToolMissingError(
+            f"{tool} is not installed: {path} does not exist; run `npm ci` in {modules.parent}",
+        )
+    return path
+
+
+def geth() -> Path:
+    """Path of go-ethereum's `geth`: that of `make geth`, else one that is installed.
+
+    Raises:
+        ToolMissingError: there is none.
+    """
+    built = REPOSITORY / ".venv" / "bin" / "geth"
+    if built.is_file():
+        return built
+    if found := shutil.which("geth"):
+        return Path(found)
+    raise ToolMissingError("geth is not installed; `make geth` builds it where Go is installed")
+
+
+def main() -> None:
+    """Replace this process by a tool, started in `contracts/`."""
+    if len(sys.argv) < 2:
+        sys.exit("usage: python -m protoledger.contracts.tools.toolchain forge|anvil [ARGUMENT …]")
+    tool = binary(sys.argv[1])
+    os.chdir(CONTRACTS)
+    os.execv(tool, [str(tool), *sys.argv[2:]])  # noqa: S606 - that is the point
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,192 @@
+"""One agent: its windows, its rounds and its link, without a thread of its own.
+
+`AgentHost` in `host` feeds it events; whatever comes from the network is refused or taken by
+`protoledger.protocol.rounds.agent`, and the agent's own part is to publish what that returns.
+"""
+
+import collections
+import logging
+import math
+import time
+from collections.abc import Callable
+
+from protoledger.edge.config import AgentConfig
+from protoledger.edge.readings.windows import WindowsOpener, open_windows
+from protoledger.protocol.errors import LateError, ProtocolError
+from protoledger.protocol.rounds.agent import AgentRounds
+from protoledger.protocol.rounds.states import Send
+from protoledger.protocol.wire import topics
+from protoledger.protocol.wire.messages import Kind
+from protoledger.protocol.wire.sealing import Session
+from protoledger.runtime.home_assistant import (
+    Entity,
+    HomeAssistantConfig,
+    discovery,
+    health_topic,
+    state,
+)
+from protoledger.runtime.identity_files import load_identity, load_roster
+from protoledger.runtime.mqtt.client import Arrived, Link, LinkDown, LinkEvent, LinkUp, Refused
+from protoledger.runtime.site import SiteConfig, load
+
+log = logging.getLogger(__name__)
+
+ENTITIES = (
+    Entity("round_age", "Age of the last round", "s", "mdi:timer-outline"),
+    Entity("rounds", "Rounds taken part in"),
+    Entity("sensors_ok", "Sensors that answer", icon="mdi:check-circle-outline"),
+    Entity("sensors_failed", "Sensors that do not answer", icon="mdi:alert-circle-outline"),
+)
+
+Outgoing = Callable[[list[Send]], list[Send]]
+
+
+class Agent:
+    """An agent, from its configuration to its messages.
+
+    Args:
+        config: the agent's file.
+        outgoing: looks at what is about to be sent and returns what is; the emulator loses
+            messages here.
+        opener: opens the sensors; others than real ones for benchmarks and `--mock`.
+
+    Raises:
+        ConfigurationError: if anything in its files does not fit.
+        SensorError: if a sensor cannot be opened.
+    """
+
+    def __init__(
+        self,
+        config: AgentConfig,
+        outgoing: Outgoing = lambda messages: messages,
+        opener: WindowsOpener = open_windows,
+    ) -> None:
+        site = load(config.site_file, SiteConfig)
+        roster = load_roster(config.roster_file, bytes.fromhex(site.fleet_key))
+        config.check_against(site, roster)
+        terms = site.terms(roster)
+        self.id = config.id
+        self.answered = 0
+        self.refused: collections.Counter[str] = collections.Counter()
+        self._site = site
+        self._outgoing = outgoing
+        identity = roster.check_owner(config.id, load_identity(config.identity_file))
+        self._session = Session(config.id, identity, roster)
+        me = roster.positions[config.id]
+        near = [roster.agents[number].id for number in terms.plan.neighbours(me)]
+        self._expiry_s = terms.round_s
+        self._presence = topics.topic(site.site, None, config.id)
+        self.link = Link(
+            client_id=config.id,
+            broker=site.broker,
+            credentials=config.credentials,
+            subscriptions=topics.agent_subscriptions(site.site, config.id, roster.gateway.id, near),
+            will=(self._presence, topics.OFFLINE),
+        )
+        self._windows = opener(config, terms.schema, site.round)
+        self._rounds = AgentRounds(self._session, terms, self._windows.take)
+        self._connected = self._told_down = False
+        self._assistant = config.home_assistant
+        self._answered_at: float | None = None
+        self._health_due = math.inf
+
+    @property
+    def status(self) -> str:
+        """How it does, in a line for `systemctl status`."""
+        broker = "connected" if self._connected else "waiting for the broker"
+        failing = [state.name for state in self._windows.states() if state.problem]
+        sensors = f"; no reading from {', '.join(failing)}" if failing else ""
+        last = self._rounds.last_round
+        rounds = f"round {last}, {self.answered} answered" if last else "no round yet"
+        return f"{broker}; {rounds}{sensors}"
+
+    def healthy(self, now: float) -> bool:
+        """Whether its sensors are still being read; what systemd's watchdog asks."""
+        return self._windows.healthy(now)
+
+    @property
+    def deadline(self) -> float | None:
+        """When `expire` is due, monotonic."""
+        due = min(self._rounds.deadline or math.inf, self._health_due)
+        return None if due == math.inf else due
+
+    def handle(self, event: LinkEvent, now: float) -> None:
+        """Take one event of the link."""
+        match event:
+            case LinkUp():
+                self._connected = True
+                log.info("%s: connected", self.id)
+                key_topic = topics.topic(self._site.site, Kind.KEY, self.id)
+                self.link.publish(key_topic, self._session.hello(), expiry_s=None)
+                self.link.publish(self._presence, topics.ONLINE, expiry_s=None)
+                if self._assistant is not None:
+                    self._introduce(self._assistant)
+                    self._health_due = now
+            case LinkDown(reason=reason):
+                if self._connected or not self._told_down:  # a change of state, not each attempt
+                    log.info("%s: not connected: %s", self.id, reason)
+                self._connected, self._told_down = False, True
+                self._health_due = math.inf
+            case Refused(what=what, reason=reason):
+                log.error("%s: the broker refuses the %s: %s", self.id, what, reason)
+            case Arrived(topic=topic, payload=payload):
+                self._take(topic, payload, now)
+
+    def expire(self, now: float) -> None:
+        """Act on a deadline that has passed."""
+        self._publish(self._rounds.expire(now))
+        if self._assistant is not None and self._health_due <= now:
+            self._health_due = now + self._assistant.every_s
+            self.link.publish(
+                health_topic(self._site.site, self.id), state(self._health(now)), expiry_s=None
+            )
+
+    def close(self) -> None:
+        """Release the sensors; idempotent."""
+        self._windows.close()
+
+    def _introduce(self, assistant: HomeAssistantConfig) -> None:
+        for topic, content in discovery(assistant, self._site.site, self.id, "agent", ENTITIES):
+            self.link.publish(topic, content, expiry_s=None)
+
+    def _health(self, now: float) -> dict[str, object]:
+        """How it does: numbers of sensors and rounds, and nothing that was read."""
+        failed = sum(bool(slot.problem) for slot in self._windows.states())
+        age = None if self._answered_at is None else round(now - self._answered_at, 1)
+        return {
+            "round_age": age,
+            "rounds": self.answered,
+            "sensors_ok": len(self._windows.states()) - failed,
+            "sensors_failed": failed,
+        }
+
+    def _take(self, topic: str, payload: bytes, now: float) -> None:
+        try:
+            address = topics.parse(topic)
+            if address.kind is None:
+                online = payload == topics.ONLINE
+                self._publish(self._rounds.presence(address.sender, online=online))
+            elif payload:  # an empty retained message is a cleared one
+                self._publish(self._rounds.handle(address.kind, address.sender, payload, now))
+        except ProtocolError as error:
+            self._count_refused(error)
+        for refused in self._rounds.take_refused():
+            self._count_refused(refused)
+
+    def _count_refused(self, error: ProtocolError) -> None:
+        name = type(error).__name__
+        self.refused[name] += 1
+        if isinstance(error, LateError):
+            return  # normal: a quorum does not wait for the slowest
+        if self.refused[name] in {1, 10, 100} or self.refused[name] % 1000 == 0:
+            log.warning("%s: %s (%d so far)", self.id, error, self.refused[name])
+
+    def _publish(self, messages: list[Send]) -> None:
+        for message in self._outgoing(messages):
+            if message.kind in {Kind.SUM, Kind.PARTIAL}:
+                self._answered_at = time.monotonic()
+            self.answered += message.kind is Kind.SUM
+            target = topics.topic(self._site.site, message.kind, self.id, message.receiver)
+            # a session key is kept by the broker for who comes later
+            expiry_s = None if message.kind is Kind.KEY else self._expiry_s
+            self.link.publish(target, message.payload, expiry_s=expiry_s)

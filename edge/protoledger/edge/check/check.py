@@ -1,0 +1,241 @@
+"""`edge check`: everything that must be right before an agent is left alone for a year.
+
+Each item is looked at for itself, as far as those before it allow: one that fails hides no other.
+"""
+
+import contextlib
+import datetime as dt
+import queue
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from protoledger.edge.check.examine import examine
+from protoledger.edge.check.spool import spool_item
+from protoledger.edge.config import AgentConfig, LabelConfig, SensorConfig
+from protoledger.edge.readings.kit import Slot, SlotState, machine_for, missing_state, slot_for
+from protoledger.protocol.wire.identity import Roster
+from protoledger.runtime.check.broker import Me, probe
+from protoledger.runtime.check.device_files import Examined
+from protoledger.runtime.check.findings import Item, failed, note, ok, skipped
+from protoledger.runtime.exits import Exit
+from protoledger.runtime.site import ChannelConfig, SiteConfig
+from protoledger.sensors import Machine, SensorError, Wanted, find_problems
+from protoledger.sensors.registry import check_options
+
+READ_S = 15.0
+TRIES = 5
+PAUSE_S = 2.1
+"""Some sensors (DHT) answer once in two seconds, and not always."""
+BUILT = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+
+
+def check(path: Path, *, mock: bool, broker: bool = True, sensors: bool = True) -> Iterator[Item]:
+    """Look at everything that an agent's file names.
+
+    Args:
+        path: the agent's file.
+        mock: read simulated sensors in place of real ones.
+        broker: whether to connect.
+        sensors: whether to read; a running agent holds the pins.
+    """
+    found = examine(path)
+    yield _configuration(path, found)
+    yield _roster(found)
+    if found.config is None or found.site is None:
+        yield skipped("sensors", "the files above must be right first")
+        yield skipped("spool", "the files above must be right first")
+        yield skipped("broker", "the files above must be right first")
+    else:
+        config = found.config
+        if sensors:
+            with machine_for(mock=mock) as machine:
+                yield from _sensors(config, found.site, machine)
+        else:
+            yield _not_asked("sensors")
+        yield spool_item(config.spool_file)
+        yield from _broker(found, config, found.site) if broker else [_not_asked("broker")]
+    yield _clock()
+
+
+def _not_asked(name: str) -> Item:
+    return skipped(name, "not asked for")
+
+
+def _configuration(path: Path, found: Examined[AgentConfig]) -> Item:
+    if found.text:
+        return failed("configuration", found.text, "correct these lines; each says how")
+    assert found.config is not None  # noqa: S101 - without problems there is one
+    assert found.site is not None  # noqa: S101
+    count, channels = len(found.config.sensors), len(found.site.channels)
+    votes = "votes" if found.config.label else "does not vote"
+    return ok(
+        "configuration",
+        f"{path}: {found.config.id} at site {found.site.site}, fills {count} of {channels} "
+        f"channels, {votes}",
+    )
+
+
+def _roster(found: Examined[AgentConfig]) -> Item:
+    config, roster = found.config, found.roster
+    if config is None or found.site is None:
+        return skipped("roster", "the files above must be right first")
+    if roster is None:
+        return failed(
+            "roster",
+            "\n".join(found.problems[config.roster_file]),
+            f"fetch the signed roster of site {found.site.site} anew",
+        )
+    if config.id not in roster.positions:
+        return failed(
+            "roster", f"{config.id} is not in it", "sign a roster with this agent, or correct id"
+        )
+    return ok(
+        "roster",
+        f"signed by the fleet's key; {config.id} is one of {len(roster.agents)} agents, "
+        f"{roster.gateway.id} is the gateway; its hash begins with {roster.digest.hex()[:8]}",
+    )
+
+
+def _sensors(config: AgentConfig, site: SiteConfig, machine: Machine | None) -> Iterator[Item]:
+    channels = {channel.name: channel for channel in site.channels}
+    pins = _Pins()
+    for sensor in config.sensors:
+        slot = slot_for(sensor.channel, sensor, machine)
+        wrong = _misconfigured(slot, sensor)
+        yield wrong or _sensor(slot, sensor, channels.get(sensor.channel))
+        if not wrong:
+            pins.add(slot, sensor)
+    if (label := config.label) is not None:
+        slot = slot_for("label", label, machine)
+        wrong = _misconfigured(slot, label)
+        yield wrong or _label(slot, label, site)
+        if not wrong:
+            pins.add(slot, label)
+    yield pins.item()
+
+
+class _Pins:
+    """Who has which pin, and which could not be had when its sensor was opened."""
+
+    def __init__(self) -> None:
+        self._users: dict[str, list[str]] = {}
+        self._refused: set[str] = set()
+
+    def add(self, slot: Slot, wanted: SensorConfig | LabelConfig) -> None:
+        with contextlib.suppress(SensorError):  # `configuration` told it
+            driver, options = check_options(wanted.driver, wanted.options)
+            for resource in driver.resources(options):
+                if resource.is_pin:
+                    self._users.setdefault(resource.name, []).append(slot.name)
+                    if not slot.opened:
+                        self._refused.add(resource.name)
+
+    def item(self) -> Item:
+        told = {pin: f"{pin} ({' and '.join(users)})" for pin, users in self._users.items()}
+        if refused := [text for pin, text in told.items() if pin in self._refused]:
+            return failed(
+                "pins",
+                f"cannot be had: {', '.join(refused)}",
+                "see what their sensors say above; a running agent holds its pins",
+                Exit.UNAVAILABLE,
+            )
+        return ok("pins", f"free: {', '.join(told.values())}" if told else "none are used")
+
+
+def _misconfigured(slot: Slot, wanted: SensorConfig | LabelConfig) -> Item | None:
+    if find_problems([Wanted("", wanted.driver, wanted.options, wanted.filters)]):
+        return skipped(f"{slot.name} ({wanted.driver})", "its lines above must be right first")
+    return None
+
+
+def _sensor(slot: Slot, wanted: SensorConfig, channel: ChannelConfig | None) -> Item:
+    title = f"{wanted.channel} ({wanted.driver})"
+    state = _read_once(slot)
+    if state.problem:
+        return failed(title, state.problem, _wiring(wanted), Exit.UNAVAILABLE)
+    value, unit = state.reading.value, state.unit
+    text = f"{value:g} {unit or (channel.unit if channel else '')}".strip()
+    if state.reading.reason:
+        return note(title, f"{text}: doubtful, not contributed: {state.reading.reason}")
+    if channel is None:
+        return note(title, f"{text}; the site has no such channel")
+    if unit and channel.unit and unit != channel.unit:
+        return failed(
+            title,
+            f"reads {text}, the channel is in {channel.unit}",
+            "make the site's unit, low, high and step those of the sensor",
+        )
+    if not channel.low <= value <= channel.high:
+        return note(
+            title,
+            f"{text} is outside of the channel's {channel.low:g} to {channel.high:g}: clipped",
+            "widen low and high in the site file if such values are real",
+        )
+    return ok(title, text)
+
+
+def _label(slot: Slot, wanted: LabelConfig, site: SiteConfig) -> Item:
+    title = f"label ({wanted.driver})"
+    state = _read_once(slot)
+    if state.problem:
+        return failed(title, state.problem, _wiring(wanted), Exit.UNAVAILABLE)
+    value = state.reading.value
+    if value in range(len(site.labels)):
+        return ok(title, f"votes for {site.labels[int(value)]!r} now")
+    return ok(title, f"reads {value:g}, which is no label's number: it does not vote now")
+
+
+def _wiring(wanted: SensorConfig | LabelConfig) -> str:
+    options = ", ".join(f"{key} {value}" for key, value in wanted.options.items())
+    return (
+        f"check power, ground and the data line against its options ({options or 'none'}); if the "
+        f"agent is running it holds the pins: stop it, or ask with --no-sensors"
+    )
+
+
+def _read_once(slot: Slot) -> SlotState:
+    """Open a sensor and read it until it answers."""
+    answer: queue.Queue[SlotState] = queue.Queue()
+    stop = threading.Event()
+
+    def read() -> None:
+        try:
+            slot.open()
+            for _ in range(TRIES):
+                slot.read()
+                if not slot.state.problem or slot.probe is None or stop.wait(PAUSE_S):
+                    break
+            answer.put(slot.state)
+        except SensorError as error:
+            answer.put(missing_state(slot.name, str(error)))
+        finally:
+            slot.close()
+
+    # a thread of its own: a driver that hangs must not hang the report
+    threading.Thread(target=read, daemon=True).start()
+    try:
+        return answer.get(timeout=READ_S)
+    except queue.Empty:
+        return missing_state(slot.name, f"no answer in {READ_S:g} s: the driver hangs")
+    finally:
+        stop.set()
+
+
+def _broker(found: Examined[AgentConfig], config: AgentConfig, site: SiteConfig) -> Iterator[Item]:
+    stranger = _stranger(config.id, found.roster)
+    me = Me(site.site, config.id, stranger, is_agent=True)
+    yield from probe(site.broker, config.credentials, me)
+
+
+def _stranger(me: str, roster: Roster | None) -> str:
+    others = [] if roster is None else [agent.id for agent in roster.agents if agent.id != me]
+    return others[0] if others else "somebody.else"
+
+
+def _clock() -> Item:
+    now = dt.datetime.now(dt.UTC)
+    text = f"{now:%Y-%m-%d %H:%M} UTC"
+    if now < BUILT:
+        return note("clock", f"{text}: wrong, and not needed: rounds have numbers, not times")
+    return ok("clock", f"{text}; not needed: rounds have numbers, not times")

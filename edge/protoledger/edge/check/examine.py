@@ -1,0 +1,38 @@
+"""Everything that is wrong with an agent's files, before anything is opened.
+
+An agent stops at the first file that does not fit; a person wants to mend them all in one go. So
+`edge run` comes here once it has failed, and `edge check` always.
+"""
+
+from pathlib import Path
+
+from protoledger.edge.config import AgentConfig
+from protoledger.runtime.check.device_files import Examined, credential_problems, site_and_roster
+from protoledger.runtime.yaml_files import read
+from protoledger.sensors import Wanted, find_problems
+
+
+def examine(path: Path) -> Examined[AgentConfig]:
+    """Read an agent's file and those that it names."""
+    found = Examined[AgentConfig]()
+    found.config, mine = read(path, AgentConfig)
+    found.problems[path] = mine
+    if (config := found.config) is None:
+        return found
+    found.site, found.roster = site_and_roster(config.site_file, config.roster_file, found.problems)
+    if found.site is not None:
+        mine += config.problems_with(found.site, found.roster)
+    mine += config.problems()
+    mine += _sensor_problems(config)
+    mine += credential_problems(config.id, config.identity_file, config.credentials, found.roster)
+    return found
+
+
+def _sensor_problems(config: AgentConfig) -> list[str]:
+    wanted = [
+        Wanted(f"sensors.{number}", sensor.driver, sensor.options, sensor.filters)
+        for number, sensor in enumerate(config.sensors)
+    ]
+    if (label := config.label) is not None:
+        wanted.append(Wanted("label", label.driver, label.options, label.filters))
+    return find_problems(wanted)

@@ -1,0 +1,114 @@
+"""`protoledger edge`: the agent's commands."""
+
+import contextlib
+import logging
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from protoledger.edge.agent import Agent
+from protoledger.edge.config import AgentConfig
+from protoledger.edge.host import AgentHost
+from protoledger.edge.readings.kit import machine_for
+from protoledger.edge.readings.windows import WindowsOpener, open_kit, open_windows
+from protoledger.protocol.errors import ConfigurationError
+from protoledger.runtime.exits import Exit
+from protoledger.runtime.site import load
+from protoledger.sensors import SensorError
+
+app = typer.Typer(no_args_is_help=True, help="The agent on a Pi.")
+
+Configs = Annotated[
+    list[Path], typer.Option("--config", "-c", help="An agent's file; several make one process.")
+]
+Config = Annotated[Path, typer.Option("--config", "-c", help="The agent's file.")]
+Mock = Annotated[bool, typer.Option("--mock", help="Simulate the sensors: no hardware is touched.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Tell it to a program.")]
+
+
+@app.callback()
+def _edge() -> None:
+    """Keep the commands words of their own."""
+
+
+@app.command()
+def run(config: Configs, *, mock: Mock = False) -> None:
+    """Read the sensors and take part in rounds until SIGTERM."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    with machine_for(mock=mock) as machine:
+        AgentHost(_open_all(config, partial(open_windows, machine=machine))).run()
+
+
+def _open_all(paths: list[Path], opener: WindowsOpener) -> list[Agent]:
+    """Make the agents of all files, or say everything that is wrong with the first bad one."""
+    agents: list[Agent] = []
+    for path in paths:
+        try:
+            agents.append(Agent(load(path, AgentConfig), opener=opener))
+        except (ConfigurationError, SensorError) as error:
+            for agent in agents:
+                agent.close()
+            from protoledger.edge.check.examine import examine  # noqa: PLC0415 - needed only when something is wrong
+
+            typer.echo(examine(path).text or f"{path}: {error}", err=True)
+            sys.exit(Exit.CONFIGURATION)
+    return agents
+
+
+@app.command()
+def check(
+    config: Config,
+    *,
+    mock: Mock = False,
+    as_json: AsJson = False,
+    broker: Annotated[bool, typer.Option(help="Connect to the broker.")] = True,
+    sensors: Annotated[
+        bool, typer.Option(help="Read the sensors; a running agent holds their pins.")
+    ] = True,
+) -> None:
+    """Try everything that an agent needs, and say what to do where something is wrong."""
+    from protoledger.edge.check import check as checks  # noqa: PLC0415 - `run` stays small without it
+    from protoledger.runtime.check.findings import report  # noqa: PLC0415
+
+    logging.getLogger().addHandler(logging.NullHandler())  # the report says it better
+    items = checks.check(config, mock=mock, broker=broker, sensors=sensors)
+    sys.exit(report(items, as_json=as_json))
+
+
+@app.command("read")
+def show(
+    config: Config,
+    *,
+    mock: Mock = False,
+    as_json: AsJson = False,
+    once: Annotated[bool, typer.Option("--once", help="Read once, show it, and leave.")] = False,
+    every: Annotated[
+        float | None,
+        typer.Option(min=0.05, help="Seconds between readings; as the agent's file by default."),
+    ] = None,
+) -> None:
+    """Show what the sensors give now; the agent must not be running, as it holds the pins."""
+    from protoledger.edge.check import show as shown  # noqa: PLC0415
+    from protoledger.edge.check.examine import examine  # noqa: PLC0415
+
+    logging.getLogger().addHandler(logging.NullHandler())
+    found = examine(config)
+    if found.config is None or found.site is None:
+        typer.echo(found.text, err=True)
+        sys.exit(Exit.CONFIGURATION)
+    try:
+        with (
+            machine_for(mock=mock) as machine,
+            contextlib.closing(open_kit(found.config, found.site.as_schema(), machine)) as kit,
+        ):
+            display = shown.Display(found.config, found.site, kit)
+            if once:
+                sys.exit(shown.once(display, as_json=as_json))
+            every_s = every or found.config.sampling.read_every_s
+            shown.follow(display, every_s, as_json=as_json)
+    except (SensorError, ValueError) as error:
+        typer.echo(found.text or f"{config}: {error}", err=True)
+        sys.exit(Exit.CONFIGURATION)

@@ -1,0 +1,175 @@
+"""An agent's file: who it is, and what hangs on its pins."""
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from protoledger.protocol.errors import ConfigurationError
+from protoledger.protocol.wire.identity import Roster
+from protoledger.protocol.wire.schema import NO_LABEL
+from protoledger.runtime.home_assistant import HomeAssistantConfig
+from protoledger.runtime.site import CredentialsConfig, Model, Name, SiteConfig
+from protoledger.sensors import SensorError
+from protoledger.sensors.registry import states
+
+
+class SensorConfig(Model):
+    """One driver and the channel that it fills."""
+
+    channel: str = Field(description="A channel of the site file.")
+    driver: str = Field(description="Name of the driver.")
+    options: dict[str, object] = Field(default_factory=dict, description="The driver's options.")
+    filters: dict[str, object] = Field(
+        default_factory=dict, description="What differs from the driver's own filters."
+    )
+
+
+class LabelConfig(Model):
+    """Where the agent's vote comes from: a sensor whose reading is a label's number."""
+
+    driver: str = Field(description="Name of the driver.")
+    options: dict[str, object] = Field(default_factory=dict, description="The driver's options.")
+    filters: dict[str, object] = Field(
+        default_factory=dict, description="What differs from the driver's own filters."
+    )
+
+
+class SamplingConfig(Model):
+    """How readings become windows."""
+
+    window_s: float = Field(default=10.0, gt=0, le=86_400, description="Length of a window.")
+    read_every_s: float = Field(default=2.0, gt=0, le=3600, description="Time between readings.")
+    by_round: bool = Field(
+        default=False,
+        description="For recordings: a window is the row that bears its number, counted from the "
+        "first window of round 1, so that all agents of a site observe the same moment.",
+    )
+
+    keep_windows: int = Field(
+        default=8640,
+        ge=0,
+        le=1_000_000,
+        description="Most windows kept while no round is announced, the first ones of an outage; "
+        "they are handed in afterwards.",
+    )
+
+    @model_validator(mode="after")
+    def _a_reading_a_window(self) -> Self:
+        if self.read_every_s > self.window_s:
+            raise ValueError(
+                f"read_every_s {self.read_every_s} leaves windows of {self.window_s} s empty"
+            )
+        return self
+
+
+class AgentConfig(Model):
+    """An agent."""
+
+    id: Name = Field(description="The agent's name in the roster, and towards the broker.")
+    site_file: Path = Field(description="The site file.")
+    roster_file: Path = Field(description="The roster, signed by the fleet's key.")
+    identity_file: Path = Field(description="The agent's own signing key, mode 0600.")
+    credentials: CredentialsConfig = CredentialsConfig()
+    sampling: SamplingConfig = SamplingConfig()
+    spool_file: Path | None = Field(
+        default=None,
+        description="SQLite file for windows of an outage that lasts, so that they survive a "
+        "restart; written then only. Without it they are kept in memory.",
+    )
+    home_assistant: HomeAssistantConfig | None = Field(
+        default=None,
+        description="Tell Home Assistant how the agent does, never what it reads; off without it.",
+    )
+    sensors: tuple[SensorConfig, ...] = Field(min_length=1, description="What it measures.")
+    label: LabelConfig | None = Field(default=None, description="Its label source, if any.")
+
+    def check_against(self, site: SiteConfig, roster: Roster) -> None:
+        """Compare with the site and the roster.
+
+        Raises:
+            ConfigurationError: naming everything that does not fit.
+        """
+        problems = [*self.problems(), *self.problems_with(site, roster)]
+        if problems:
+            raise ConfigurationError(*problems)
+
+    def problems(self) -> list[str]:
+        """Tell what is wrong with the file by itself, as `key = value: what; what to do`."""
+        by_channel: dict[str, list[str]] = {}
+        for number, sensor in enumerate(self.sensors):
+            by_channel.setdefault(sensor.channel, []).append(f"sensors.{number}")
+        return [
+            f"{second}.channel = {name!r}: {first} fills this channel already; remove one of them"
+            for name, (first, *others) in by_channel.items()
+            for second in others
+        ]
+
+    def problems_with(self, site: SiteConfig, roster: Roster | None) -> list[str]:
+        """Tell what does not fit the site and its roster, in the same form."""
+        known = [channel.name for channel in site.channels]
+        problems = []
+        for number, sensor in enumerate(self.sensors):
+            if sensor.channel not in known:
+                close = difflib.get_close_matches(sensor.channel, known, n=1)
+                hint = f"did you mean {close[0]!r}? " if close else ""
+                problems.append(
+                    f"sensors.{number}.channel = {sensor.channel!r}: no channel of the site; "
+                    f"{hint}it has {', '.join(known)}"
+                )
+        if self.label is not None and not site.labels:
+            problems.append("label: the site has no labels; remove it, or name them in site.yaml")
+        misnamed = bool(problems)
+        problems += self._problems_with_votes(site.labels)
+        if roster is None:
+            return problems
+        return problems + self._problems_with_roster(roster, misnamed=misnamed)
+
+    def _problems_with_votes(self, labels: Sequence[str]) -> list[str]:
+        """Find values of the label source that would never vote, without a word."""
+        if self.label is None or not labels:
+            return []
+        try:
+            values = states(self.label.driver, self.label.options)
+        except SensorError:
+            return []  # told where sensors are checked or opened
+        listed = _some([f"{number} ({name})" for number, name in enumerate(labels)], most=10)
+        return [
+            f"label.options.{key} = {value:g}: no label has this number; the site has {listed}, "
+            f"and {NO_LABEL} votes for none"
+            for key, value in values.items()
+            if value not in range(NO_LABEL, len(labels))
+        ]
+
+    def _problems_with_roster(self, roster: Roster, *, misnamed: bool) -> list[str]:
+        member = next((agent for agent in roster.agents if agent.id == self.id), None)
+        if member is None:
+            listed = _some([agent.id for agent in roster.agents])
+            return [
+                (
+                    f"id = {self.id!r}: no agent of the roster {self.roster_file}, which has "
+                    f"{listed}; correct the id, or sign a roster with it"
+                )
+            ]
+        problems = []
+        measured = {sensor.channel for sensor in self.sensors}
+        missing = sorted(set(member.channels) - measured)
+        if missing and not misnamed:  # else the right name mends both
+            problems.append(
+                f"sensors: the roster says that {self.id} carries {', '.join(missing)}, no sensor "
+                f"here fills it; add one, or sign a roster without it"
+            )
+        if member.votes != (self.label is not None):
+            says = "has a label source" if member.votes else "has no label source"
+            problems.append(
+                f"label: the roster says that {self.id} {says}, this file says otherwise; "
+                f"correct one of them"
+            )
+        return problems
+
+
+def _some(names: list[str], most: int = 5) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -1,0 +1,89 @@
+"""The loop of an agent process: one thread, any number of agents."""
+
+import signal
+import threading
+import time
+from collections.abc import Iterable
+from types import FrameType
+
+from protoledger.edge.agent import Agent
+from protoledger.edge.shutdown import Leaving
+from protoledger.protocol.wire import topics
+from protoledger.runtime.mqtt.loop import Links
+from protoledger.runtime.systemd import Notifier
+
+FAREWELL_S = 0.6
+
+
+class AgentHost:
+    """Runs agents until it is told to stop.
+
+    Args:
+        agents: with their sensors open; the host closes them.
+        notifier: tells systemd.
+    """
+
+    def __init__(self, agents: Iterable[Agent], notifier: Notifier | None = None) -> None:
+        self.agents = {agent.id: agent for agent in agents}
+        self._links: Links[None] = Links([agent.link for agent in self.agents.values()])
+        self._notifier = notifier or Notifier()
+
+    def stop(self, *_signal: int | FrameType | None) -> None:
+        """Make `run` return; callable from a signal handler or another thread."""
+        self._links.post(None)
+
+    def run(self) -> None:
+        """Connect all agents and serve them until `stop`."""
+        if threading.current_thread() is threading.main_thread():
+            with Leaving(self._release):
+                signal.signal(signal.SIGTERM, self.stop)
+                signal.signal(signal.SIGINT, self.stop)
+                self._run()
+        else:
+            self._run()
+
+    def _run(self) -> None:
+        with self._links:
+            try:
+                self._notifier.ready(self._status())
+                self._serve()
+                self._notifier.stopping()
+                self._links.farewell(topics.OFFLINE, FAREWELL_S)
+            finally:
+                self._release()
+
+    def _release(self) -> None:
+        for agent in self.agents.values():
+            agent.close()
+
+    def _serve(self) -> None:
+        while True:
+            for event in self._links.wait(self._patience()):
+                if event is None:
+                    return
+                self.agents[event.client].handle(event, time.monotonic())
+            now = time.monotonic()
+            for agent in self.agents.values():
+                if agent.deadline is not None and agent.deadline <= now:
+                    agent.expire(now)
+            self._tell(now)
+
+    def _tell(self, now: float) -> None:
+        """Pet the watchdog if all sensors are being read; the loop turns, or we were not here."""
+        due = self._notifier.due
+        if due is None or due > now:
+            return
+        self._notifier.status(self._status())
+        if all(agent.healthy(now) for agent in self.agents.values()):
+            self._notifier.pet()
+
+    def _status(self) -> str:
+        if len(self.agents) == 1:
+            return next(iter(self.agents.values())).status
+        return f"{len(self.agents)} agents"
+
+    def _patience(self) -> float | None:
+        due = [agent.deadline for agent in self.agents.values() if agent.deadline is not None]
+        if self._notifier.due is not None:
+            due.append(self._notifier.due)
+        return max(0.0, min(due) - time.monotonic()) if due else None

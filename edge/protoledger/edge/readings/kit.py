@@ -1,0 +1,256 @@
+"""An agent's sensors: each in a slot that opens it, reads it, and opens it again when it is gone.
+
+A sensor that is unplugged costs its channel and nothing else; plugged in again it comes back by
+itself: most drivers see to that at each read, and a slot opens anew what was not there at the start
+or has been silent for long.
+"""
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from protoledger.edge.config import LabelConfig, SensorConfig
+from protoledger.protocol.wire.schema import NO_LABEL, Schema
+from protoledger.sensors import (
+    Machine,
+    Probe,
+    Quality,
+    Reading,
+    SeekableSensor,
+    SensorError,
+    open_probe,
+)
+from protoledger.sensors.errors import BadOptions, BadRecording, DriverBroken, UnknownDriver
+
+log = logging.getLogger(__name__)
+
+FIRST_RETRY_S = 1.0
+LONGEST_RETRY_S = 60.0
+GIVE_UP_S = 120.0
+"""After so long without an answer the device is closed and opened anew."""
+MISCONFIGURED = (BadOptions, BadRecording, DriverBroken, UnknownDriver)
+"""What no waiting mends: the agent does not start with it."""
+CLOSING_S = 0.5
+
+Opener = Callable[[], Probe]
+
+
+@dataclass(frozen=True)
+class SlotState:
+    """What a slot shows to others: a snapshot.
+
+    Attributes:
+        name: the channel, or `label`.
+        unit: of the value.
+        reading: the last one; missing before the first, and with a reason unless it is good.
+        read_at: when there was a value last, monotonic; 0.0 for never.
+    """
+
+    name: str
+    unit: str
+    reading: Reading
+    read_at: float
+
+    @property
+    def problem(self) -> str:
+        """Why there is no value now; empty if there is one, doubtful or not."""
+        return self.reading.reason if self.reading.quality is Quality.MISSING else ""
+
+
+class Slot:
+    """Where one sensor belongs.
+
+    Args:
+        name: of the channel, or `label`.
+        opener: opens the sensor.
+        clock: monotonic seconds.
+
+    Attributes:
+        probe: the open sensor, or None.
+        opened: whether it could ever be opened: its pins were there and free.
+        state: what it shows.
+    """
+
+    def __init__(
+        self, name: str, opener: Opener, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.name = name
+        self.probe: Probe | None = None
+        self.opened = False
+        self.state = missing_state(name, "not read yet")
+        self._opener = opener
+        self._clock = clock
+        self._silent_since = clock()
+        self._retry_at = 0.0
+        self._retry_s = FIRST_RETRY_S
+        self._told = False
+
+    def open(self) -> None:
+        """Open the sensor; one that is not there is looked for again at later reads.
+
+        Raises:
+            SensorError: if no waiting helps: options, driver or recording are wrong.
+        """
+        try:
+            self.probe = self._opener()
+            self.opened = True
+        except MISCONFIGURED:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a driver's constructor meets
+            self._show(_missing(str(error) or type(error).__name__))
+            self._back_off()
+
+    def read(self) -> float:
+        """Read once; NaN if there is nothing that could be contributed."""
+        now = self._clock()
+        if self.probe is None and now >= self._retry_at:
+            self._reopen()
+        if self.probe is None:
+            return math.nan
+        reading = self.probe.read()
+        self._show(reading)
+        if reading.quality is Quality.GOOD:
+            return reading.value
+        # a recording that was opened again would begin anew, and give its rows a second time
+        seekable = isinstance(self.probe.sensor, SeekableSensor)
+        if self.state.problem and not seekable and now - self._silent_since > GIVE_UP_S:
+            self._release()
+            self._back_off()
+        return math.nan
+
+    def close(self) -> None:
+        """Release the sensor for good, also if that fails; idempotent."""
+        self._retry_at = math.inf
+        self._release()
+
+    def _show(self, reading: Reading) -> None:
+        """Take a reading for all to see; log where the state changes, not every attempt."""
+        unit = self.state.unit if self.probe is None else self.probe.unit
+        if reading.quality is Quality.MISSING:
+            if not self._told:
+                log.warning("%s: no reading: %s", self.name, reading.reason)
+            self._told = True
+            self.state = SlotState(self.name, unit, reading, self.state.read_at)
+            return
+        if self._told:
+            log.info("%s: the sensor answers again", self.name)
+        self._told = False
+        self._silent_since = self._clock()
+        self._retry_s = FIRST_RETRY_S
+        self.state = SlotState(self.name, unit, reading, self._silent_since)
+
+    def _release(self) -> None:
+        probe, self.probe = self.probe, None
+        if probe is not None:
+            try:
+                probe.close()
+            except Exception:
+                log.warning("the sensor of %s did not close", self.name, exc_info=True)
+
+    def _back_off(self) -> None:
+        self._silent_since = self._clock()
+        self._retry_at = self._silent_since + self._retry_s
+        self._retry_s = min(2 * self._retry_s, LONGEST_RETRY_S)
+
+    def _reopen(self) -> None:
+        try:
+            self.open()
+        except MISCONFIGURED as error:
+            self._show(_missing(str(error)))
+            self._back_off()
+
+
+def slot_for(name: str, wanted: SensorConfig | LabelConfig, machine: Machine | None = None) -> Slot:
+    """Make the slot of a configured sensor; it is not open yet."""
+    return Slot(name, lambda: open_probe(wanted.driver, wanted.options, wanted.filters, machine))
+
+
+@contextmanager
+def machine_for(*, mock: bool) -> Iterator[Machine | None]:
+    """Whose pins are read: this machine's (None), or a simulated one's."""
+    if not mock:
+        yield None
+        return
+    from protoledger.sensors.pins.simulation import SimulatedMachine  # noqa: PLC0415 - never needed in the field
+
+    with SimulatedMachine() as machine:
+        yield machine
+
+
+def missing_state(name: str, reason: str) -> SlotState:
+    """Make the state of a slot without a value."""
+    return SlotState(name, "", _missing(reason), 0.0)
+
+
+def _missing(reason: str) -> Reading:
+    return Reading(math.nan, Quality.MISSING, reason)
+
+
+class Kit:
+    """An agent's sensors by channel, and its label source; for one thread.
+
+    Args:
+        schema: of the site.
+        slots: one a channel, named like it.
+        label: its sensor reads a label's number; None if there is none.
+    """
+
+    def __init__(self, schema: Schema, slots: list[Slot], label: Slot | None = None) -> None:
+        self.labels = len(schema.labels)
+        self.width = len(schema.channels)
+        self.label = label
+        names = [channel.name for channel in schema.channels]
+        self.columns = [(names.index(slot.name), slot) for slot in slots]
+        self._reading: Slot | None = None
+
+    @property
+    def slots(self) -> list[Slot]:
+        """All of them, the label's last."""
+        return [slot for _, slot in self.columns] + ([self.label] if self.label else [])
+
+    def states(self) -> list[SlotState]:
+        """What every slot shows; from any thread."""
+        return [slot.state for slot in self.slots]
+
+    def open(self) -> None:
+        """Open all sensors.
+
+        Raises:
+            SensorError: if one is misconfigured; those already open are closed.
+        """
+        try:
+            for slot in self.slots:
+                slot.open()
+        except SensorError:
+            self.close()
+            raise
+
+    def read(self) -> tuple[list[float], int]:
+        """Read everything once: values by channel, NaN where it failed, and the label."""
+        values = [math.nan] * self.width
+        for column, slot in self.columns:
+            self._reading = slot
+            values[column] = slot.read()
+        self._reading = self.label
+        label = math.nan if self.label is None else self.label.read()
+        self._reading = None
+        return values, int(label) if label in range(self.labels) else NO_LABEL
+
+    def close(self) -> None:
+        """Release all sensors but one that hangs in a read: the kernel frees that at the end."""
+        hanging = self._reading
+
+        def close_all() -> None:
+            for slot in self.slots:
+                if slot is not hanging:
+                    slot.close()
+
+        closer = threading.Thread(target=close_all, daemon=True)
+        closer.start()
+        closer.join(CLOSING_S)
+        if closer.is_alive() or hanging is not None:
+            log.warning("a sensor does not let itself be closed; leaving it to the kernel")

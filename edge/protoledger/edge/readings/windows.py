@@ -1,0 +1,231 @@
+"""From readings to windows, in two ways behind one interface.
+
+`LiveWindows` reads in a thread of its own, so that no reading waits for the network and no round
+waits for a sensor; windows are counted back from the announce on the monotonic clock, which aligns
+the agents of a site without any of them knowing the time. A reading is contributed once: two sums
+over different sets of agents but the same readings would differ by single readings.
+
+`RoundWindows` is for recordings: the window's number is the row's.
+"""
+
+import collections
+import math
+import threading
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+
+from protoledger.edge.config import AgentConfig
+from protoledger.edge.readings.averages import means, most_frequent
+from protoledger.edge.readings.backlog import Backlog
+from protoledger.edge.readings.kit import Kit, SlotState, slot_for
+from protoledger.edge.readings.spool import SqliteSpool
+from protoledger.protocol.errors import ConfigurationError
+from protoledger.protocol.wire.messages import Announce
+from protoledger.protocol.wire.schema import NO_LABEL, Schema, Window
+from protoledger.runtime.site import RoundConfig
+from protoledger.sensors import Machine, SeekableSensor
+
+STALLED_S = 30.0
+"""A round of all sensors that takes longer than this hangs."""
+JOIN_S = 0.3
+
+
+class Windows(Protocol):
+    """Where an agent's contribution comes from."""
+
+    def take(self, announce: Announce, /) -> Window:
+        """Return the windows of a round; does not block."""
+
+    def healthy(self, now: float, /) -> bool:
+        """Whether readings are still being taken."""
+
+    def states(self) -> list[SlotState]:
+        """What the sensors show; from any thread."""
+
+    def close(self) -> None:
+        """Release the sensors; idempotent."""
+
+
+WindowsOpener = Callable[[AgentConfig, Schema, RoundConfig], Windows]
+
+
+class RoundWindows:
+    """Windows of recordings, in step with the round's number; no row is contributed twice.
+
+    Args:
+        kit: sensors that can seek.
+        count: windows in a round.
+
+    Raises:
+        TypeError: if a sensor has no rows.
+    """
+
+    def __init__(self, kit: Kit, count: int) -> None:
+        self._kit = kit
+        self._count = count
+        self._next_row = 0
+        self._seekable: list[SeekableSensor] = []
+        for slot in kit.slots:
+            sensor = None if slot.probe is None else slot.probe.sensor
+            if not isinstance(sensor, SeekableSensor):
+                found = slot.state.problem if sensor is None else type(sensor).__name__
+                raise TypeError(f"{slot.name} has no rows, sampling.by_round needs them: {found}")
+            self._seekable.append(sensor)
+
+    def take(self, announce: Announce) -> Window:
+        """Read the rows (round − 1)·B … round·B − 1."""
+        first = (announce.round_id - 1) * self._count
+        values = np.full((self._count, self._kit.width), np.nan)
+        labels = np.full(self._count, NO_LABEL, dtype=np.int64)
+        if first >= self._next_row:
+            self._next_row = first + self._count
+            for window in range(self._count):
+                for sensor in self._seekable:
+                    sensor.seek(first + window)
+                values[window], labels[window] = self._kit.read()
+        return Window(values, labels)
+
+    def healthy(self, _now: float) -> bool:
+        """Rows are read when they are asked for: nothing can stall."""
+        return True
+
+    def states(self) -> list[SlotState]:
+        """What the sensors show."""
+        return self._kit.states()
+
+    def close(self) -> None:
+        """Release the sensors."""
+        self._kit.close()
+
+
+class LiveWindows:
+    """Windows of live sensors; a thread reads them from construction to `close`.
+
+    Args:
+        kit: the sensors.
+        window_s: length of a window.
+        read_every_s: time between readings.
+        count: windows in a round; older readings are forgotten.
+        clock: monotonic seconds.
+        backlog: keeps what no round asked for; without it that is forgotten.
+    """
+
+    def __init__(
+        self,
+        kit: Kit,
+        window_s: float,
+        read_every_s: float,
+        count: int,
+        clock: Callable[[], float] = time.monotonic,
+        backlog: Backlog | None = None,
+    ) -> None:
+        self._kit = kit
+        self._backlog = backlog
+        self._window_s = window_s
+        self._read_every_s = read_every_s
+        self._clock = clock
+        self._count = count
+        most = math.ceil(count * window_s / read_every_s) + 1
+        self._readings: collections.deque[tuple[float, list[float], int]]
+        self._readings = collections.deque(maxlen=most)
+        self._lock = threading.Lock()
+        self._read_at = clock()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._sample, name="sampler", daemon=True)
+        self._thread.start()
+
+    def take(self, announce: Announce) -> Window:
+        """Cut what was read since the last round into B windows that end now.
+
+        A round that comes too early for that carries what was kept of an outage.
+        """
+        now = self._clock()
+        with self._lock:
+            if self._backlog is not None:
+                kept = self._backlog.announced(announce.round_id, now)
+                if kept is not None:
+                    return kept
+            readings = list(self._readings)
+            self._readings.clear()  # contributed once, or never
+        count = self._count
+        values = np.full((count, self._kit.width), np.nan)
+        labels = np.full(count, NO_LABEL, dtype=np.int64)
+        for window in range(count):
+            begin = now - (count - window) * self._window_s
+            inside = [r for r in readings if begin <= r[0] < begin + self._window_s]
+            if inside:
+                values[window] = means(np.array([r[1] for r in inside]))
+                labels[window] = most_frequent([r[2] for r in inside])
+        return Window(values, labels)
+
+    def healthy(self, now: float) -> bool:
+        """Whether the sensors have all been asked lately; a read that hangs is not healthy."""
+        longest = max(STALLED_S, 3 * self._read_every_s)
+        return self._thread.is_alive() and now - self._read_at < longest
+
+    def states(self) -> list[SlotState]:
+        """What the sensors show; from any thread."""
+        return self._kit.states()
+
+    def close(self) -> None:
+        """Stop reading and release the sensors, at once even if one hangs."""
+        self._stop.set()
+        self._thread.join(timeout=JOIN_S)
+        self._kit.close()
+
+    def _sample(self) -> None:
+        due = self._clock()
+        while not self._stop.wait(max(0.0, due - self._clock())):
+            values, label = self._kit.read()
+            self._read_at = self._clock()
+            with self._lock:
+                self._readings.append((self._read_at, values, label))
+                if self._backlog is not None:
+                    self._backlog.add(self._read_at, values, label)
+            # a slow sensor delays the next reading, it does not queue them
+            due = max(due + self._read_every_s, self._clock())
+
+
+def open_windows(
+    config: AgentConfig, schema: Schema, rounds: RoundConfig, machine: Machine | None = None
+) -> Windows:
+    """Open an agent's sensors.
+
+    Raises:
+        ConfigurationError: if recordings are asked for and a sensor is none.
+        SensorError: if a sensor is misconfigured; those already open are closed. One that is just
+            not there is looked for again later.
+    """
+    kit = open_kit(config, schema, machine)
+    sampling = config.sampling
+    try:
+        if sampling.by_round:
+            return RoundWindows(kit, rounds.windows)
+        backlog = Backlog(
+            window_s=sampling.window_s,
+            count=rounds.windows,
+            width=kit.width,
+            most=sampling.keep_windows,
+            every_s=rounds.every_s,
+            spool=None
+            if config.spool_file is None
+            else SqliteSpool(config.spool_file, schema.digest, kit.width),
+        )
+        return LiveWindows(
+            kit, sampling.window_s, sampling.read_every_s, rounds.windows, backlog=backlog
+        )
+    except TypeError as error:
+        kit.close()
+        raise ConfigurationError(f"{config.id}: {error}") from error
+
+
+def open_kit(config: AgentConfig, schema: Schema, machine: Machine | None = None) -> Kit:
+    """Open an agent's sensors; raises `SensorError` as `open_windows` does."""
+    slots = [slot_for(sensor.channel, sensor, machine) for sensor in config.sensors]
+    label = None if config.label is None else slot_for("label", config.label, machine)
+    kit = Kit(schema, slots, label)
+    kit.open()
+    return kit

@@ -1,0 +1,186 @@
+"""`protoledger emulate`: a whole deployment on this machine, in one command."""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+
+from protoledger.contracts.errors import ChainUnreachableError, ContractsError
+from protoledger.emulator.errors import (
+    BrokerError,
+    ChainError,
+    EmulatorError,
+    SourceError,
+    ToolMissingError,
+)
+from protoledger.emulator.options import Learner, Options, Test
+from protoledger.emulator.run import Emulation
+from protoledger.emulator.sources.dealing import DEFAULT_NOISE
+from protoledger.emulator.view import View, sites_table
+from protoledger.protocol.code.seats import Plan
+from protoledger.protocol.errors import ConfigurationError
+from protoledger.runtime.exits import Exit
+
+app = typer.Typer(add_completion=False)
+
+
+def _rounds(text: str) -> int | None:
+    if text == "all":
+        return None
+    try:
+        return int(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is neither a number nor `all`") from error
+
+
+def _partitions(text: str) -> int | str:
+    if text in {"all", "auto"}:
+        return text
+    try:
+        return int(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is neither a number, `all` nor `auto`") from error
+
+
+def _option(text: str, *names: str) -> typer.models.OptionInfo:
+    option: typer.models.OptionInfo = typer.Option(*names, help=text)
+    return option
+
+
+@app.command()
+def emulate(
+    sites: Annotated[int, _option("Sites, each with a gateway of its own.")] = 3,
+    agents: Annotated[int, _option("Sensor agents of each site.")] = 6,
+    rounds: Annotated[str, _option("Rounds of each site, or `all` rows of the source.")] = "200",
+    batch: Annotated[int, _option("Windows that a round carries.")] = 1,
+    source: Annotated[
+        str,
+        _option("house, phishing, image-segments, bananas, or the path of a CSV with a header."),
+    ] = "house",
+    label: Annotated[str | None, _option("The CSV's label column; default: its last.")] = None,
+    noise: Annotated[
+        float, _option("Each agent's own noise, in standard deviations of a channel.")
+    ] = DEFAULT_NOISE,
+    collusion: Annotated[int, _option("T: agents whose pooled views still tell nothing.")] = 1,
+    dropouts: Annotated[int, _option("D: agents that may vanish in a round at no cost.")] = 1,
+    partitions: Annotated[
+        str, _option("K: `all` agents in one group, `auto`, or how many parts a vector has.")
+    ] = "all",
+    drop_rate: Annotated[float, _option("How often an agent vanishes in a round, 0 to 1.")] = 0.0,
+    round_seconds: Annotated[
+        float, _option("How long a round may take: half for shares, half for sums.")
+    ] = 4.0,
+    seed: Annotated[int, _option("All randomness of the emulation follows from it.")] = 0,
+    learner: Annotated[Learner, _option("The improved learner, or XuILVQ as published.")] = (
+        "improved"
+    ),
+    test: Annotated[Test, _option("Which commits are significant; `always`: all.")] = "e-process",
+    alpha: Annotated[float, _option("Level of the commit test.")] = 0.05,
+    oracle: Annotated[
+        int,
+        _option(
+            "Reporters that sign an outside site's samples and readings on the chain; 0: none."
+        ),
+    ] = 0,
+    json_file: Annotated[Path | None, _option("Write the report there.", "--json")] = None,
+    keep: Annotated[Path | None, _option("Keep configuration, stores and logs there.")] = None,
+    broker: Annotated[
+        str | None,
+        _option("mosquitto, embedded or HOST:PORT; default: mosquitto if it is installed."),
+    ] = None,
+    broker_ca: Annotated[
+        Path | None, _option("For HOST:PORT: the authority of its certificate; else plain TCP.")
+    ] = None,
+    chain: Annotated[str, _option("anvil, or the URL of a node's JSON-RPC.")] = "anvil",
+    chain_key: Annotated[
+        Path | None, _option("For a URL: file with the key that pays (mode 0600).")
+    ] = None,
+) -> None:
+    """Run broker, chain, agents and gateways as processes of this machine, and show what they do.
+
+    Agents secret-share readings over MQTT; gateways decode only sums, learn from them, and share
+    significant prototypes through the chain.
+    """
+    console = Console(stderr=True)
+    arguments = {**locals(), "rounds": _rounds(rounds), "partitions": _partitions(partitions)}
+    for name in ("console", "json_file"):
+        arguments.pop(name)
+    try:
+        options = Options(**arguments)
+        _check_plan(options)
+        _check_writable(json_file)
+    except ValidationError as error:
+        problems = (
+            f"--{_flag(p['loc'])}: {p['msg']}, found {p['input']!r}" for p in error.errors()
+        )
+        _fail(Exit.USAGE, "; ".join(problems))
+    except (ConfigurationError, OSError) as error:
+        _fail(Exit.USAGE, str(error))
+    try:
+        _run(options, console, json_file)
+    except SourceError as error:
+        _fail(Exit.DATA, str(error))
+    except (BrokerError, ChainError, ChainUnreachableError, ToolMissingError) as error:
+        _fail(Exit.UNAVAILABLE, str(error))
+    except (EmulatorError, ContractsError, ConfigurationError) as error:
+        _fail(Exit.FAILED, str(error))
+    except KeyboardInterrupt:
+        _fail(Exit.INTERRUPTED, "interrupted; everything is stopped")
+
+
+def _run(options: Options, console: Console, json_file: Path | None) -> None:
+    from protoledger.emulator.report import make_report, summary_table  # noqa: PLC0415 - not before the start
+
+    began = time.monotonic()
+    with View(console) as view:
+        emulation = Emulation(options, view.say)
+        if emulation.dealt.left_out:
+            left_out = ", ".join(emulation.dealt.left_out)
+            view.say(f"left out, as not numeric: {left_out}")
+        emulation.run(view.show)
+    report = make_report(emulation)
+    report["total_seconds"] = round(time.monotonic() - began, 3)
+    out = Console()
+    out.print(sites_table(emulation.progress))
+    out.print(summary_table(report))
+    if options.keep is not None:
+        out.print(f"kept in {emulation.folder}", highlight=False)
+    if json_file is not None:
+        json_file.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+def _check_plan(options: Options) -> None:
+    """Find out before the run whether so many agents can bear what is asked of them."""
+    partitions: int | None = None
+    if options.partitions == "auto":
+        partitions = options.dropouts + 1  # the smallest groups; if these fit, something does
+    elif options.partitions != "all":
+        partitions = options.partitions
+    Plan(options.agents, options.collusion, options.dropouts, partitions)
+    if options.agents < options.minimum_contributors:
+        raise ConfigurationError(
+            f"--agents {options.agents} with --collusion {options.collusion}: a sum takes at least "
+            f"{options.minimum_contributors} agents"
+        )
+
+
+def _check_writable(path: Path | None) -> None:
+    """Find out before the run, not after it."""
+    if path is not None and not path.parent.is_dir():
+        raise FileNotFoundError(f"--json {path}: the folder {path.parent} does not exist")
+    if path is not None and path.is_dir():
+        raise IsADirectoryError(f"--json {path}: is a folder; name a file in it")
+
+
+def _flag(location: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) for part in location).replace("_", "-")
+
+
+def _fail(code: Exit, text: str) -> None:
+    typer.echo(f"protoledger emulate: {text}", err=True)
+    sys.exit(code)

@@ -1,0 +1,45 @@
+"""What a person may ask of an emulation, checked before anything is started."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from protoledger.emulator.sources.dealing import DEFAULT_NOISE
+
+Learner = Literal["improved", "reference"]
+Test = Literal["e-process", "mcnemar", "interval", "always"]
+
+
+class Options(BaseModel):
+    """The options of `protoledger emulate`; `rounds` is None for all rows of the source."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    sites: int = Field(default=3, ge=1, le=50)
+    agents: int = Field(default=6, ge=3, le=1000)
+    rounds: int | None = Field(default=200, ge=1)
+    batch: int = Field(default=1, ge=1, le=4096)
+    source: str = "house"
+    label: str | None = None
+    noise: float = Field(default=DEFAULT_NOISE, ge=0)
+    collusion: int = Field(default=1, ge=1)
+    dropouts: int = Field(default=1, ge=0)
+    partitions: Literal["all", "auto"] | int = "all"
+    drop_rate: float = Field(default=0.0, ge=0, le=1)
+    round_seconds: float = Field(default=4.0, gt=0, le=600)
+    seed: int = Field(default=0, ge=0)
+    learner: Learner = "improved"
+    test: Test = "e-process"
+    alpha: float = Field(default=0.05, gt=0, lt=1)
+    oracle: int = Field(default=0, ge=0, le=31)
+    broker: str | None = None
+    broker_ca: Path | None = None
+    chain: str = "anvil"
+    chain_key: Path | None = None
+    keep: Path | None = None
+
+    @property
+    def minimum_contributors(self) -> int:
+        """The smallest set that agents answer: three, or what `collusion` needs if that is more."""
+        return max(3, self.collusion + 2)

@@ -1,0 +1,1 @@
+"""The processes of an emulated deployment: started, listened to, never left behind."""

@@ -1,0 +1,247 @@
+"""The MQTT broker of an emulated deployment: a real Mosquitto as a child process.
+
+TLS with a client certificate each, whose common name is the username that the access list speaks
+of; loopback only; nothing kept on disk. All sites share the one broker, as the access list keeps
+them apart. Where Mosquitto is not installed `protoledger.emulator.processes.embedded_broker` stands
+in; a broker of the user's own is only knocked at.
+"""
+
+import os
+import shutil
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import psutil
+
+from protoledger.emulator.errors import BrokerError, ToolMissingError
+from protoledger.emulator.processes.certificates import CertificateAuthority, Credentials
+from protoledger.emulator.processes.children import SERVERS, Children
+from protoledger.runtime.key_files import write_secret
+
+LOOPBACK = "127.0.0.1"
+MAX_PACKET_BYTES = 8 << 20  # 100,000 symbols in one share are 0.4 MB
+_TRIES = 5  # a free port may be taken by another process before the broker binds it
+_SYSTEM_FOLDERS = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin", "/sbin")
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerAddress:
+    """Where clients connect to.
+
+    Attributes:
+        host: Name or address.
+        port: TCP port.
+        authority: The certificate (PEM file) that the broker's own must lead to; None: no TLS.
+        client_certificates: Whether the broker tells clients apart by their certificates.
+    """
+
+    host: str
+    port: int
+    authority: Path | None
+    client_certificates: bool
+
+
+class Broker(Protocol):
+    """What the emulator asks of a broker, whichever it is."""
+
+    def start(self, timeout_s: float = 10.0) -> BrokerAddress:
+        """Bring it up and wait until it accepts connections.
+
+        Raises:
+            BrokerError: If it does not within `timeout_s`, with the end of its log.
+        """
+        ...
+
+
+class Mosquitto:
+    """A Mosquitto of this machine, 2.0.11 or newer.
+
+    Args:
+        folder: Where configuration, access list and certificates go.
+        authority: Issues the broker's certificate, and the clients'.
+        acl: The whole access list, see `protoledger.runtime.access_list.acl_text`.
+        children: Owns the process, which is named `broker` there.
+    """
+
+    def __init__(
+        self, folder: Path, authority: CertificateAuthority, acl: str, children: Children
+    ) -> None:
+        self._folder = folder
+        self._authority = authority
+        self._acl = acl
+        self._children = children
+
+    def start(self, timeout_s: float = 10.0) -> BrokerAddress:
+        """Start it on a free port of the loopback interface; see `Broker.start`.
+
+        Raises:
+            ToolMissingError: If there is no Mosquitto.
+            BrokerError: If it does not come up.
+        """
+        program = find_mosquitto()
+        if program is None:
+            raise ToolMissingError(
+                "mosquitto is not installed; `make setup` installs it where it may, "
+                "`--broker embedded` does without",
+            )
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        acl_file = self._folder / "mosquitto.acl"
+        write_secret(acl_file, self._acl.encode(), replace=True)
+        credentials = self._authority.server()
+
+        def arguments(port: int) -> list[str | Path]:
+            file = self._folder / "mosquitto.conf"
+            write_secret(file, _configuration(port, credentials, acl_file).encode(), replace=True)
+            return [program, "-c", file]
+
+        port = start_listening(self._children, arguments, self._authority.file, timeout_s)
+        return BrokerAddress(LOOPBACK, port, self._authority.file, client_certificates=True)
+
+
+class ExternalBroker:
+    """A broker of the user's own: plain TCP, or TLS if its authority's certificate is given."""
+
+    def __init__(self, host: str, port: int, authority: Path | None = None) -> None:
+        self._address = BrokerAddress(host, port, authority, client_certificates=False)
+
+    def start(self, timeout_s: float = 10.0) -> BrokerAddress:
+        """Knock at it; see `Broker.start`.
+
+        Raises:
+            BrokerError: If nothing answers there, or its certificate is not the authority's.
+        """
+        deadline = time.monotonic() + timeout_s
+        where = self._address
+        while (problem := knock(where.host, where.port, where.authority)) is not None:
+            if time.monotonic() > deadline:
+                raise BrokerError(
+                    f"no MQTT broker at {where.host}:{where.port} ({problem}); start it, or "
+                    "leave --broker out to have one started",
+                )
+            time.sleep(0.1)
+        return where
+
+
+def parse_host_port(text: str) -> tuple[str, int]:
+    """Take `HOST:PORT` or `[IPv6]:PORT` apart.
+
+    Raises:
+        BrokerError: If it is not of that form.
+
+    Examples:
+        >>> parse_host_port("[::1]:8883")
+        ('::1', 8883)
+    """
+    host, colon, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not (colon and host and port.isascii() and port.isdigit() and 0 < int(port) < 1 << 16):
+        raise BrokerError(f"{text!r} is no broker's address; give HOST:PORT, like 192.0.2.1:1883")
+    return host, int(port)
+
+
+def find_mosquitto() -> Path | None:
+    """Find the program, also where system services lie (not on every user's PATH)."""
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), *_SYSTEM_FOLDERS])
+    found = shutil.which("mosquitto", path=path)
+    return Path(found) if found else None
+
+
+def free_port() -> int:
+    """Pick a TCP port of the loopback interface that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def listens(pid: int, port: int) -> bool:
+    """Tell whether this process, and not another that was quicker, listens on the TCP port."""
+    try:
+        connections = psutil.Process(pid).net_connections(kind="tcp")
+    except psutil.Error:
+        return False
+    return any(c.status == psutil.CONN_LISTEN and c.laddr.port == port for c in connections)
+
+
+def knock(host: str, port: int, authority: Path | None) -> str | None:
+    """Try to connect, and to shake hands if there is an authority; hand on what is wrong."""
+    try:
+        with socket.create_connection((host, port), timeout=2.0) as plain:
+            if authority is None:
+                return None
+            context = ssl.create_default_context(cafile=str(authority))
+            with context.wrap_socket(plain, server_hostname=host):
+                return None  # with TLS 1.3 this comes before the broker asks who we are
+    except OSError as error:
+        if isinstance(error, ssl.SSLError) and "CERTIFICATE_REQUIRED" in str(error):
+            return None
+        return str(error)
+
+
+def start_listening(
+    children: Children,
+    arguments: Callable[[int], list[str | Path]],
+    authority: Path,
+    timeout_s: float,
+) -> int:
+    """Start the child `broker` on a free port and wait until it shakes hands.
+
+    Args:
+        children: Owns the process.
+        arguments: Makes the command for a port, and whatever files that needs.
+        authority: The certificate that the broker's must lead to.
+        timeout_s: How long it may take.
+
+    Returns:
+        The port.
+
+    Raises:
+        BrokerError: With the end of its log, if it ends or does not answer in time.
+    """
+    deadline = time.monotonic() + timeout_s
+    for attempt in range(_TRIES):
+        name = "broker" if attempt == 0 else f"broker-{attempt + 1}"
+        port = free_port()
+        pid = children.start(name, arguments(port), layer=SERVERS)
+        problem: str | None = "it does not listen"
+        while name in children.running() and time.monotonic() < deadline:
+            if listens(pid, port) and (problem := knock(LOOPBACK, port, authority)) is None:
+                return port
+            time.sleep(0.02)
+        last = children.last_lines(name)
+        children.kill(name)
+        if not any("in use" in line for line in last):
+            shown = "\n  ".join(last) or "(its log is empty)"
+            raise BrokerError(f"the MQTT broker did not come up ({problem}); its log:\n  {shown}")
+    raise BrokerError(f"the MQTT broker found no free port in {_TRIES} tries")
+
+
+def _configuration(port: int, credentials: Credentials, acl_file: Path) -> str:
+    lines = [
+        f"listener {port} {LOOPBACK}",
+        f"cafile {credentials.authority}",
+        f"certfile {credentials.certificate}",
+        f"keyfile {credentials.key}",
+        "tls_version tlsv1.2",  # the least
+        "require_certificate true",
+        "use_identity_as_username true",
+        "allow_anonymous false",
+        f"acl_file {acl_file}",
+        "persistence false",
+        "set_tcp_nodelay true",
+        f"max_packet_size {MAX_PACKET_BYTES}",
+        "max_inflight_messages 0",  # the client's receive maximum rules
+        "max_queued_messages 100000",
+        "sys_interval 0",
+        "log_dest stderr",
+        *(f"log_type {kind}" for kind in ("error", "warning", "notice")),
+        "connection_messages false",
+    ]
+    if os.geteuid() == 0:
+        lines.append("user root")  # else it becomes a user who cannot read the private files above
+    return "\n".join([*lines, ""])

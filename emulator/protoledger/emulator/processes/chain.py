@@ -1,0 +1,146 @@
+"""The chain of an emulated deployment: a real Ethereum node, Anvil, as a child process.
+
+It listens on the loopback interface only and holds no account of its own: keys are made here, fresh
+for each run, and given money by Anvil's `anvil_setBalance`. A transaction gets a block at once
+unless a block time is asked for, and the gas cap of one transaction is enforced as on mainnet.
+Plain JSON-RPC over HTTP, so that bringing up the chain does not cost loading web3.
+"""
+
+import itertools
+import json
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from protoledger.contracts.errors import ToolMissingError as NoSuchToolError
+from protoledger.contracts.tools.toolchain import RECENT_STATES, binary
+from protoledger.emulator.errors import ChainError, ToolMissingError
+from protoledger.emulator.processes.broker import LOOPBACK, free_port, listens
+from protoledger.emulator.processes.children import SERVERS, Children
+
+CHAIN_ID = 31337
+ETHER = 10**18
+_TRIES = 5
+_NO_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class ChainAddress:
+    """Where the node answers: `url` (HTTP), its chain id, and its WebSocket if that is known."""
+
+    url: str
+    chain_id: int
+    ws_url: str | None = None
+
+
+class Anvil:
+    """Anvil, from the npm package of this repository.
+
+    Args:
+        children: Owns the process, which is named `chain` there.
+        block_time_s: Seconds between blocks; None: a block for each transaction, at once.
+        state: A file to keep the chain's state in, read if it exists; None: only in memory.
+    """
+
+    def __init__(
+        self,
+        children: Children,
+        *,
+        block_time_s: int | None = None,
+        state: Path | None = None,
+    ) -> None:
+        self._children = children
+        self._block_time_s = block_time_s
+        self._state = state
+
+    def start(self, timeout_s: float = 20.0) -> ChainAddress:
+        """Start the node on a free port and wait until it answers.
+
+        Raises:
+            ToolMissingError: If Anvil is not installed.
+            ChainError: If it ends or does not answer in time, with the end of its log.
+        """
+        try:
+            program = binary("anvil")
+        except NoSuchToolError as error:
+            raise ToolMissingError(str(error)) from error
+        deadline = time.monotonic() + timeout_s
+        for attempt in range(_TRIES):
+            name = "chain" if attempt == 0 else f"chain-{attempt + 1}"
+            port = free_port()
+            pid = self._children.start(name, [program, *self._options(port)], layer=SERVERS)
+            while name in self._children.running() and time.monotonic() < deadline:
+                if listens(pid, port):
+                    found = connect(f"http://{LOOPBACK}:{port}", expected_chain_id=CHAIN_ID)
+                    return replace(found, ws_url=f"ws://{LOOPBACK}:{port}")
+                time.sleep(0.02)
+            last = self._children.last_lines(name)
+            self._children.kill(name)
+            if not any("in use" in line for line in last):
+                shown = "\n  ".join(last) or "(its log is empty)"
+                raise ChainError(f"Anvil did not come up in {timeout_s} s; its log:\n  {shown}")
+        raise ChainError(f"Anvil found no free port in {_TRIES} tries")
+
+    def _options(self, port: int) -> list[str | Path]:
+        options: list[str | Path] = ["--quiet", "--host", LOOPBACK, "--port", str(port)]
+        options += ["--chain-id", str(CHAIN_ID), "--accounts", "0"]
+        options += ["--order", "fifo", "--enable-tx-gas-limit", "--no-cors", *RECENT_STATES]
+        if self._block_time_s is not None:
+            options += ["--block-time", str(self._block_time_s), "--mixed-mining"]
+        if self._state is not None:
+            options += ["--state", self._state, "--state-interval", "5"]
+        return options
+
+
+def connect(url: str, *, expected_chain_id: int | None = None) -> ChainAddress:
+    """Ask a node that runs already for its chain id.
+
+    Raises:
+        ChainError: If nothing answers there, or the id is not the expected one.
+    """
+    answer = call(url, "eth_chainId")
+    if not isinstance(answer, str):
+        raise ChainError(f"the node at {url} told no chain id but {answer!r}")
+    chain_id = int(answer, 16)
+    if expected_chain_id is not None and chain_id != expected_chain_id:
+        raise ChainError(f"the node at {url} has chain id {chain_id}, not {expected_chain_id}")
+    return ChainAddress(url, chain_id)
+
+
+def call(url: str, method: str, *parameters: object, timeout_s: float = 10.0) -> object:
+    """Make one JSON-RPC call and hand on its result.
+
+    Raises:
+        ChainError: If the node cannot be reached, answers no JSON-RPC, or refuses the call.
+    """
+    number = next(_numbers)
+    body = {"jsonrpc": "2.0", "id": number, "method": method, "params": list(parameters)}
+    if not url.startswith(("http://", "https://")):
+        raise ChainError(f"{url!r} is no address of a node; give http://HOST:PORT")
+    request = urllib.request.Request(  # noqa: S310 - the scheme is checked above
+        url, json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    opener = _NO_PROXY if f"//{LOOPBACK}:" in url else urllib.request.build_opener()
+    try:
+        with opener.open(request, timeout=timeout_s) as response:
+            answer = json.load(response)
+    except (OSError, ValueError) as error:
+        raise ChainError(f"no Ethereum node answers at {url}: {error}") from error
+    if not isinstance(answer, dict) or answer.get("id") != number:
+        raise ChainError(f"what answers at {url} is no Ethereum node")
+    if "error" in answer:
+        raise ChainError(f"the node at {url} refused {method}: {answer['error']}")
+    result: object = answer.get("result")
+    return result
+
+
+def fund(url: str, address: str, wei: int = 10_000 * ETHER) -> None:
+    """Set an account's balance; possible on Anvil only.
+
+    Raises:
+        ChainError: If the node is another, where money has to be sent instead.
+    """
+    call(url, "anvil_setBalance", address, hex(wei))

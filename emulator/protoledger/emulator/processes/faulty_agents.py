@@ -1,0 +1,92 @@
+"""A site's agents in one process, some of whose messages are lost on purpose.
+
+What runs is `protoledger.edge.host.AgentHost`, as on a Pi. With a drop rate, an agent falls silent
+in a round, at a point drawn by chance: before it shares, in the middle of sharing, before it
+reports, or before it sends its sum. In the next round it is back.
+"""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from protoledger.edge.agent import Agent
+from protoledger.edge.config import AgentConfig
+from protoledger.edge.host import AgentHost
+from protoledger.protocol.errors import ConfigurationError
+from protoledger.protocol.rounds.states import Send
+from protoledger.protocol.wire.messages import Kind
+from protoledger.runtime.exits import Exit
+from protoledger.runtime.site import load
+from protoledger.sensors import SensorError
+
+
+class Silence:
+    """Loses an agent's messages: from a random one of a round on, all of that round.
+
+    Args:
+        rate: the share of rounds in which it happens.
+        generator: draws.
+    """
+
+    def __init__(self, rate: float, generator: np.random.Generator) -> None:
+        self._rate = rate
+        self._generator = generator
+        self._left: int | None = None
+
+    def __call__(self, messages: list[Send]) -> list[Send]:
+        """Return what is really sent."""
+        if any(message.kind is Kind.SHARE for message in messages):
+            self._left = None
+            if self._generator.random() < self._rate:
+                # each share, the report and the sum are one message each
+                self._left = int(self._generator.integers(0, len(messages) + 2))
+        if self._left is None:
+            return messages
+        sent = messages[: self._left]
+        self._left -= len(sent)
+        return sent
+
+
+def main() -> None:
+    """Serve until SIGTERM, then tell what each agent did as JSON lines on standard output."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--drop-rate", type=float, default=0.0)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("configs", nargs="+", type=Path)
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    draws = [
+        np.random.default_rng((arguments.seed, position))
+        for position in range(len(arguments.configs))
+    ]
+    try:
+        host = AgentHost(
+            [
+                Agent(load(path, AgentConfig), Silence(arguments.drop_rate, draw))
+                for path, draw in zip(arguments.configs, draws, strict=True)
+            ]
+        )
+    except (ConfigurationError, SensorError) as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(Exit.CONFIGURATION)
+    host.run()
+    for agent in host.agents.values():
+        traffic = agent.link.traffic
+        line = {
+            "event": "agent",
+            "id": agent.id,
+            "answered": agent.answered,
+            "sent": traffic.sent,
+            "received": traffic.received,
+            "refused": dict(agent.refused),
+        }
+        sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
+        sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+"""What an emulation found, as a JSON object and as a table; figures come from where they arose."""
+
+import platform
+import subprocess
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+
+from protoledger.emulator.processes.broker import find_mosquitto
+from protoledger.emulator.run import Emulation
+
+_COMMITS = "{commits} ({commits_used} used elsewhere, {commits_rejected} rejected)"
+
+
+def make_report(emulation: Emulation) -> dict[str, Any]:
+    """Collect the report of a run that has ended."""
+    progress = emulation.progress
+    sites = list(progress.sites.values())
+    compared = [site for site in sites if site.rounds]
+    samples = sum(site.samples for site in sites)
+    began = progress.first_round_at
+    seconds = max(progress.last_round_at - began, 1e-9) if began is not None else 0.0
+    round_ms = [ms for site in sites for ms in site.round_ms]
+    ended = sum(site.done for site in sites)
+    per_agent = max(1, emulation.options.agents * ended)
+    totals = [site.totals or {} for site in sites]
+    return {
+        "accuracy": _share(sum(site.right for site in sites), samples),
+        "accuracy_by_site": {site.name: site.accuracy for site in sites},
+        "accuracy_own": _share(sum(total.get("own_right", 0) for total in totals), samples),
+        "holdout_accuracy": _mean(emulation.holdout.values()),
+        "holdout_accuracy_by_site": emulation.holdout,
+        "holdout_rows": len(emulation.dealt.holdout_labels),
+        "samples": samples,
+        "rows_unused": emulation.dealt.rows_unused,
+        "rounds_completed": sum(site.rounds for site in sites),
+        "rounds_failed": sum(site.failed for site in sites),
+        "failures": _merge(site.reasons for site in sites),
+        "seconds": round(seconds, 3),
+        "startup_seconds": None if began is None else round(began - emulation.started_at, 3),
+        "samples_per_second": round(samples / seconds, 1) if seconds else None,
+        "commits": sum(site.commits for site in sites),
+        "commits_by_site": {site.name: site.commits for site in sites},
+        "commits_rejected": sum(site.rejected for site in sites),
+        "commits_used": len(progress.used),
+        "predictions_helped": sum(total.get("helped", 0) for total in totals),
+        "gas_used": sum(site.gas for site in sites),
+        "gas_deployment": emulation.deploy_gas,
+        "prototypes": {site.name: site.prototypes for site in sites},
+        "bytes_per_agent_round": {
+            "sent": _per(progress.agents.values(), "sent", per_agent),
+            "received": _per(progress.agents.values(), "received", per_agent),
+        },
+        "bytes_gateway_round": {
+            "sent": _per(totals, "sent", max(1, ended)),
+            "received": _per(totals, "received", max(1, ended)),
+        },
+        "round_ms": {
+            "p50": _percentile(round_ms, 50),
+            "p95": _percentile(round_ms, 95),
+        },
+        "aggregate_error_max": max((s.largest_error for s in compared), default=None),
+        "aggregate_sum_error_max": max((site.sum_error for site in compared), default=None),
+        "oracle": emulation.oracle
+        and emulation.oracle | {"learnt_by_site": {site.name: site.outside for site in sites}},
+        "versions": _versions(emulation),
+    }
+
+
+def summary_table(report: dict[str, Any]) -> Table:
+    """Show a report to a person."""
+    table = Table(title="Summary", show_header=False, title_justify="left")
+    table.add_column(style="bold")
+    table.add_column(justify="right")
+    failed = report["rounds_failed"]
+    rows = [
+        ("rounds", f"{report['rounds_completed']} completed, {failed} failed"),
+        ("round, median and 95 %", "{p50} and {p95} ms".format(**report["round_ms"])),
+        ("samples", f"{report['samples']} ({report['samples_per_second'] or 0:.0f} a second)"),
+        ("accuracy, predicted before learnt", _percent(report["accuracy"])),
+        ("accuracy on held-out rows", _percent(report["holdout_accuracy"])),
+        ("prototypes by site", ", ".join(str(n) for n in report["prototypes"].values())),
+        ("commits", _COMMITS.format(**report)),
+        ("gas", f"{report['gas_used']:,} in commits, {report['gas_deployment']:,} to deploy"),
+        (
+            "bytes of an agent in a round",
+            "{sent:.0f} sent, {received:.0f} received".format(**report["bytes_per_agent_round"]),
+        ),
+        ("largest error of a decoded sum", f"{report['aggregate_sum_error_max']} steps"),
+        ("largest error of a mean", f"{report['aggregate_error_max'] or 0:.3f} steps"),
+        ("first round after", f"{report['startup_seconds'] or 0:.1f} s"),
+        ("all rounds in", f"{report['seconds']:.1f} s"),
+    ]
+    if report["oracle"] is not None:
+        rows[-2:-2] = _oracle_rows(report["oracle"])
+    for name, value in rows:
+        table.add_row(name, value)
+    return table
+
+
+def _oracle_rows(oracle: dict[str, Any]) -> list[tuple[str, str]]:
+    signed = f"{oracle['quorum']} of {oracle['reporters']} reporters"
+    learnt = ", ".join(str(count) for count in oracle["learnt_by_site"].values())
+    answer = "none" if oracle["answer"] is None else f"{oracle['answer']:.3f} {oracle['unit']}"
+    return [
+        ("outside samples, learnt by site", f"{oracle['samples']}, {learnt}"),
+        ("signed by, gas", f"{signed}, {oracle['gas']:,}"),
+        (f"outside {oracle['feed']} on the chain", f"{answer} after {oracle['answers']} answers"),
+    ]
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+def _mean(values: Any) -> float | None:
+    listed = list(values)
+    return float(np.mean(listed)) if listed else None
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.2f} %"
+
+
+def _percentile(values: list[float], percent: float) -> float | None:
+    return float(round(np.percentile(values, percent), 2)) if values else None
+
+
+def _per(counted: Any, name: str, count: int) -> float:
+    return round(float(sum(one.get(name, 0) for one in counted)) / count, 1)
+
+
+def _merge(counted: Any) -> dict[str, int]:
+    merged: dict[str, int] = {}
+    for one in counted:
+        for key, value in one.items():
+            merged[key] = merged.get(key, 0) + value
+    return merged
+
+
+def _versions(emulation: Emulation) -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in ("protoledger", "numpy", "paho-mqtt", "cryptography", "web3"):
+        found[name] = version(name)
+    if emulation.options.broker in {None, "mosquitto"} and (program := find_mosquitto()):
+        found["mosquitto"] = _first_line([str(program), "-h"])
+    if emulation.options.chain == "anvil":
+        from protoledger.contracts.tools.toolchain import binary  # noqa: PLC0415
+
+        found["anvil"] = _first_line([str(binary("anvil")), "--version"])
+    return found
+
+
+def _first_line(command: list[str]) -> str:
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    return (ended.stdout or ended.stderr).partition("\n")[0].strip()

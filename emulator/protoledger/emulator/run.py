@@ -1,0 +1,268 @@
+"""One emulation from the first process to the last: bring up, watch, examine, tear down.
+
+Nothing here computes what the deployment should: agents and gateways are the processes that run on
+real hosts, joined by a real broker and a real chain. This file starts them, folds what they tell,
+and examines what they stored.
+"""
+
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from protoledger.contracts.keys import address_of, create_key, load_key
+from protoledger.emulator.errors import ChainError, EmulatorError
+from protoledger.emulator.options import Options
+from protoledger.emulator.outside import Outside, split_off
+from protoledger.emulator.processes.broker import (
+    Broker,
+    BrokerAddress,
+    ExternalBroker,
+    Mosquitto,
+    find_mosquitto,
+    parse_host_port,
+)
+from protoledger.emulator.processes.certificates import CertificateAuthority
+from protoledger.emulator.processes.chain import Anvil, ChainAddress, connect, fund
+from protoledger.emulator.processes.children import Children, Ended, Event
+from protoledger.emulator.processes.embedded_broker import NOTICE, EmbeddedBroker
+from protoledger.emulator.progress import Progress
+from protoledger.emulator.site_files import plan_sites, write_gateway, write_sites
+from protoledger.emulator.sources.catalogue import open_source
+from protoledger.emulator.sources.dealing import Dealt, deal
+from protoledger.protocol.wire.schema import Schema
+from protoledger.runtime.access_list import acl_text
+
+STALLED_S = 60.0
+SETTLE_S = 15.0
+ETHER = 10**18
+
+
+class Emulation:
+    """A deployment on this machine.
+
+    Args:
+        options: what a person asked for.
+        say: takes a line about what is being done.
+
+    Raises:
+        SourceError: if the source cannot be dealt as asked; nothing has been started then.
+    """
+
+    def __init__(self, options: Options, say: Callable[[str], None]) -> None:
+        self.options = options
+        self.dealt: Dealt = deal(
+            open_source(options.source, options.label),
+            sites=options.sites + bool(options.oracle),
+            agents=options.agents,
+            rounds=options.rounds,
+            batch=options.batch,
+            noise=options.noise,
+            seed=options.seed,
+        )
+        outside = None
+        if options.oracle:
+            self.dealt, outside = split_off(self.dealt)
+        self.schema = Schema(self.dealt.channels, self.dealt.labels)
+        self._say = say
+        self._cleanup = ExitStack()
+        self.folder = self._make_folder()
+        self.sites = plan_sites(self.folder, self.dealt)
+        self.outside: Outside | None = None
+        if outside is not None:
+            self.outside = Outside(self.folder / "oracle", self.dealt, outside, options.oracle)
+        self.progress = Progress(self.sites, self.dealt)
+        # from the process's first instruction on: a person waits for the imports, too
+        self.started_at = time.monotonic() - (time.time() - psutil.Process().create_time())
+        self.deploy_gas = 0
+        self.contract = self._oracle = ""
+        self.chain = ""
+        self._owner_file = options.chain_key or self.folder / "owner.key"
+        self._fund_wei = ETHER // 20 if options.chain_key else 0
+        self.holdout: dict[str, float] = {}
+        self.oracle: dict[str, object] | None = None
+
+    def run(self, show: Callable[[Progress], None]) -> None:
+        """Run to the end; `show` is called whenever something may have changed.
+
+        Raises:
+            EmulatorError: if a process died, stalled or could not be started.
+        """
+        with self._cleanup, Children(self.folder / "logs") as children:
+            address, authority = self._start_broker(children)
+            chain = self._start_chain(children)
+            self._say("writing identities, rosters and recordings")
+            write_sites(self.sites, self.dealt, self.options, address, authority)
+            self._start_agents(children)
+            self._start_gateways(children, address, authority, chain)
+            self._watch(children, show)
+            self._stop_workers(children)
+            self._examine()
+
+    def _make_folder(self) -> Path:
+        if self.options.keep is None:
+            folder = Path(tempfile.mkdtemp(prefix="protoledger-"))
+            self._cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
+            return folder
+        folder = self.options.keep.absolute()
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise EmulatorError(f"--keep {folder}: is not empty; name another folder")
+        return folder
+
+    def _start_broker(self, children: Children) -> tuple[BrokerAddress, CertificateAuthority]:
+        authority = CertificateAuthority(self.folder / "tls")
+        wanted = self.options.broker or ("mosquitto" if find_mosquitto() else "embedded")
+        broker: Broker
+        if wanted == "mosquitto":
+            access = "\n".join(acl_text(s.name, s.gateway, s.agents) for s in self.sites)
+            broker = Mosquitto(self.folder / "broker", authority, access, children)
+        elif wanted == "embedded":
+            if self.options.broker is None:
+                self._say(NOTICE)
+            broker = EmbeddedBroker(self.folder / "broker", authority, children)
+        else:
+            broker = ExternalBroker(*parse_host_port(wanted), self.options.broker_ca)
+        self._say(f"starting the broker: {wanted}")
+        return broker.start(), authority
+
+    def _start_chain(self, children: Children) -> ChainAddress:
+        if self.options.chain == "anvil":
+            self._say("starting the chain: anvil")
+            return Anvil(children).start()
+        return connect(self.options.chain)
+
+    def _start_agents(self, children: Children) -> None:
+        self._say(f"starting {len(self.sites)} × {self.options.agents} agents")
+        for number, site in enumerate(self.sites):
+            command = [sys.executable, "-m", "protoledger.emulator.processes.faulty_agents"]
+            command += ["--drop-rate", str(self.options.drop_rate)]
+            command += ["--seed", str(self.options.seed * 1000 + number)]
+            children.start(
+                f"{site.name}.agents", [*command, *(site.agent_file(a) for a in site.agents)]
+            )
+
+    def _start_gateways(
+        self,
+        children: Children,
+        broker: BrokerAddress,
+        authority: CertificateAuthority,
+        chain: ChainAddress,
+    ) -> None:
+        self._say("deploying the contracts")
+        gateways = [address_of(create_key(site.chain_key_file)) for site in self.sites]
+        ledger = self._deploy(chain, gateways)
+        self._say(f"starting {len(self.sites)} gateways")
+        for site in self.sites:
+            write_gateway(site, self.options, broker, authority, ledger)
+            command = [sys.executable, "-m", "protoledger", "gateway", "run"]
+            command += ["--events", "--event-sums", "--config"]
+            children.start(site.gateway, [*command, site.gateway_file])
+        if self.outside is not None:
+            self._say(f"starting {self.options.oracle} reporters of outside data")
+            self.outside.start(
+                children, chain, self._oracle, load_key(self._owner_file), self._fund_wei
+            )
+
+    def _deploy(self, chain: ChainAddress, gateways: list[str]) -> dict[str, object]:
+        from protoledger.contracts.client.deployment import deploy  # noqa: PLC0415 - web3 takes a second to load
+
+        reporters = [] if self.outside is None else self.outside.create_keys()
+        if self.options.chain_key is None:
+            owner = create_key(self._owner_file)
+            try:
+                for account in (address_of(owner), *gateways, *reporters):
+                    fund(chain.url, account)
+            except ChainError as error:
+                raise ChainError(
+                    f"accounts on {chain.url} cannot be given money ({error}); name a file with "
+                    f"the key of an account that has some: --chain-key FILE"
+                ) from error
+        made = deploy(
+            chain.url,
+            load_key(self._owner_file),
+            self.schema.digest,
+            len(self.dealt.channels),
+            len(self.dealt.labels),
+            gateways,
+            fund_wei=self._fund_wei,
+        )
+        self.deploy_gas = made.gas_used
+        self.contract, self.chain, self._oracle = made.buffer, chain.url, made.oracle
+        return {
+            "rpc_url": chain.url,
+            "chain_id": made.chain_id,
+            "contract": made.buffer,
+            "genesis_hash": made.genesis_hash,
+            **({"ws_url": chain.ws_url} if chain.ws_url else {}),
+        }
+
+    def _watch(self, children: Children, show: Callable[[Progress], None]) -> None:
+        self._say("running")
+        progress = self.progress
+        while not progress.finished:
+            self._take(children.wait_any(0.25))
+            if self.outside is not None:
+                self.outside.advance(progress.share)
+            show(progress)
+            self._check_stalled()
+        if missing := progress.untold:
+            raise EmulatorError(f"rounds ended that nobody told of: {missing}; see the logs")
+        self._settle(children)
+        show(progress)
+
+    def _settle(self, children: Children) -> None:
+        """Wait until every commit has landed and reached all other gateways."""
+        addresses = {s.gateway: address_of(load_key(s.chain_key_file)) for s in self.sites}
+        deadline = time.monotonic() + SETTLE_S
+        batches = 0 if self.outside is None else self.outside.batches
+        while time.monotonic() < deadline and not (
+            self.progress.settled(addresses) and self.progress.told_of(batches)
+        ):
+            self._take(children.wait_any(0.1))
+
+    def _take(self, event: Event | Ended | None) -> None:
+        if isinstance(event, Event):
+            self.progress.take(event.name, event.data)
+
+    def _check_stalled(self) -> None:
+        patience_s = STALLED_S + 4 * self.options.round_seconds
+        if time.monotonic() - self.progress.news_at > patience_s:
+            lagging = ", ".join(s.name for s in self.progress.sites.values() if s.totals is None)
+            raise EmulatorError(
+                f"no news for {patience_s:.0f} s, waiting for {lagging}; see the logs in "
+                f"{self.folder / 'logs'} (with --keep DIR they stay)"
+            )
+
+    def _stop_workers(self, children: Children) -> None:
+        """Stop gateways and agents one by one, and take what they say when they leave."""
+        if self.outside is not None:
+            self.outside.stop(children)
+            self.oracle = self.outside.report()
+        for site in self.sites:
+            for name in (site.gateway, f"{site.name}.agents"):
+                children.stop(name)
+        while (event := children.wait_any(0.5)) is not None:
+            self._take(event)
+
+    def _examine(self) -> None:
+        """Let each site's stored model classify the rows that no learner has seen."""
+        from protoledger.gateway.config import GatewayConfig  # noqa: PLC0415 - the run must not wait for these
+        from protoledger.gateway.predictor import Predictor  # noqa: PLC0415
+        from protoledger.runtime.site import SiteConfig, load  # noqa: PLC0415
+
+        truth = self.dealt.holdout_labels
+        for site in self.sites:
+            predictor = Predictor(
+                load(site.gateway_file, GatewayConfig),
+                load(site.folder / "site.yaml", SiteConfig),
+            )
+            found = predictor.classes(self.dealt.holdout_values)
+            right = np.array([label == wanted for label, wanted in zip(found, truth, strict=True)])
+            self.holdout[site.name] = float(right.mean()) if right.size else 0.0

@@ -1,0 +1,199 @@
+"""The files of an emulated deployment: just those that Ansible would put on real hosts.
+
+Every agent and gateway has its own configuration, identity, certificate and roster, and reads
+nothing else; so what is emulated is a deployment, and `--keep` leaves one that can be looked at.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from protoledger.emulator.options import Options
+from protoledger.emulator.processes.broker import BrokerAddress
+from protoledger.emulator.processes.certificates import CertificateAuthority
+from protoledger.emulator.sources.dealing import Dealt
+from protoledger.emulator.sources.recordings import (
+    agent_ids,
+    label_column,
+    site_ids,
+    write_recordings,
+)
+from protoledger.protocol.wire.identity import Identity, Member
+from protoledger.runtime.identity_files import create_identity, write_roster
+
+LEAST_RECORDS = 13  # of a commit where no test says which are worth their gas
+
+
+@dataclass(frozen=True)
+class SiteFiles:
+    """Where one site's files are, and what its devices are called.
+
+    Attributes:
+        name: of the site.
+        folder: of its files.
+        gateway: id of its gateway.
+        agents: ids of its agents, in the order of their positions and recordings.
+        rounds: how many its recordings have.
+    """
+
+    name: str
+    folder: Path
+    gateway: str
+    agents: tuple[str, ...]
+    rounds: int
+
+    @property
+    def gateway_file(self) -> Path:
+        """The gateway's configuration."""
+        return self.folder / "gateway.yaml"
+
+    @property
+    def chain_key_file(self) -> Path:
+        """The gateway's key on the chain."""
+        return self.folder / "chain.key"
+
+    def agent_file(self, agent: str) -> Path:
+        """Return an agent's configuration."""
+        return self.folder / f"{agent}.yaml"
+
+
+def plan_sites(folder: Path, dealt: Dealt) -> list[SiteFiles]:
+    """Name the sites and their devices; writes nothing."""
+    names = site_ids(dealt.plan.sites)
+    short = agent_ids(dealt.plan.agents)
+    return [
+        SiteFiles(
+            name,
+            folder / name,
+            f"{name}.gateway",
+            tuple(f"{name}.{agent}" for agent in short),
+            rounds,
+        )
+        for name, rounds in zip(names, dealt.rounds, strict=True)
+    ]
+
+
+def write_sites(
+    sites: list[SiteFiles],
+    dealt: Dealt,
+    options: Options,
+    broker: BrokerAddress,
+    authority: CertificateAuthority,
+) -> None:
+    """Write all files but the gateways', which need the contract's address."""
+    fleet_file = sites[0].folder.parent / "fleet.key"
+    fleet = create_identity(fleet_file)
+    short = [agent.partition(".")[2] for agent in sites[0].agents]
+    folder = sites[0].folder.parent / "recordings"
+    recordings = write_recordings(dealt, folder, sites=[s.name for s in sites], agents=short)
+    for site, files in zip(sites, recordings, strict=True):
+        site.folder.mkdir(mode=0o700)
+        _dump(site.folder / "site.yaml", _site(site, dealt, options, broker, fleet))
+        channels = tuple(channel.name for channel in dealt.channels)
+        members = {}
+        for device in (site.gateway, *site.agents):
+            public_key = create_identity(site.folder / f"{device}.identity").public_key.hex()
+            sensing = device != site.gateway
+            carried = channels if sensing else ()
+            members[device] = Member(device, public_key, carried, votes=sensing)
+        gateway = members.pop(site.gateway)
+        roster = site.folder / "roster.json"
+        write_roster(roster, site.name, gateway, tuple(members.values()), fleet)
+        for agent, recording in zip(site.agents, files, strict=True):
+            content = _agent(agent, recording, dealt)
+            content["credentials"] = _credentials(agent, broker, authority)
+            _dump(site.agent_file(agent), content)
+
+
+def write_gateway(
+    site: SiteFiles,
+    options: Options,
+    broker: BrokerAddress,
+    authority: CertificateAuthority,
+    ledger: dict[str, object],
+) -> None:
+    """Write a gateway's file; `ledger` says which chain and contract."""
+    content = _device(site.gateway)
+    if options.test == "always":
+        ledger = {**ledger, "least_records": LEAST_RECORDS}
+    content |= {
+        "credentials": _credentials(site.gateway, broker, authority),
+        "store_file": "gateway.db",
+        "learner": {"mode": options.learner},
+        "commit": {"test": options.test, "alpha": options.alpha},
+        "ledger": {**ledger, "key_file": str(site.chain_key_file)},
+        "rounds": site.rounds,
+        "wait_for_agents_s": 30.0,
+    }
+    _dump(site.gateway_file, content)
+
+
+def _site(
+    site: SiteFiles, dealt: Dealt, options: Options, broker: BrokerAddress, fleet: Identity
+) -> dict[str, object]:
+    address: dict[str, object] = {"host": broker.host, "port": broker.port}
+    if broker.authority is None:
+        address["plaintext"] = True
+    else:
+        address["ca_file"] = str(broker.authority)
+    return {
+        "site": site.name,
+        "fleet_key": fleet.public_key.hex(),
+        "channels": [
+            {"name": c.name, "unit": c.unit, "low": c.low, "high": c.high, "step": c.step}
+            for c in dealt.channels
+        ],
+        "labels": list(dealt.labels),
+        "aggregation": {
+            "collusion": options.collusion,
+            "dropouts": options.dropouts,
+            "partitions": options.partitions,
+            "minimum_contributors": options.minimum_contributors,
+        },
+        "round": {
+            "windows": options.batch,
+            "every_s": 0.0,
+            "share_s": options.round_seconds / 2,
+            "sum_s": options.round_seconds / 2,
+        },
+        "broker": address,
+    }
+
+
+def _device(device: str) -> dict[str, object]:
+    return {
+        "id": device,
+        "site_file": "site.yaml",
+        "roster_file": "roster.json",
+        "identity_file": f"{device}.identity",
+    }
+
+
+def _credentials(
+    device: str, broker: BrokerAddress, authority: CertificateAuthority
+) -> dict[str, str]:
+    if not broker.client_certificates:
+        return {}
+    issued = authority.client(device)
+    return {"certificate_file": str(issued.certificate), "key_file": str(issued.key)}
+
+
+def _agent(agent: str, recording: Path, dealt: Dealt) -> dict[str, object]:
+    def replay(column: str) -> dict[str, object]:
+        options = {"path": str(recording), "column": column, "pace": "seek"}
+        return {"driver": "replay", "options": options}
+
+    return {
+        **_device(agent),
+        "sampling": {"by_round": True},
+        "sensors": [{"channel": c.name, **replay(c.name)} for c in dealt.channels],
+        "label": replay(label_column(dealt)),
+    }
+
+
+def _dump(path: Path, content: dict[str, object]) -> None:
+    path.write_text(yaml.dump(content, Dumper=_DUMPER, sort_keys=False, allow_unicode=True))
+
+
+_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)

@@ -1,0 +1,1 @@
+"""What an emulation replays: made-up rooms, data sets, CSV files; how rows are dealt."""

@@ -1,0 +1,136 @@
+"""The sources that a run can replay: rooms that are made up, data sets, and any CSV file.
+
+`open_source` finds one by what a person typed. A `TableSource` has a fixed number of rows: every
+fifth (say) is held out, the others go to the sites in turn, and each agent of a site observes the
+site's row through noise of its own.
+"""
+
+from difflib import get_close_matches
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protoledger.emulator.errors import DealError, SourceError, UnknownSourceError
+from protoledger.emulator.sources.channels import plan_channel
+from protoledger.emulator.sources.csv_source import Table, read_csv
+from protoledger.emulator.sources.dealing import DEFAULT_NOISE, Dealt, Plan, SiteRows, Source, deal
+from protoledger.emulator.sources.house import HouseSource
+from protoledger.emulator.sources.packaged import PACKAGED, read_packaged
+
+__all__ = [
+    "DEFAULT_NOISE",
+    "SOURCE_NAMES",
+    "Dealt",
+    "Source",
+    "TableSource",
+    "deal",
+    "open_source",
+]
+
+SOURCE_NAMES = ("house", *PACKAGED)
+
+_NOISE = 1  # a purpose of `Plan.generator`
+
+
+def open_source(name: str, label: str | None = None) -> Source:
+    """Open a source by its name, or a CSV file by its path.
+
+    Args:
+        name: one of `SOURCE_NAMES`, else a path.
+        label: the file's label column; its last column without it.
+
+    Raises:
+        SourceError: there is no such source or file, the file is broken (each line and column is
+            named), or a label is asked for where the source has its own.
+
+    >>> [channel.name for channel in open_source("bananas").channels]
+    ['x', 'y']
+    """
+    if name in SOURCE_NAMES:
+        if label is not None:
+            raise SourceError(f"--label {label}: source {name!r} has its own labels, leave it out")
+        return HouseSource() if name == "house" else TableSource(name, read_packaged(name))
+    path = Path(name)
+    if not path.exists() and path.suffix == "" and len(path.parts) == 1:
+        close = get_close_matches(name, SOURCE_NAMES, n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        known = ", ".join(SOURCE_NAMES)
+        raise UnknownSourceError(f"no source {name!r}: {hint}there are {known}, or a CSV's path")
+    return TableSource(path.name, read_csv(path, label))
+
+
+class TableSource(Source):
+    """A fixed number of labelled rows.
+
+    >>> table = Table(("x",), ("a", "b"), np.arange(10.0)[:, None], np.arange(10) % 2)
+    >>> dealt = deal(TableSource("ten", table), sites=2, agents=3, rounds=None, noise=0)
+    >>> [site.clean[:, 0].tolist() for site in dealt.sites]
+    [[0.0, 2.0, 5.0, 7.0], [1.0, 3.0, 6.0, 8.0]]
+    >>> dealt.holdout_values[:, 0].tolist()
+    [4.0, 9.0]
+    """
+
+    def __init__(self, name: str, table: Table) -> None:
+        """Plan the channels from the table's values.
+
+        Raises:
+            SourceError: a column's scale cannot be computed with.
+        """
+        self.name = name
+        self.labels = table.labels
+        self.left_out = table.left_out
+        self.table = table
+        smallest, largest = table.values.min(axis=0), table.values.max(axis=0)
+        self.channels = tuple(
+            plan_channel(column, "", float(low), float(high))
+            for column, low, high in zip(table.channels, smallest, largest, strict=True)
+        )
+
+    def deal(self, plan: Plan) -> Dealt:
+        """Deal rows in turn; a site's rows that fill no whole round are left unused."""
+        total = len(self.table.classes)
+        held_out = np.arange(total) % plan.holdout_every == plan.holdout_every - 1
+        shown = np.flatnonzero(~held_out)
+        piles = [shown[site :: plan.sites] for site in range(plan.sites)]
+        rounds = len(piles[-1]) // plan.batch
+        if rounds < 1 or (plan.rounds is not None and plan.rounds > rounds):
+            raise DealError(self._too_few(plan, len(shown), rounds))
+        sites = []
+        for site, pile in enumerate(piles):
+            # A site may be one row, and so one round, ahead of the last.
+            used = (len(pile) // plan.batch if plan.rounds is None else plan.rounds) * plan.batch
+            sites.append(self._observe(plan, site, pile[:used]))
+        return Dealt(
+            source=self.name,
+            plan=plan,
+            channels=self.channels,
+            labels=self.labels,
+            sites=tuple(sites),
+            holdout_values=self.table.values[held_out],
+            holdout_labels=self.table.classes[held_out],
+            rows_unused=len(shown) - sum(len(site.labels) for site in sites),
+            left_out=self.left_out,
+        )
+
+    def _observe(self, plan: Plan, site: int, rows: NDArray[np.intp]) -> SiteRows:
+        clean, labels = self.table.values[rows], self.table.classes[rows]
+        spread = self.table.values.std(axis=0)
+        low = np.array([channel.low for channel in self.channels])
+        high = np.array([channel.high for channel in self.channels])
+        observed = np.empty((plan.agents, *clean.shape))
+        for agent in range(plan.agents):
+            noise = plan.generator(_NOISE, site, agent).standard_normal(clean.shape)
+            np.clip(clean + noise * (plan.noise * spread), low, high, out=observed[agent])
+        votes = np.broadcast_to(labels, (plan.agents, len(labels))).copy()
+        return SiteRows(clean, labels, observed, votes)
+
+    def _too_few(self, plan: Plan, shown: int, rounds: int) -> str:
+        total = len(self.table.classes)
+        return (
+            f"source {self.name!r} has {total:,} rows, {shown:,} of them to show: enough for "
+            f"{rounds:,} rounds of {plan.batch} at each of {plan.sites} sites, "
+            f"{'some' if plan.rounds is None else f'{plan.rounds:,}'} were asked for: "
+            + ("take --rounds all, " if rounds else "take ")
+            + "fewer sites or a smaller batch"
+        )

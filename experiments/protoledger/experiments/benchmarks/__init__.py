@@ -1,0 +1,1 @@
+"""`protoledger bench`: what ours costs beside what one would use instead."""

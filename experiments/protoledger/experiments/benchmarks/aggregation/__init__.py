@@ -1,0 +1,1 @@
+"""`bench aggregation`: a round's computation, beside Flower's SecAgg+."""

@@ -1,0 +1,1 @@
+"""`bench learner`: accuracy and speed of XuILVQ, beside river's classifiers."""

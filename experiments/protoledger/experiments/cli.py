@@ -1,0 +1,78 @@
+"""`protoledger experiment NAME`: run an experiment and write its table and picture.
+
+An experiment is a module with an `EXPERIMENT`; to add one, name it in `EXPERIMENTS`.
+"""
+
+import importlib
+import time
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from protoledger.experiments.experiment import Experiment, carry_out, markdown, write
+
+EXPERIMENTS: Final = (
+    "accuracy",
+    "gas",
+    "poison",
+    "threshold",
+    "scale",
+    "churn",
+    "ablation",
+    "consensus",
+)
+RESULTS: Final = Path("docs/results")
+
+app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
+
+
+def load(name: str) -> Experiment:
+    """Load an experiment by its name.
+
+    Raises:
+        BadParameter: there is none of this name.
+    """
+    if name not in EXPERIMENTS:
+        close = get_close_matches(name, EXPERIMENTS, n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        raise typer.BadParameter(
+            f"no experiment {name!r}: {hint}there are {', '.join(EXPERIMENTS)}"
+        )
+    found = importlib.import_module(f"protoledger.experiments.studies.{name}").EXPERIMENT
+    assert isinstance(found, Experiment)  # noqa: S101 - a module of ours
+    return found
+
+
+@app.command()
+def experiment(
+    name: Annotated[str, typer.Argument(help="Which; without it they are listed.")] = "",
+    seeds: Annotated[
+        int, typer.Option(min=0, max=1000, help="Seeds 1 to this; 0: the experiment's own number.")
+    ] = 0,
+    quick: Annotated[  # noqa: FBT002 - a flag on the command line
+        bool, typer.Option("--quick", help="A small version, in a minute.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder for the files.")] = None,
+) -> None:
+    """Run an experiment over the real learner, commit test, records and contracts.
+
+    Writes NAME.csv, NAME.md and NAME.png to docs/results, or of a quick run to the folder given.
+    """
+    if not name:
+        for word in EXPERIMENTS:
+            typer.echo(f"{word:10} {load(word).summary}")
+        return
+    found = load(name)
+    number = seeds or (2 if quick else found.seeds)
+    folder = out or (None if quick else RESULTS)
+    if folder is not None and folder.exists() and not folder.is_dir():
+        raise typer.BadParameter(f"{folder} is a file; --out wants a folder")
+    begun = time.monotonic()
+    table = carry_out(found, range(1, number + 1), quick=quick)
+    typer.echo(markdown(found, table))
+    if folder is not None:
+        for path in write(found, table, folder):
+            typer.echo(f"wrote {path}")
+    typer.echo(f"{name}: {number} seeds in {time.monotonic() - begun:.0f} s")

@@ -1,0 +1,191 @@
+"""Gateways that learn side by side and share by commits, without network: the experiments' engine.
+
+Each gateway is the `SiteModel` that a real one runs, with the ledger's default terms: what it
+commits goes through the delta encoding and its int16 records, and the others get what they would
+fold from the chain. A run is a number of **rounds**; in a round each gateway learns its share of
+rows, then decides whether to commit.
+"""
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protoledger.experiments.streams import Rows, Split
+from protoledger.gateway.codebook.codebook import Codebook
+from protoledger.gateway.ledger.config import LedgerConfig, default_records
+from protoledger.gateway.training.model import SiteModel
+
+ROWS_A_ROUND: Final = 15
+"""As Beis-Penedo et al. (arXiv 2311.14136) decide after every 15 rows."""
+
+Publish = Callable[["Gateway", Codebook, bytes], int]
+"""Puts a delta on a chain; takes the gateway, the codebook after it, the delta; returns the gas."""
+
+
+Spoil = Callable[[NDArray[np.float64], int], tuple[NDArray[np.float64], int]]
+"""Returns what a gateway sees in place of a sample and its label."""
+
+
+def _free(_gateway: "Gateway", _after: Codebook, _delta: bytes) -> int:
+    return 0
+
+
+@dataclass(eq=False)
+class Gateway:
+    """One gateway of a run.
+
+    Attributes:
+        name: its owner's name on the ledger.
+        model: what it knows.
+        book: its codebook as the ledger has it.
+        commits: how many it made.
+        sent_bytes: length of their deltas together.
+        gas: what they cost together.
+    """
+
+    name: str
+    model: SiteModel
+    book: Codebook = field(init=False)
+    commits: int = 0
+    sent_bytes: int = 0
+    gas: int = 0
+
+    def __post_init__(self) -> None:
+        self.book = Codebook.empty(self.model.form)
+
+    def commit(self, wanted: Codebook, publish: Publish = _free) -> bool:
+        """Commit as the ledger client would; tells whether there was anything to say."""
+        defaults = LedgerConfig.model_fields
+        delta = self.book.delta_to(
+            wanted,
+            tolerance=defaults["tolerance"].get_default(),
+            weight_ratio=defaults["weight_ratio"].get_default(),
+            most=default_records(self.book.form.features),
+        )
+        if not delta:
+            self.model.commit_rejected()
+            return False
+        after = self.book.apply(delta)
+        self.gas += publish(self, after, delta)
+        self.book = after
+        self.commits += 1
+        self.sent_bytes += len(delta)
+        self.model.committed(after, self.model.version + 1)
+        return True
+
+
+class Collaboration:
+    """A run of several gateways over one dealt stream.
+
+    Args:
+        data: what is learnt.
+        dealt: rows of each gateway, see `streams.deal`.
+        make: builds a gateway's model.
+        publish: puts deltas on a chain; without it they only change hands.
+
+    Attributes:
+        right: samples that were predicted right by the union before they were learnt.
+        seen: samples so far.
+        spoil: what befalls the samples of a gateway, by its name.
+    """
+
+    def __init__(
+        self,
+        data: Split,
+        dealt: list[Rows],
+        make: Callable[[], SiteModel],
+        publish: Publish = _free,
+    ) -> None:
+        self.data = data
+        self.gateways = [Gateway(f"gateway-{i:02}", make()) for i in range(len(dealt))]
+        self.right = self.seen = 0
+        self.spoil: dict[str, Spoil] = {}
+        self._publish = publish
+        self.rounds = max(1, -(-sum(map(len, dealt)) // (ROWS_A_ROUND * len(dealt))))
+        self._dealt = [np.array_split(rows, self.rounds) for rows in dealt]
+
+    def branch(self) -> "Collaboration":
+        """Return a run that stands where this one does, and goes its own way from there."""
+        other = copy.copy(self)
+        other.gateways = [replace(gateway, model=restored(gateway)) for gateway in self.gateways]
+        for old, new in zip(self.gateways, other.gateways, strict=True):
+            new.book = old.book
+        for gateway in other.gateways:
+            if len(gateway.book):
+                other.tell(gateway)
+        return other
+
+    def play(self) -> Iterator[int]:
+        """Run round by round; yields the number of rounds that are over."""
+        for number in range(self.rounds):
+            self.round(number)
+            yield number + 1
+
+    def round(
+        self, number: int, silent: Gateway | None = None, absent: Sequence[Gateway] = ()
+    ) -> None:
+        """Let every gateway learn its rows of a round, and commit if its test says so.
+
+        Args:
+            number: of the round, from 0.
+            silent: a gateway that commits nothing.
+            absent: gateways that miss the round.
+        """
+        for gateway, rows in zip(self.gateways, self._dealt, strict=True):
+            if gateway in absent:
+                continue
+            self.learn(gateway, rows[number])
+            if gateway is not silent and (wanted := gateway.model.candidate()) is not None:
+                self.share(gateway, wanted)
+
+    def learn(self, gateway: Gateway, rows: Rows) -> None:
+        """Let a gateway test and learn its rows."""
+        spoil = self.spoil.get(gateway.name)
+        for row in rows:
+            x, y = self.data.x[row], int(self.data.y[row])
+            if spoil is not None:
+                x, y = spoil(x, y)
+            self.right += bool(gateway.model.step(x, y).right)
+        self.seen += len(rows)
+
+    def share(self, gateway: Gateway, wanted: Codebook) -> None:
+        """Commit, and tell the others."""
+        if gateway.commit(wanted, self._publish):
+            self.tell(gateway)
+
+    def tell(self, gateway: Gateway) -> None:
+        """Give all others the gateway's codebook as it is on the ledger."""
+        for other in self.gateways:
+            if other is not gateway:
+                other.model.remote(gateway.name, gateway.book)
+
+    def flush(self) -> None:
+        """End the stream: every gateway commits what it has, if it is not on the ledger."""
+        for gateway in self.gateways:
+            wanted = gateway.model.codebook()
+            if wanted != gateway.book:
+                self.share(gateway, wanted)
+
+    @property
+    def commits(self) -> int:
+        """Commits of all gateways so far."""
+        return sum(gateway.commits for gateway in self.gateways)
+
+    def accuracy(self, of: list[Gateway] | None = None) -> float:
+        """Mean accuracy of the gateways' unions on the rows that no learner sees."""
+        return float(np.mean([held_out(g.model, self.data) for g in of or self.gateways]))
+
+
+def restored(gateway: Gateway) -> SiteModel:
+    """Return a copy of a gateway's model that knows no other codebooks yet."""
+    return SiteModel.restore(gateway.model.state())
+
+
+def held_out(model: SiteModel, data: Split) -> float:
+    """Return a model's accuracy on the rows that no learner sees."""
+    predicted = model.snapshot().predict_many(data.held_x)
+    return float(np.mean(predicted == data.held_y))

@@ -1,0 +1,60 @@
+"""How the experiments' pictures look: plain, small files, colours that all eyes can tell apart.
+
+The colours are Okabe and Ito's (Color Universal Design, 2008); each also has a marker of its own.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from protoledger.experiments.experiment import Point
+
+COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS: Final = "osD^vPX"
+_STYLE: Final[dict[Any, Any]] = {
+    "font.size": 9,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+}
+
+
+def panels(
+    titles: Sequence[str], *, rows: int = 1, height: float = 3.2
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure with a row or more of panels of equal width, titled."""
+    with mpl.rc_context(_STYLE):
+        columns = -(-len(titles) // rows)
+        figure = Figure(figsize=(3.4 * columns, height * rows), layout="constrained")
+        axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axis, title in zip(axes, titles, strict=False):
+        axis.set_title(title)
+    for axis in axes[len(titles) :]:
+        axis.remove()
+    return figure, axes[: len(titles)]
+
+
+def line(axis: Axes, number: int, label: str, x: Sequence[float], y: Sequence[Point]) -> None:
+    """Draw means as a line with their intervals; `number` chooses colour and marker."""
+    axis.errorbar(
+        x,
+        [point.mean for point in y],
+        yerr=[point.half for point in y],
+        label=label,
+        color=COLOURS[number % len(COLOURS)],
+        marker=MARKERS[number % len(MARKERS)],
+        markersize=4,
+        linewidth=1.2,
+        capsize=2,
+    )
+
+
+def legend(figure: Figure, axis: Axes) -> None:
+    """Put the legend of one panel, the same for all, under the figure."""
+    handles, labels = axis.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 4))

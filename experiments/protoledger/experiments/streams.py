@@ -1,0 +1,87 @@
+"""The three streams of the paper, split for learning and for judging, and dealt to gateways.
+
+A seed fixes a shuffle: 70 % of the rows are learnt, the other 30 % are held out and no learner
+sees them. Rows go to the gateways in turn (`iid`), or by class with shares drawn from a Dirichlet
+distribution, as is usual for skewed data (Hsu, Qi, Brown, arXiv 1909.06335): the smaller its
+parameter, the fewer classes does a gateway see.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protoledger.emulator.sources.packaged import read_packaged
+
+DATA: Final = ("image-segments", "phishing", "bananas")
+LEARNT: Final = 0.7
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Split:
+    """One shuffle of a stream.
+
+    Attributes:
+        name: of the stream.
+        classes: number of labels.
+        x: float64 (n, d), rows to learn, each channel's range scaled to [0, 1].
+        y: int64 (n,), their classes.
+        held_x: float64 (m, d), rows that no learner sees.
+        held_y: int64 (m,).
+    """
+
+    name: str
+    classes: int
+    x: NDArray[np.float64]
+    y: NDArray[np.int64]
+    held_x: NDArray[np.float64]
+    held_y: NDArray[np.int64]
+
+
+@cache
+def _scaled(name: str) -> tuple[NDArray[np.float64], NDArray[np.int64], int]:
+    table = read_packaged(name)
+    low, high = table.values.min(axis=0), table.values.max(axis=0)
+    scaled = (table.values - low) / np.where(high > low, high - low, 1)
+    return scaled, table.classes.astype(np.int64), len(table.labels)
+
+
+def split(name: str, seed: int) -> Split:
+    """Shuffle a stream and hold 30 % of it out.
+
+    >>> parts = split("phishing", seed=1)
+    >>> parts.x.shape, parts.held_x.shape, parts.classes
+    ((875, 9), (375, 9), 2)
+    """
+    x, y, classes = _scaled(name)
+    order = np.random.default_rng([seed, 1]).permutation(len(y))
+    cut = round(LEARNT * len(y))
+    learnt, held = order[:cut], order[cut:]
+    return Split(name, classes, x[learnt], y[learnt], x[held], y[held])
+
+
+def deal(y: Rows, gateways: int, seed: int, dirichlet: float | None = None) -> list[Rows]:
+    """Say which rows each gateway sees, in the order of the stream.
+
+    Args:
+        y: int64 (n,), the classes of the rows.
+        gateways: how many.
+        seed: fixes the shares.
+        dirichlet: parameter of the classes' shares; None deals in turn.
+
+    >>> [rows.tolist() for rows in deal(np.array([0, 1, 0, 1, 1]), 2, seed=0)]
+    [[0, 2, 4], [1, 3]]
+    """
+    if dirichlet is None:
+        return [np.arange(len(y))[number::gateways] for number in range(gateways)]
+    rng = np.random.default_rng([seed, 2])
+    owner = np.zeros(len(y), np.int64)
+    for label in np.unique(y):
+        rows = np.flatnonzero(y == label)
+        shares = rng.dirichlet(np.full(gateways, dirichlet))
+        owner[rows] = rng.choice(gateways, len(rows), p=shares)
+    return [np.flatnonzero(owner == number) for number in range(gateways)]

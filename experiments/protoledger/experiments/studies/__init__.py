@@ -1,0 +1,1 @@
+"""One experiment a file: its jobs, its table and its picture."""

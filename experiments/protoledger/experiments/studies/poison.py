@@ -1,0 +1,189 @@
+"""One bad gateway among four: what it costs the other three, with and without the defence.
+
+The attack begins after a third of the rounds (`turns`, the gateway was honest before), or with the
+gateway's first commit (`from the start`), and lasts 10 rounds; a codebook attack commits anew in
+every round. Costs are points of held-out accuracy, mean over the three honest gateways, against the
+same run in which the bad gateway falls silent at that moment (codebook attacks), or stays honest
+(bad data): what is lost is due to what it says, and not to what it does not say.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from protoledger.experiments import attacks
+from protoledger.experiments.collaboration import Collaboration
+from protoledger.experiments.experiment import Experiment, Point, Row, Table
+from protoledger.experiments.figures import COLOURS, legend, panels
+from protoledger.experiments.streams import DATA, deal, split
+from protoledger.gateway.learner.base import Floats
+from protoledger.gateway.training.model import SiteModel
+
+GATEWAYS: Final = 4
+ROUNDS: Final = 10
+WITHIN: Final = 0.01
+HONEST, SILENT = "honest", "silent"
+KINDS: Final[dict[str, tuple[str, ...]]] = {
+    "turns": attacks.CODEBOOK_ATTACKS,
+    "from the start": (*attacks.CODEBOOK_ATTACKS, *attacks.DATA_ATTACKS),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """All attacks on one dealt stream."""
+
+    data: str
+    dirichlet: float | None
+    begins: str
+    defended: bool
+    seed: int
+    kinds: tuple[str, ...]
+
+
+def jobs(seed: int, quick: bool) -> list[Job]:  # noqa: FBT001 - see `Experiment`
+    """List the runs of a seed."""
+    return [
+        Job(data, dirichlet, begins, defended, seed, KINDS[begins])
+        for data in (("phishing",) if quick else DATA)
+        for dirichlet in (None, 0.3)
+        for begins in KINDS
+        for defended in ((True, False) if begins == "turns" or dirichlet is None else (True,))
+    ]
+
+
+class _Attacked:
+    """A run whose last gateway does as told."""
+
+    def __init__(self, run: Collaboration, kind: str, seed: int) -> None:
+        self.run, self.kind = run, kind
+        self._rng = np.random.default_rng([seed, 3])
+        self._bad = run.gateways[-1]
+
+    def strike(self) -> None:
+        """Commit what the attack says, if it is one on codebooks."""
+        for attack in attacks.CODEBOOK_ATTACKS:
+            if attack == self.kind:
+                honest = [gateway.book for gateway in self.run.gateways[:-1]]
+                own = self._bad.model.codebook()
+                self._bad.book = attacks.codebook(attack, own, honest, self._rng)
+                self.run.tell(self._bad)
+
+    def round(self, number: int) -> None:
+        """Play a round."""
+        if self.kind == HONEST:
+            self.run.round(number)
+            return
+        if self.kind in attacks.DATA_ATTACKS:
+            self.run.spoil = {self._bad.name: self._spoil}
+            self.run.round(number)
+            return
+        self.run.round(number, silent=self._bad)
+        self.strike()
+
+    def _spoil(self, x: Floats, y: int) -> tuple[Floats, int]:
+        for attack in attacks.DATA_ATTACKS:
+            if attack == self.kind:
+                return attacks.sample(attack, x, y, self.run.data.classes, self._rng)
+        raise AssertionError(self.kind)
+
+    def accuracy(self) -> float:
+        """Mean over the honest."""
+        return self.run.accuracy(self.run.gateways[:-1])
+
+
+def run(job: Job) -> list[Row]:
+    """Play the run once to the attack, and from there once for each attack."""
+    data = split(job.data, job.seed)
+    trunk = Collaboration(
+        data,
+        deal(data.y, GATEWAYS, job.seed, job.dirichlet),
+        lambda: SiteModel(data.x.shape[1], data.classes, defended=job.defended),
+    )
+    first = min(trunk.rounds // 3, trunk.rounds - ROUNDS) if job.begins == "turns" else 0
+    for number in range(first):
+        trunk.round(number)
+    courses = {
+        kind: _course(_Attacked(trunk.branch(), kind, job.seed), first)
+        for kind in (HONEST, SILENT, *job.kinds)
+    }
+    rows: list[Row] = []
+    for kind in (HONEST, *job.kinds):  # the former for what the defence itself costs
+        reference = SILENT if kind in attacks.CODEBOOK_ATTACKS else HONEST
+        cost = courses[reference] - courses[kind]
+        beyond = np.flatnonzero(cost > WITHIN)
+        rows.append(
+            {
+                "data": job.data,
+                "dealt": "iid" if job.dirichlet is None else f"Dirichlet {job.dirichlet}",
+                "begins": job.begins,
+                "attack": kind,
+                "defence": "on" if job.defended else "off",
+                "reference": 100 * float(courses[reference][-1]),
+                "at_once": 100 * float(cost[0]),
+                "after_10": 100 * float(cost[-1]),
+                "worst": 100 * float(cost.max()),
+                "rounds": int(beyond[-1]) + 1 if len(beyond) else 0,
+            }
+        )
+    return rows
+
+
+def _course(attacked: _Attacked, first: int) -> Floats:
+    """Return accuracies right after the attack began and after each of 10 rounds."""
+    attacked.strike()
+    accuracies = [attacked.accuracy()]
+    for number in range(first, first + ROUNDS):
+        attacked.round(number)
+        accuracies.append(attacked.accuracy())
+    return np.array(accuracies)
+
+
+def draw(table: Table) -> Figure:
+    """Draw the costs of gateways that turn, after 10 rounds, as bars on a broken-log axis."""
+    names = [
+        (str(data), str(dealt)) for dealt in table.values("dealt") for data in table.values("data")
+    ]
+    figure, axes = panels(
+        [f"{data}, {dealt}" for data, dealt in names], rows=len(table.values("dealt")), height=3.6
+    )
+    kinds = [kind for kind in map(str, table.values("attack")) if kind in KINDS["turns"]]
+    for axis, (data, dealt) in zip(axes, names, strict=True):
+        for number, defence in enumerate(table.values("defence")):
+            found = table.where(data=data, dealt=dealt, begins="turns", defence=defence)
+            costs: list[Point] = [point["after_10"] for _, point in found]
+            axis.barh(
+                np.arange(len(costs)) + 0.2 - 0.4 * number,
+                [cost.mean for cost in costs],
+                0.38,
+                xerr=[cost.half for cost in costs],
+                color=COLOURS[number],
+                label=f"defence {defence}",
+                error_kw={"elinewidth": 0.8, "capsize": 2},
+            )
+        axis.set(yticks=range(len(kinds)), xscale="symlog", xlim=(-3, 100))
+        axis.set_yticklabels(kinds)
+        axis.set_xticks([0, 1, 10, 100], ["0", "1", "10", "100"])
+        axis.invert_yaxis()
+        axis.set_xlabel("points lost after 10 rounds")
+    legend(figure, axes[-1])
+    return figure
+
+
+EXPERIMENT = Experiment(
+    name="poison",
+    summary="One bad gateway among four: flipped labels, a lying agent, adversarial codebooks.",
+    keys=("data", "dealt", "begins", "attack", "defence"),
+    measures={
+        "reference": "accuracy without the attack, %",
+        "at_once": "points lost at once",
+        "after_10": "after 10 rounds",
+        "worst": "at worst",
+        "rounds": "rounds until within one point",
+    },
+    jobs=jobs,
+    run=run,
+    draw=draw,
+)

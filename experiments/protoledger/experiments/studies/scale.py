@@ -1,0 +1,110 @@
+"""Four to 50 gateways, alike or each with classes of its own; and ways to merge.
+
+`replace` and `learn` are the papers' ways to take in what others committed (see `merging`).
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from matplotlib.figure import Figure
+
+from protoledger.experiments.collaboration import Collaboration, held_out
+from protoledger.experiments.experiment import Experiment, Row, Table
+from protoledger.experiments.figures import legend, line, panels
+from protoledger.experiments.merging import MERGES, merging
+from protoledger.experiments.streams import DATA, deal, split
+from protoledger.gateway.training.model import SiteModel
+
+UNION: Final = "union"
+JUDGED: Final = 10
+"""Gateways whose accuracy is measured, at most: the first ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One run."""
+
+    data: str
+    gateways: int
+    dirichlet: float | None
+    way: str
+    seed: int
+
+
+def jobs(seed: int, quick: bool) -> list[Job]:  # noqa: FBT001 - see `Experiment`
+    """List the runs of a seed."""
+    return [
+        Job(data, gateways, dirichlet, way, seed)
+        for data in (("phishing",) if quick else DATA)
+        for dirichlet in (None, 0.3)
+        for gateways in ((4, 10) if quick else (4, 10, 25, 50))
+        for way in (UNION, *MERGES)
+    ]
+
+
+def run(job: Job) -> list[Row]:
+    """Play to the end, where each gateway commits what is not on the ledger, and measure."""
+    data = split(job.data, job.seed)
+    kind = Collaboration if job.way == UNION else merging(job.way)
+    played = kind(
+        data,
+        deal(data.y, job.gateways, job.seed, job.dirichlet),
+        lambda: SiteModel(data.x.shape[1], data.classes),
+    )
+    for _ in played.play():
+        pass
+    played.flush()
+    judged = played.gateways[:JUDGED]
+    together = played.accuracy(judged)
+    for gateway in judged:
+        for other in played.gateways:
+            gateway.model.remote(other.name, None)
+    return [
+        {
+            "data": job.data,
+            "dealt": "iid" if job.dirichlet is None else f"Dirichlet {job.dirichlet}",
+            "gateways": job.gateways,
+            "way": job.way,
+            "accuracy": together,
+            "alone": sum(held_out(gateway.model, data) for gateway in judged) / len(judged),
+            "commits": played.commits,
+            "bytes_k": sum(gateway.sent_bytes for gateway in played.gateways) / 1000,
+        }
+    ]
+
+
+def draw(table: Table) -> Figure:
+    """Draw accuracy over the number of gateways."""
+    dealt = [str(value) for value in table.values("dealt")]
+    names = [(str(data), how) for how in dealt for data in table.values("data")]
+    figure, axes = panels([", ".join(name) for name in names], rows=len(dealt))
+    for axis, (data, how) in zip(axes, names, strict=True):
+        for number, way in enumerate(table.values("way")):
+            found = table.where(data=data, dealt=how, way=way)
+            x = [float(named["gateways"]) for named, _ in found]
+            line(axis, number, str(way), x, [point["accuracy"] for _, point in found])
+        found = table.where(data=data, dealt=how, way=UNION)
+        x = [float(named["gateways"]) for named, _ in found]
+        line(axis, 6, "without the others", x, [point["alone"] for _, point in found])
+        axis.set(xscale="log", xlabel="gateways")
+        axis.set_xticks(x, [f"{value:.0f}" for value in x])
+        axis.minorticks_off()
+    axes[0].set_ylabel("held-out accuracy")
+    legend(figure, axes[-1])
+    return figure
+
+
+EXPERIMENT = Experiment(
+    name="scale",
+    summary="4 to 50 gateways, iid and Dirichlet 0.3, beside the papers' ways to merge.",
+    keys=("data", "dealt", "gateways", "way"),
+    measures={
+        "accuracy": "accuracy, held out",
+        "alone": "without the others' codebooks",
+        "commits": "commits",
+        "bytes_k": "kB of deltas",
+    },
+    jobs=jobs,
+    run=run,
+    draw=draw,
+)

@@ -1,0 +1,1 @@
+"""Compile the kernels beside the process, and switch to them between two samples."""

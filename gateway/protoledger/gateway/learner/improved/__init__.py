@@ -1,0 +1,1 @@
+"""XuILVQ improved, the default learner: classifier, numpy body, state and metric."""

@@ -1,0 +1,1 @@
+"""XuILVQ as published: its classifier, numpy body and state."""

@@ -1,0 +1,58 @@
+"""How a learner is written to bytes: MessagePack structs whose arrays are raw little-endian bytes.
+
+No pickle: reading a state runs no code. Every array's length is checked against the shape that
+the struct declares, so a damaged state is refused rather than learnt on.
+"""
+
+from typing import Any, TypeVar
+
+import msgspec
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from protoledger.gateway.errors import ModelStateError
+
+Saved = TypeVar("Saved", bound=msgspec.Struct)
+
+
+def pack(state: msgspec.Struct) -> bytes:
+    """Return the struct as MessagePack."""
+    return msgspec.msgpack.encode(state)
+
+
+def unpack(data: bytes, kind: type[Saved]) -> Saved:
+    """Return the struct, read strictly.
+
+    Raises:
+        ModelStateError: The bytes are not one struct of this kind.
+    """
+    try:
+        return msgspec.msgpack.decode(data, type=kind, strict=True)
+    except msgspec.DecodeError as error:
+        raise ModelStateError(
+            f"this is not a saved {kind.__name__} ({error}); restore it with the version and mode "
+            "that saved it, or start anew"
+        ) from error
+
+
+def dump(array: NDArray[Any], dtype: str) -> bytes:
+    """Return the array's elements, C order, as the little-endian dtype (such as `<f8`)."""
+    return np.ascontiguousarray(array, dtype=dtype).tobytes()
+
+
+def load(data: bytes, dtype: str, shape: tuple[int, ...], into: DTypeLike) -> NDArray[Any]:
+    """Return a writable copy of the array that `dump` wrote.
+
+    Raises:
+        ModelStateError: The length does not fit the shape, or a float is not finite.
+    """
+    expected = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    if len(data) != expected:
+        raise ModelStateError(
+            f"a saved array of shape {shape} must have {expected} bytes, found {len(data)}; "
+            "the state is damaged: restore an older one, or start anew"
+        )
+    array = np.frombuffer(data, dtype=dtype).reshape(shape).astype(into)
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise ModelStateError("a saved array has NaN or infinity; the state is damaged")
+    return array

@@ -1,0 +1,154 @@
+"""What the ledger client tells a gateway: immutable values, handed to one callback.
+
+They come from the client's thread; the callback only enqueues them. `CodebookChanged` and
+`CodebookDropped` are about what everybody can see on the chain, the rest about this gateway.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from protoledger.gateway.codebook.codebook import Codebook
+
+
+@dataclass(frozen=True, slots=True)
+class CodebookChanged:
+    """An owner's newest codebook, checked against its state hash.
+
+    Versions between the last one told and this one may have been passed over. After a reorg the
+    version may be lower than before.
+
+    Attributes:
+        owner: address, 0x-hex in lower case.
+        version: commits of this owner so far, from 1.
+        codebook: the codebook as reconstructed from the chain.
+        own: it is this gateway's.
+    """
+
+    owner: str
+    version: int
+    codebook: Codebook
+    own: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CodebookDropped:
+    """An owner's codebook no longer counts: removed, gone in a reorg, or a lie."""
+
+    owner: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerLied:
+    """An owner committed a delta that does not lead to its state hash; it is ignored from there.
+
+    Attributes:
+        owner: address.
+        version: the first version that does not fit.
+        evidence: what does not.
+    """
+
+    owner: str
+    version: int
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """A commit of this gateway stands on the chain.
+
+    Attributes:
+        version: what it became.
+        gas_used: of its transaction.
+        tx_hash: 0x-hex.
+        records: entries of its delta.
+        payload_bytes: bytes of its delta.
+        note: what `submit` was given.
+    """
+
+    version: int
+    gas_used: int
+    tx_hash: str
+    records: int
+    payload_bytes: int
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class CommitRejected:
+    """The contract or node refused a commit.
+
+    Attributes:
+        reason: which refusal.
+        permanent: the codebook was given up; else it is tried again later, or a newer one is.
+    """
+
+    reason: str
+    permanent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SamplesArrived:
+    """Labelled samples that the oracle's reporters signed; to be learnt from, once.
+
+    Attributes:
+        round: of the oracle; a commit that was learnt from it names it.
+        source: who aggregated them.
+        rows: the samples as records: class and features count.
+    """
+
+    round: int
+    source: str
+    rows: Codebook
+
+
+@dataclass(frozen=True, slots=True)
+class SamplesRefused:
+    """A batch of the oracle that is not of the contract's format; told once."""
+
+    round: int
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerUnavailable:
+    """The node does not answer; told once, commits wait until `LedgerAvailable`."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerAvailable:
+    """The node answers (again), and it is the right chain and contract."""
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerFailed:
+    """The client has ended and will not come back by itself.
+
+    Attributes:
+        reason: what is wrong, and the command that mends it.
+        exit_code: what the process should end with: 78 for a wrong chain, contract or key, 70 for
+            a defect of this program.
+    """
+
+    reason: str
+    exit_code: int = field(default=78)
+
+
+LedgerEvent = (
+    CodebookChanged
+    | CodebookDropped
+    | OwnerLied
+    | Committed
+    | CommitRejected
+    | SamplesArrived
+    | SamplesRefused
+    | LedgerUnavailable
+    | LedgerAvailable
+    | LedgerFailed
+)

@@ -1,0 +1,1 @@
+"""A gateway in operation: health, metrics, events, and `gateway check`."""

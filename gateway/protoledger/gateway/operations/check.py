@@ -1,0 +1,175 @@
+"""`gateway check`: everything that a gateway needs, and whether a running one makes progress."""
+
+import contextlib
+import importlib.util
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from protoledger.gateway.config import GatewayConfig
+from protoledger.gateway.learner.compilation.compiled import cache_folder, fingerprint, is_intact
+from protoledger.gateway.operations.chain import check_chain
+from protoledger.gateway.operations.examine import examine
+from protoledger.gateway.operations.health import STALE_S, Status, read_status, status_path
+from protoledger.runtime.check.broker import Me, probe
+from protoledger.runtime.check.device_files import Examined
+from protoledger.runtime.check.findings import Item, failed, note, ok, skipped
+from protoledger.runtime.exits import Exit
+from protoledger.runtime.site import SiteConfig
+
+LEAST_FREE_MB = 100
+LOOK_EVERY_S = 0.2
+
+
+def check(path: Path, *, broker: bool = True, chain: bool = True) -> Iterator[Item]:
+    """Look at everything that a gateway's file names."""
+    found = examine(path)
+    if found.text:
+        yield failed("configuration", found.text, "correct these lines; each says how")
+    elif found.config is not None and found.site is not None:
+        channels, labels = len(found.site.channels), len(found.site.labels)
+        text = f"{found.config.id} of site {found.site.site}, {channels} channels, {labels} labels"
+        yield ok("configuration", f"{path}: {text}")
+    config, site = found.config, found.site
+    if config is None or site is None:
+        for name in ("roster", "store", "broker", "chain"):
+            yield skipped(name, "the files above must be right first")
+        return
+    yield _roster(found, config)
+    yield _store(config, site)
+    yield _kernels(config)
+    yield from _broker(found, config, site) if broker else [skipped("broker", "not asked for")]
+    if config.ledger is None:
+        yield ok("chain", "none is configured: the site learns alone")
+    elif chain:
+        yield from check_chain(config.ledger, config.store_file, site.as_schema())
+    else:
+        yield skipped("chain", "not asked for")
+
+
+def _roster(found: Examined[GatewayConfig], config: GatewayConfig) -> Item:
+    roster = found.roster
+    if roster is None:
+        text = "\n".join(found.problems.get(config.roster_file, []))
+        return failed("roster", text, "fetch the signed roster of the site anew")
+    if roster.gateway.id != config.id:
+        return failed(
+            "roster",
+            f"its gateway is {roster.gateway.id}, this is {config.id}",
+            "sign a roster with this gateway, or correct id",
+        )
+    return ok(
+        "roster",
+        f"signed by the fleet's key; {len(roster.agents)} agents; its hash begins with "
+        f"{roster.digest.hex()[:8]}",
+    )
+
+
+def _broker(
+    found: Examined[GatewayConfig], config: GatewayConfig, site: SiteConfig
+) -> Iterator[Item]:
+    stranger = found.roster.agents[0].id if found.roster else "somebody.else"
+    me = Me(site.site, config.id, stranger, is_agent=False)
+    yield from probe(site.broker, config.credentials, me)
+
+
+def _kernels(config: GatewayConfig) -> Item:
+    """Look whether learning starts compiled; without a cache it works as well, and slower."""
+    name, settings = "kernels", config.learner.kernels
+    if not settings.enabled:
+        return ok(name, "not wanted: learning is in numpy")
+    folder = settings.path or cache_folder()
+    if not importlib.util.find_spec("numba"):
+        advice = "install protoledger[gateway]"
+        return note(name, "numba is not installed: learning is in numpy", advice)
+    if is_intact(folder / fingerprint()):
+        return ok(name, f"compiled, in {folder}")
+    return note(
+        name,
+        f"none of this user in {folder}: learning starts in numpy while they are compiled",
+    )
+
+
+def _store(config: GatewayConfig, site: SiteConfig) -> Item:
+    path = config.store_file
+    if problem := _no_room(path):
+        return failed("store", *problem, Exit.IO)
+    if not path.exists():
+        return ok("store", f"{path} will be made")
+    away = "move it away to start anew, or restore a copy"
+    try:
+        uri = f"{path.absolute().as_uri()}?mode=ro"
+        with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=5)) as database:
+            sound = database.execute("PRAGMA quick_check(1)").fetchone()[0]
+            kept = dict(database.execute("SELECT name, value FROM state"))
+    except sqlite3.Error as error:
+        return failed("store", f"{path} is no store of a gateway: {error}", away, Exit.IO)
+    if sound != "ok":
+        return failed("store", f"{path} is damaged: {sound}", away, Exit.IO)
+    if kept.get("schema") not in {None, site.as_schema().digest}:
+        return failed("store", f"{path} holds the model of other channels or labels", away)
+    size_kb = path.stat().st_size / 1024
+    return ok("store", f"{path}: round {kept.get('round', 0)}, {size_kb:,.0f} kB, sound")
+
+
+def _no_room(path: Path) -> tuple[str, str] | None:
+    """Say why a file could not be written, and what to do; None if it could."""
+    folder = path.parent
+    if not folder.is_dir():
+        return f"there is no folder {folder}", f"run: mkdir -p {folder}"
+    for place in (path, folder):
+        if place.exists() and not os.access(place, os.W_OK):
+            advice = f"give it to the gateway's user: chown, or chmod u+w {place}"
+            return f"{place} cannot be written", advice
+    free_mb = shutil.disk_usage(folder).free / 2**20
+    if free_mb < LEAST_FREE_MB:
+        return f"only {free_mb:.0f} MB are free in {folder}", "make room: SQLite needs some"
+    return None
+
+
+def progress(store_file: Path, wait_s: float, clock: Callable[[], float] = time.time) -> Item:
+    """Tell whether a gateway runs and completes rounds; waits for the first one.
+
+    Args:
+        store_file: of the gateway.
+        wait_s: how long a round may be waited for; 0: it is enough that the gateway runs.
+        clock: seconds since 1970.
+    """
+    path = status_path(store_file)
+    until = time.monotonic() + wait_s
+    while True:
+        status = read_status(path)
+        problem = _stands_still(status, path, clock())
+        done = status is not None and not problem and (status.completed or not wait_s)
+        if done or time.monotonic() >= until:
+            break
+        time.sleep(LOOK_EVERY_S)
+    if status is None or problem:
+        advice = "see its log: journalctl -u protoledger-gateway"
+        return failed("service", problem, advice, Exit.UNAVAILABLE)
+    if wait_s and not status.completed:
+        why = f"; the last one failed: {status.last_failure}" if status.last_failure else ""
+        return failed(
+            "service",
+            f"no round completed in {wait_s:g} s: {status.line}{why}",
+            "are enough agents on, and do they hold the same site file and roster?",
+            Exit.UNAVAILABLE,
+        )
+    make = ok if status.completed else note
+    return make("service", f"process {status.pid}: {status.line}")
+
+
+def _stands_still(status: Status | None, path: Path, now: float) -> str:
+    if status is None:
+        return f"the gateway does not run: there is no {path}"
+    try:
+        os.kill(status.pid, 0)
+    except ProcessLookupError:
+        return f"process {status.pid} of the gateway is gone"
+    except PermissionError:
+        pass  # it is another user's, and alive
+    silent_s = now - status.written_at
+    return f"the gateway hangs: no sign for {silent_s:.0f} s" if silent_s > STALE_S else ""

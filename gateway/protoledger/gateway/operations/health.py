@@ -1,0 +1,164 @@
+"""What a gateway says about itself while it runs: to systemd, and in a small file beside its store.
+
+`gateway check --wait` reads that file to see whether rounds complete after an update. It is a copy
+for others to look at: nothing of the gateway depends on it.
+"""
+
+import contextlib
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from protoledger.protocol.rounds.gateway import Completed, Outcome
+from protoledger.runtime.key_files import write_secret
+from protoledger.runtime.systemd import Notifier
+
+log = logging.getLogger(__name__)
+
+WRITE_EVERY_S = 1.0
+STALE_S = 30.0
+"""Much longer than a heartbeat: who has not written for so long hangs."""
+HEARTBEAT_S = 10.0
+
+
+class Status(Struct, frozen=True, forbid_unknown_fields=True):
+    """A gateway's state; times are seconds since 1970 by the gateway's clock, 0 for never.
+
+    `completed` and `failed` count rounds since the process started.
+    """
+
+    pid: int
+    started_at: float
+    written_at: float = 0.0
+    connected: bool = False
+    agents_here: int = 0
+    agents: int = 0
+    completed: int = 0
+    failed: int = 0
+    last_round: int = 0
+    last_completed_at: float = 0.0
+    last_failure: Annotated[str, Meta(max_length=256)] = ""
+    chain: str = "none"
+
+    @property
+    def line(self) -> str:
+        """In a line, as a person reads it."""
+        broker = "connected" if self.connected else "waiting for the broker"
+        chain = f"; chain {self.chain}" if self.chain != "none" else ""
+        return (
+            f"{broker}; {self.agents_here} of {self.agents} agents here; {self.completed} rounds "
+            f"completed, {self.failed} failed{chain}"
+        )
+
+
+def status_path(store_file: Path) -> Path:
+    """Name the status file that belongs to a store."""
+    return store_file.with_name(f"{store_file.name}.status.json")
+
+
+def read_status(path: Path) -> Status | None:
+    """Read a status file; None if there is none that can be read."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Status)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What is read when somebody asks.
+
+    Attributes:
+        totals: by name, numbers that only grow.
+        values: by name, numbers that go up and down.
+        refused: messages refused since the start, by kind of error.
+    """
+
+    totals: Mapping[str, float] = field(default_factory=dict)
+    values: Mapping[str, float] = field(default_factory=dict)
+    refused: Mapping[str, int] = field(default_factory=dict)
+
+
+class Health:
+    """Keeps the status, writes it, and pets systemd's watchdog; for the gateway's loop.
+
+    Args:
+        path: the status file.
+        agents: in the roster.
+        notifier: tells systemd.
+        clock: seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        agents: int,
+        notifier: Notifier | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._path = path
+        self._notifier = notifier or Notifier()
+        self._clock = clock
+        self._written = 0.0
+        self._changed = True
+        self._told = False
+        self.status = Status(os.getpid(), clock(), agents=agents)
+
+    def change(self, **fields: object) -> None:
+        """Take in a change; it is written at the next turn."""
+        if any(getattr(self.status, name) != value for name, value in fields.items()):
+            self.status = msgspec.structs.replace(self.status, **fields)
+            self._changed = True
+
+    def count(self, outcome: Outcome) -> None:
+        """Count a round."""
+        status = self.status
+        if isinstance(outcome, Completed):
+            self.change(
+                completed=status.completed + 1,
+                last_round=outcome.round_id,
+                last_completed_at=self._clock(),
+            )
+        else:
+            self.change(
+                failed=status.failed + 1,
+                last_round=outcome.round_id,
+                last_failure=outcome.reason[:256],
+            )
+
+    def ready(self) -> None:
+        """The loop begins to turn."""
+        self._notifier.ready(self.status.line)
+
+    def stopping(self) -> None:
+        """The loop has ended; what is written then is no longer true, so it goes."""
+        self._notifier.stopping()
+        with contextlib.suppress(OSError):
+            self._path.unlink(missing_ok=True)
+
+    def due(self) -> float:
+        """When `turn` wants to be called again, monotonic."""
+        patience = WRITE_EVERY_S if self._changed else HEARTBEAT_S
+        return min(self._written + patience, self._notifier.due or float("inf"))
+
+    def turn(self, now: float) -> None:
+        """Pet the watchdog: the loop turns. Write the status if it is time."""
+        self._notifier.pet()
+        if now < self._written + (WRITE_EVERY_S if self._changed else HEARTBEAT_S):
+            return
+        self._written, self._changed = now, False
+        self._notifier.status(self.status.line)
+        self.status = msgspec.structs.replace(self.status, written_at=self._clock())
+        try:
+            write_secret(self._path, msgspec.json.encode(self.status), replace=True)
+        except OSError as error:
+            if not self._told:
+                log.warning("%s cannot be written: %s; going on without", self._path, error)
+            self._told = True

@@ -1,0 +1,89 @@
+"""A gateway's metrics for Prometheus; off unless an address is configured.
+
+The names are listed in docs/edge.md. Rounds are counted as they end, everything else is read from
+the last snapshot when somebody asks.
+"""
+
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from protoledger.gateway.config import MetricsConfig
+from protoledger.gateway.operations.health import Snapshot
+from protoledger.protocol.errors import ConfigurationError
+from protoledger.protocol.rounds.gateway import Completed, Outcome
+
+BUCKETS_S = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+_REASONS = {"reported": "too_few_reports", "minimum": "below_minimum", "sum": "too_few_sums"}
+
+
+class Metrics(Collector):
+    """Serves the metrics in a thread of its own.
+
+    Args:
+        config: where to listen.
+
+    Raises:
+        ConfigurationError: if nothing can listen there.
+    """
+
+    def __init__(self, config: MetricsConfig) -> None:
+        self.snapshot = Snapshot()
+        registry = CollectorRegistry()
+        self._rounds = Counter(
+            "protoledger_rounds", "Rounds that ended.", ["result"], registry=registry
+        )
+        self._seconds = Histogram(
+            "protoledger_round_seconds",
+            "Time from announce to the end of a round.",
+            buckets=BUCKETS_S,
+            registry=registry,
+        )
+        for result in ("completed", *_REASONS.values(), "other"):
+            self._rounds.labels(result)
+        registry.register(self)
+        try:
+            self._server, self._thread = start_http_server(
+                config.port, config.host, registry=registry
+            )
+        except OSError as error:
+            raise ConfigurationError(
+                f"metrics: {config.host}:{config.port} cannot be listened on: {error.strerror}; "
+                f"choose another port, or stop what listens there"
+            ) from error
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self._server.server_port)
+
+    def count(self, outcome: Outcome) -> None:
+        """Count a round."""
+        self._seconds.observe(outcome.milliseconds / 1000)
+        result = "completed"
+        if not isinstance(outcome, Completed):
+            found = (name for word, name in _REASONS.items() if word in outcome.reason)
+            result = next(found, "other")
+        self._rounds.labels(result).inc()
+
+    def collect(self) -> Iterable[Metric]:
+        """Give the snapshot; called by the server's thread."""
+        now = self.snapshot
+        for name, value in now.totals.items():
+            yield CounterMetricFamily(f"protoledger_{name}", name.replace("_", " "), value)
+        for name, value in now.values.items():
+            yield GaugeMetricFamily(f"protoledger_{name}", name.replace("_", " "), value)
+        refused = CounterMetricFamily(
+            "protoledger_refused_messages", "Messages refused since the start.", labels=["kind"]
+        )
+        for kind, count in now.refused.items():
+            refused.add_metric([kind], count)
+        yield refused
+
+    def close(self) -> None:
+        """Stop serving."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(1.0)

@@ -1,0 +1,60 @@
+"""Classify rows with the model that a gateway stored, beside or after the running gateway."""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protoledger.contracts.keys import address_of, load_key
+from protoledger.gateway.codebook.codebook import Codebook, RecordFormat
+from protoledger.gateway.config import GatewayConfig
+from protoledger.gateway.ledger.outbox import LedgerStore
+from protoledger.gateway.training.store import Store
+from protoledger.gateway.training.trainer import Trainer
+from protoledger.runtime.site import SiteConfig
+
+
+class Predictor:
+    """A stored model, read once.
+
+    Raises:
+        ConfigurationError: if there is no usable store.
+    """
+
+    def __init__(self, config: GatewayConfig, site: SiteConfig) -> None:
+        schema = site.as_schema()
+        self._channels = [channel.name for channel in schema.channels]
+        self._labels = schema.labels
+        with Store(config.store_file, schema.digest) as store:
+            self._trainer = Trainer(config, schema, store)
+        if config.ledger is not None:
+            own = address_of(load_key(config.ledger.key_file, config.ledger.key_password_file))
+            self._take_over(config, RecordFormat(len(schema.channels), len(schema.labels)), own)
+
+    def _take_over(self, config: GatewayConfig, form: RecordFormat, own: str) -> None:
+        """Give the model the other owners' codebooks, as the ledger client last folded them."""
+        ledger = LedgerStore(config.store_file)
+        try:
+            for owner, newest in ledger.counting().items():
+                if owner != own:
+                    self._trainer.remote(owner, Codebook.decode(newest.snapshot, form))
+        finally:
+            ledger.close()
+
+    def classes(self, values: NDArray[np.float64]) -> list[int | None]:
+        """Predict rows of channel values, float64 (n, C); None where the model is empty."""
+        return [self._trainer.predict(row) for row in values]
+
+    def label_rows(self, rows: Iterable[Mapping[str, str]]) -> Iterator[str]:
+        """Predict rows of text cells by channel name.
+
+        Raises:
+            ValueError: naming the line and the cell that is no number, or the missing column.
+        """
+        for line, row in enumerate(rows, start=2):
+            try:
+                values = np.array([float(row[name]) for name in self._channels])
+            except (KeyError, TypeError, ValueError) as error:
+                raise ValueError(f"line {line}: {error}") from error
+            predicted = self._trainer.predict(values)
+            yield "" if predicted is None else self._labels[predicted]

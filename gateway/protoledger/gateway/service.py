@@ -1,0 +1,330 @@
+"""The gateway's loop: rounds in, a tested and trained model out, commits to and from the ledger.
+
+One thread decides. The broker's and the ledger's threads only enqueue; the model, the store and the
+round machine belong to this one. The next round is opened before the last one's samples are learnt,
+so that agents and gateway work at the same time.
+"""
+
+import logging
+import math
+import signal
+import time
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from protoledger.gateway.config import GatewayConfig
+from protoledger.gateway.learner import Warmup
+from protoledger.gateway.ledger.client import Ledger
+from protoledger.gateway.ledger.events import (
+    CodebookChanged,
+    CodebookDropped,
+    CommitRejected,
+    Committed,
+    LedgerAvailable,
+    LedgerEvent,
+    LedgerFailed,
+    LedgerUnavailable,
+    OwnerLied,
+    SamplesArrived,
+    SamplesRefused,
+)
+from protoledger.gateway.operations.events import EventStream
+from protoledger.gateway.operations.health import Health, Snapshot, status_path
+from protoledger.gateway.rounds import Rounds
+from protoledger.gateway.training.store import Store
+from protoledger.gateway.training.trainer import Trainer
+from protoledger.protocol.rounds.gateway import Completed, Failed, Outcome
+from protoledger.protocol.wire import topics
+from protoledger.protocol.wire.schema import Sample
+from protoledger.runtime.exits import Exit
+from protoledger.runtime.identity_files import load_roster
+from protoledger.runtime.mqtt.client import Arrived, LinkDown, LinkUp, Refused
+from protoledger.runtime.mqtt.loop import Links
+from protoledger.runtime.site import SiteConfig, load
+
+if TYPE_CHECKING:
+    from protoledger.gateway.operations.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+SAVE_EVERY_S = 1.0
+SETTLED_S = 0.3
+LINK_EVENTS = (Arrived, LinkUp, LinkDown, Refused)
+
+
+class Service:
+    """A gateway, from its configuration to its exit code.
+
+    Args:
+        config: the gateway's file.
+        events: where to tell what happens.
+        with_sums: tell decoded sums, too: for an emulator that knows the true ones.
+
+    Raises:
+        ConfigurationError: if anything in its files does not fit.
+    """
+
+    def __init__(
+        self, config: GatewayConfig, events: EventStream, *, with_sums: bool = False
+    ) -> None:
+        self._with_sums = with_sums
+        site = load(config.site_file, SiteConfig)
+        roster = load_roster(config.roster_file, bytes.fromhex(site.fleet_key))
+        config.check_against(roster, site)
+        schema = site.as_schema()
+        self._events = events
+        self._schema = schema
+        self._store = Store(config.store_file, schema.digest)
+        self._trainer = Trainer(config, schema, self._store)
+        self._may_compile = config.learner.kernels.enabled
+        self._warmup = Warmup(config.learner.kernels.path)
+        self._rounds = Rounds(config, site, roster, self._store)
+        self._links: Links[LedgerEvent | None] = Links([self._rounds.link])
+        self._health = Health(status_path(config.store_file), len(roster.agents))
+        self._labels = site.labels
+        self._assistant = config.home_assistant
+        self._told_assistant = 0.0
+        self._prediction = ""
+        self._metrics: Metrics | None = None
+        if config.metrics is not None:
+            from protoledger.gateway.operations import metrics  # noqa: PLC0415 - only who wants it loads it
+
+            self._metrics = metrics.Metrics(config.metrics)
+        self._ledger: Ledger | None = None
+        if config.ledger is not None:
+            self._ledger = Ledger(
+                config.ledger,
+                config.store_file,
+                schema.digest,
+                len(schema.channels),
+                len(schema.labels),
+                self._links.post,
+            )
+        self._saved_at = 0.0
+        self._settled_at = 0.0
+        self._told_finished = False
+        self._exit = Exit.OK
+
+    def stop(self, *_signal: int | FrameType | None) -> None:
+        """Make `run` return; callable from a signal handler or another thread."""
+        self._links.post(None)
+
+    def run(self) -> Exit:
+        """Serve until SIGTERM or SIGINT; returns the process's exit code."""
+        signal.signal(signal.SIGTERM, self.stop)
+        signal.signal(signal.SIGINT, self.stop)
+        with self._links, self._warmup:
+            try:
+                if self._ledger is not None:
+                    self._ledger.start()
+                self._health.ready()
+                self._serve()
+                self._health.stopping()
+                self._links.farewell(topics.OFFLINE)
+            finally:
+                self._trainer.save()
+                if self._ledger is not None:
+                    self._ledger.close()
+                self._tell_totals("stopped")
+                self._store.close()
+                if self._metrics is not None:
+                    self._metrics.close()
+        return self._exit
+
+    def _serve(self) -> None:
+        while True:
+            for event in self._links.wait(self._patience()):
+                if event is None:
+                    return
+                if isinstance(event, LINK_EVENTS):
+                    self._on_outcome(self._rounds.handle(event, time.monotonic()))
+                elif isinstance(event, SamplesArrived | SamplesRefused):
+                    self._on_outside(event)
+                elif not self._on_ledger(event):
+                    return
+            self._on_outcome(self._rounds.advance(time.monotonic()))
+            self._housekeeping(time.monotonic())
+
+    def _patience(self) -> float | None:
+        due = [self._rounds.deadline(), self._health.due()]
+        if self._trainer.unsaved:
+            due.append(self._saved_at + SAVE_EVERY_S)
+        if self._rounds.finished and not self._told_finished:
+            due.append(time.monotonic() + SETTLED_S)
+        soonest = min((at for at in due if at is not None), default=None)
+        return None if soonest is None else max(0.0, soonest - time.monotonic())
+
+    def _on_outcome(self, outcome: Outcome | None) -> None:
+        if outcome is None:
+            return
+        # the next round first: agents work while the samples of this one are learnt
+        self._rounds.advance(time.monotonic())
+        self._health.count(outcome)
+        if self._metrics is not None:
+            self._metrics.count(outcome)
+        match outcome:
+            case Failed(round_id=round_id, reason=reason, milliseconds=milliseconds):
+                log.warning("round %d failed: %s", round_id, reason)
+                self._events.write("failed", round=round_id, reason=reason, ms=milliseconds)
+            case Completed(round_id=round_id, sums=sums, included=included):
+                minimum = self._rounds.terms.minimum
+                samples = self._schema.samples(sums, len(included), minimum)
+                right = self._learn(samples)
+                if self._assistant is not None:
+                    self._tell_assistant(samples[-1])
+                self._events.write(
+                    "round",
+                    round=round_id,
+                    ms=outcome.milliseconds,
+                    included=sorted(included),
+                    **({"sums": sums.tolist()} if self._with_sums else {}),
+                    samples=self._trainer.counters.samples,
+                    right=self._trainer.counters.right,
+                    prototypes=self._trainer.prototypes,
+                    labelled=right,
+                )
+                self._offer_commit()
+
+    def _learn(self, samples: list[Sample]) -> int:
+        """Take a round's samples; returns how many had a label."""
+        began = time.thread_time()
+        labelled = self._trainer.take(samples)
+        if self._may_compile:
+            self._warmup.spent(time.thread_time() - began)
+        return labelled
+
+    def _offer_commit(self) -> None:
+        if self._ledger is None:
+            return
+        candidate = self._trainer.candidate()
+        if candidate is not None:
+            learnt_from = self._trainer.round_to_cite
+            self._trainer.cite(learnt_from)
+            self._trainer.save()
+            self._ledger.submit(candidate, f"round {self._store.last_round}", learnt_from)
+
+    def _on_outside(self, event: SamplesArrived | SamplesRefused) -> None:
+        """Learn from labelled samples of the oracle."""
+        if isinstance(event, SamplesRefused):
+            log.error("samples of %s, oracle round %d: %s", event.source, event.round, event.reason)
+            return
+        self._trainer.take_outside(event.rows, event.round)
+        self._events.write(
+            "outside", round=event.round, source=event.source, samples=len(event.rows)
+        )
+        self._offer_commit()
+
+    def _on_ledger(self, event: LedgerEvent) -> bool:
+        """Take one event of the ledger; False if the gateway cannot go on."""
+        match event:
+            case CodebookChanged(owner=owner, version=version, codebook=codebook, own=True):
+                self._trainer.committed(codebook, version)
+            case CodebookChanged(owner=owner, version=version, codebook=codebook):
+                self._trainer.remote(owner, codebook)
+                self._events.write("merged", owner=owner, version=version, records=len(codebook))
+            case CodebookDropped(owner=owner, reason=reason):
+                log.warning("codebook of %s dropped: %s", owner, reason)
+                self._trainer.remote(owner, None)
+                self._events.write("dropped", owner=owner, reason=reason)
+            case OwnerLied(owner=owner, version=version, evidence=evidence):
+                log.error("%s lied in version %d: %s", owner, version, evidence)
+                self._events.write("lied", owner=owner, version=version, evidence=evidence)
+            case Committed():
+                self._trainer.count_commit(event.version, event.gas_used)
+                self._events.write(
+                    "committed",
+                    version=event.version,
+                    gas=event.gas_used,
+                    records=event.records,
+                    bytes=event.payload_bytes,
+                    tx=event.tx_hash,
+                )
+            case CommitRejected(reason=reason, permanent=permanent):
+                log.warning("commit rejected: %s", reason)
+                self._trainer.commit_rejected(permanent=permanent)
+                self._events.write("rejected", reason=reason, permanent=permanent)
+            case LedgerUnavailable(reason=reason):
+                log.warning("the chain does not answer: %s", reason)
+                self._health.change(chain="does not answer")
+            case LedgerAvailable():
+                log.info("the chain answers")
+                self._health.change(chain="answers")
+                self._events.write("chain")
+            case LedgerFailed(reason=reason, exit_code=code):
+                log.error("the ledger client ended: %s", reason)
+                self._exit = Exit(code) if code in list(Exit) else Exit.FAILED
+                return False
+        return True
+
+    def _housekeeping(self, now: float) -> None:
+        if now >= self._health.due():
+            here, connected = self._rounds.agents_here, self._rounds.connected
+            self._health.change(connected=connected, agents_here=here)
+            self._health.turn(now)
+            self._measure()
+        if now >= self._saved_at + SAVE_EVERY_S:
+            self._saved_at = now
+            self._trainer.save()
+        if self._rounds.finished and not self._told_finished and self._ledger_settled(now):
+            self._told_finished = True
+            self._trainer.save()
+            self._tell_totals("finished")
+
+    def _tell_assistant(self, sample: Sample) -> None:
+        """Publish a prediction that changed at once, all else at its pace."""
+        label = self._trainer.guess(sample)
+        prediction = "unknown" if label is None else self._labels[label]
+        now, every_s = time.monotonic(), self._assistant.every_s if self._assistant else 0.0
+        if prediction == self._prediction and now < self._told_assistant + every_s:
+            return
+        self._prediction, self._told_assistant = prediction, now
+        status = self._health.status
+        self._rounds.tell(
+            {
+                "prediction": prediction,
+                "rounds": status.completed,
+                "failed": status.failed,
+                "agents": self._rounds.agents_here,
+            }
+        )
+
+    def _measure(self) -> None:
+        """Take a snapshot for whoever asks for metrics."""
+        if self._metrics is None:
+            return
+        counters, status = self._trainer.counters, self._health.status
+        self._metrics.snapshot = Snapshot(
+            totals={
+                "commits": counters.commits,
+                "commits_rejected": counters.commits_rejected,
+                "gas": counters.gas,
+                "samples": counters.samples,
+                "samples_right": counters.right,
+            },
+            values={
+                "prototypes": self._trainer.prototypes,
+                "accuracy": counters.right / counters.samples if counters.samples else math.nan,
+                "agents_here": status.agents_here,
+                "broker_connected": status.connected,
+            },
+            refused=dict(self._rounds.refused),
+        )
+
+    def _ledger_settled(self, now: float) -> bool:
+        """Whether nothing waits to be committed, for long enough that its event is here too."""
+        if self._ledger is None:
+            return True
+        if not self._ledger.flush(0.0):
+            self._settled_at = now
+        return now >= self._settled_at + SETTLED_S
+
+    def _tell_totals(self, event: str) -> None:
+        traffic = self._rounds.link.traffic
+        self._events.write(
+            event,
+            prototypes=self._trainer.prototypes,
+            sent=traffic.sent,
+            received=traffic.received,
+            refused=dict(self._rounds.refused),
+            **self._trainer.counters.as_dict(),
+        )

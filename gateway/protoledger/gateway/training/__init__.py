@@ -1,0 +1,1 @@
+"""A site's model: samples are tested, then learnt; what is significant is to be committed."""

@@ -1,0 +1,1 @@
+"""SwiftAgg+'s mathematics: the field, the code that shares and decodes, seats, and plans."""

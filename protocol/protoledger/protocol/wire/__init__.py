@@ -1,0 +1,1 @@
+"""What goes over the wire: messages, topics, schema, terms, identities, and seals."""

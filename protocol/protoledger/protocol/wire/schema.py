@@ -1,0 +1,215 @@
+"""What a site measures, and how a window of readings becomes symbols and sums become samples.
+
+A contribution is, per window, two symbols a channel (the value in steps above `low`, and 1 if it
+was read) and a one-hot vote for the label. Sums of values divided by sums of ones are means; the
+label with the most votes wins. Kits may differ: what an agent does not measure is (0, 0).
+"""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from protoledger.protocol.code import field
+from protoledger.protocol.code.field import Symbols
+from protoledger.protocol.errors import ConfigurationError
+
+NO_LABEL = -1
+
+
+@dataclass(frozen=True)
+class Channel:
+    """One measured quantity.
+
+    Args:
+        name: unique in the site.
+        unit: as a person reads it, for example °C.
+        low: smallest value kept; what is below is clipped.
+        high: largest value kept.
+        step: resolution, in the same unit.
+        private: whether the site file demands that `minimum_contributors` agents carry it.
+    """
+
+    name: str
+    unit: str
+    low: float
+    high: float
+    step: float
+    private: bool = True
+
+    @property
+    def steps(self) -> int:
+        """The largest symbol of this channel."""
+        return round((self.high - self.low) / self.step)
+
+
+@dataclass(frozen=True)
+class Window:
+    """What one agent saw in some windows.
+
+    Args:
+        values: float64 of shape (B, C) in channel units, NaN where nothing was read.
+        labels: int64 of shape (B,), an index into the schema's labels or `NO_LABEL`.
+    """
+
+    values: NDArray[np.float64]
+    labels: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What the gateway decodes of one window.
+
+    Args:
+        values: float64 of shape (C,), the mean over the agents that read the channel, NaN if none.
+        counts: int64 of shape (C,), how many agents read it.
+        label: index of the winning vote, or `NO_LABEL` for none or a tie.
+    """
+
+    values: NDArray[np.float64]
+    counts: NDArray[np.int64]
+    label: int
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The channels and labels of a site; every party must have the same ones.
+
+    Doctest:
+
+        >>> schema = Schema((Channel("temperature", "°C", -10, 50, 0.5),), ("empty", "occupied"))
+        >>> x = schema.symbols(Window(np.array([[21.0]]), np.array([1])))
+        >>> x
+        array([62,  1,  0,  1], dtype=uint32)
+        >>> schema.samples(x * 3, agents=3)[0].values
+        array([21.])
+    """
+
+    channels: tuple[Channel, ...]
+    labels: tuple[str, ...]
+
+    @cached_property
+    def length(self) -> int:
+        """L, the symbols of one window: 2C + labels."""
+        return 2 * len(self.channels) + len(self.labels)
+
+    @cached_property
+    def digest(self) -> bytes:
+        """SHA-256 over the canonical encoding, 32 bytes: the schema hash of announce and chain."""
+        canonical = msgspec.msgpack.encode(
+            [
+                [
+                    [c.name, c.unit, float(c.low), float(c.high), float(c.step)]
+                    for c in self.channels
+                ],
+                list(self.labels),
+            ]
+        )
+        return hashlib.sha256(b"protoledger schema v1" + canonical).digest()
+
+    def check_sums(self, agents: int) -> None:
+        """Refuse channels whose sum over all agents could not be told from a negative one.
+
+        Raises:
+            ConfigurationError: naming the channels and the knobs.
+        """
+        limit = field.HALF // agents
+        wide = [
+            f"channel {c.name!r}, step = {c.step:g}: {agents} agents × {c.steps} steps exceed "
+            f"{field.HALF}, the largest sum; "
+            f"raise its step to at least {(c.high - c.low) / limit:.3g}"
+            for c in self.channels
+            if c.steps > limit
+        ]
+        if wide:
+            raise ConfigurationError(*wide)
+
+    @cached_property
+    def _lows(self) -> NDArray[np.float64]:
+        return np.array([c.low for c in self.channels])
+
+    @cached_property
+    def _steps(self) -> NDArray[np.float64]:
+        return np.array([c.step for c in self.channels])
+
+    @cached_property
+    def _largest(self) -> NDArray[np.float64]:
+        return np.array([float(c.steps) for c in self.channels])
+
+    def _bounds(self, windows: int) -> list[NDArray[np.float64]]:
+        """Return lows, steps and largest counts, repeated for so many windows, and kept for them.
+
+        One long row takes numpy a fraction of what many short ones do.
+        """
+        found = self._tiled.get(windows)
+        if found is None:
+            found = [np.tile(one, windows) for one in (self._lows, self._steps, self._largest)]
+            self._tiled.clear()
+            self._tiled[windows] = found
+        return found
+
+    @cached_property
+    def _tiled(self) -> dict[int, list[NDArray[np.float64]]]:
+        return {}
+
+    @cached_property
+    def _private(self) -> NDArray[np.bool_]:
+        return np.array([c.private for c in self.channels])
+
+    def symbols(self, window: Window) -> Symbols:
+        """Turn B windows into the vector that is shared.
+
+        Returns:
+            uint32 of shape (B·L,).
+        """
+        windows, width = window.values.shape[0], 2 * len(self.channels)
+        lows, sizes, largest = self._bounds(windows)
+        rows = np.zeros((windows, self.length), dtype=np.uint32)
+        values = np.ascontiguousarray(window.values).reshape(-1)
+        read = np.isfinite(values)
+        steps = values - lows
+        steps /= sizes
+        np.rint(steps, out=steps)
+        np.fmax(steps, 0.0, out=steps)  # of NaN and 0 it takes 0
+        np.minimum(steps, largest, out=steps)
+        if not read.all():
+            steps *= read  # an infinite one is clipped by now
+        rows[:, 0:width:2] = steps.reshape(windows, -1)
+        rows[:, 1:width:2] = read.reshape(windows, -1)
+        voted = np.flatnonzero(window.labels != NO_LABEL)
+        rows[voted, width + window.labels[voted]] = 1
+        return rows.reshape(-1)
+
+    def samples(self, sums: Symbols, agents: int, minimum: int = 1) -> list[Sample]:
+        """Turn decoded sums into samples.
+
+        Args:
+            sums: uint32 of shape (B·L,).
+            agents: how many contributed; a count above it betrays an agent that does not follow
+                the protocol, and that channel (or vote) is discarded.
+            minimum: a private channel that fewer agents read, or a label that fewer voted on, is
+                discarded as well: it would show single readings.
+        """
+        rows = sums.reshape(-1, self.length).astype(np.int64)
+        width = 2 * len(self.channels)
+        counts = rows[:, 1:width:2]
+        fewest = np.where(self._private, minimum, 1)
+        plausible = (counts >= fewest) & (counts <= agents)
+        plausible &= rows[:, 0:width:2] <= counts * self._largest.astype(np.int64)
+        counts = np.where(plausible, counts, 0)
+        means = rows[:, 0:width:2] / np.maximum(counts, 1) * self._steps + self._lows
+        values = np.where(plausible, means, np.nan)
+        return [
+            Sample(values[b], counts[b], _winner(rows[b, width:], agents, minimum))
+            for b in range(len(rows))
+        ]
+
+
+def _winner(votes: NDArray[np.int64], agents: int, minimum: int) -> int:
+    if not votes.size or not max(1, minimum) <= int(votes.sum()) <= agents:
+        return NO_LABEL
+    best = np.flatnonzero(votes == votes.max())
+    return int(best[0]) if best.size == 1 else NO_LABEL

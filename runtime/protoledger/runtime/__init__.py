@@ -1,0 +1,1 @@
+"""What every long-running process needs, and nothing of one of them: files, exits, MQTT."""

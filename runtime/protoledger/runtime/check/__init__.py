@@ -1,0 +1,1 @@
+"""What `edge check` and `gateway check` share: findings, a device's files, the broker."""

@@ -1,0 +1,121 @@
+"""What `edge check` and `gateway check` find, item by item, and how it is told.
+
+An item that failed says what was seen and what to do, and brings the exit code with it.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+import typer
+
+from protoledger.runtime.exits import Exit
+
+
+class Verdict(Enum):
+    """How an item came out."""
+
+    OK = "ok"
+    NOTE = "note"
+    """Worth knowing, and no failure."""
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    """Could not be looked at, because something before it failed or was not asked for."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing that was looked at.
+
+    Args:
+        name: what it is, in a word or two.
+        verdict: how it came out.
+        found: what was seen, in plain words.
+        advice: what to do; empty if there is nothing.
+        exit: the process's code if this failed.
+    """
+
+    name: str
+    verdict: Verdict
+    found: str
+    advice: str = ""
+    exit: Exit = Exit.CONFIGURATION
+
+
+def ok(name: str, found: str) -> Item:
+    """Make an item that is as it should be."""
+    return Item(name, Verdict.OK, found)
+
+
+def note(name: str, found: str, advice: str = "") -> Item:
+    """Make an item that is worth knowing."""
+    return Item(name, Verdict.NOTE, found, advice)
+
+
+def failed(name: str, found: str, advice: str, code: Exit = Exit.CONFIGURATION) -> Item:
+    """Make an item that somebody must mend."""
+    return Item(name, Verdict.FAILED, found, advice, code)
+
+
+def skipped(name: str, found: str) -> Item:
+    """Make an item that could not be looked at."""
+    return Item(name, Verdict.SKIPPED, found)
+
+
+_SIGNS = {
+    Verdict.OK: ("✓", typer.colors.GREEN),
+    Verdict.NOTE: ("!", typer.colors.YELLOW),
+    Verdict.FAILED: ("✗", typer.colors.RED),
+    Verdict.SKIPPED: ("–", typer.colors.BRIGHT_BLACK),
+}
+_WIDTH = 24
+
+
+def lines(item: Item) -> Iterator[str]:
+    """Write an item as a person reads it; further lines of a text stand under its first."""
+    sign, colour = _SIGNS[item.verdict]
+    indent = " " * (_WIDTH + 3)
+    first, *more = item.found.splitlines() or [""]
+    yield f"{typer.style(sign, fg=colour, bold=True)} {item.name:<{_WIDTH}} {first}"
+    yield from (f"{indent}{line}" for line in more)
+    if item.advice:
+        yield from (f"{indent}→ {line}" for line in item.advice.splitlines())
+
+
+def report(items: Iterable[Item], *, as_json: bool) -> Exit:
+    """Print items as they come, or all at once as JSON; returns the exit code."""
+    seen = []
+    for item in items:
+        seen.append(item)
+        if not as_json:
+            for line in lines(item):
+                typer.echo(line)
+    bad = [item for item in seen if item.verdict is Verdict.FAILED]
+    code = bad[0].exit if bad else Exit.OK
+    if as_json:
+        shown = [
+            {"name": i.name, "verdict": i.verdict.value, "found": i.found, "advice": i.advice}
+            for i in seen
+        ]
+        typer.echo(
+            json.dumps(
+                {"ok": not bad, "exit": int(code), "items": shown}, indent=2, ensure_ascii=False
+            )
+        )
+    elif bad:
+        typer.echo(f"\n{len(bad)} of {len(seen)} failed: {', '.join(item.name for item in bad)}")
+    else:
+        left_out = sum(item.verdict is Verdict.SKIPPED for item in seen)
+        fine = f"{len(seen) - left_out} fine, {left_out} not looked at"
+        typer.echo(f"\n{fine if left_out else f'all {len(seen)} fine'}")
+    return code
+
+
+def guarded(name: str, look: Callable[[], Item]) -> Item:
+    """Look at an item; a file that cannot be read is a failed item, and no end of the report."""
+    try:
+        return look()
+    except OSError as error:
+        text = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        return failed(name, text, "correct the path, or the file's owner and mode", Exit.IO)

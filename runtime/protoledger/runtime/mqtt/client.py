@@ -1,0 +1,297 @@
+"""One client of the MQTT broker; `protoledger.runtime.mqtt.loop` drives it.
+
+These two files alone talk MQTT, but for `probe`, which asks a broker what it allows. paho's
+callbacks only put events into a queue that the owner empties. A link starts with the broker down,
+reconnects for ever, renews its subscriptions at each connection, and keeps nothing of a former one:
+what is late is of another round.
+"""
+
+import random
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from protoledger.protocol.errors import ConfigurationError
+from protoledger.protocol.wire.messages import MAX_BYTES, Payload
+from protoledger.runtime.key_files import read_secret
+from protoledger.runtime.site import BrokerConfig, CredentialsConfig
+
+_NO_CHECK_TIME = ssl.VerifyFlags(0x200000)  # X509_V_FLAG_NO_CHECK_TIME, which ssl does not name
+KEEPALIVE_S = 15
+CONNECT_TIMEOUT_S = 5.0
+FIRST_RETRY_S = 0.25
+LONGEST_RETRY_S = 30.0
+_FATAL = {"Not authorized", "Bad user name or password", "Banned", "Client identifier not valid"}
+
+
+@dataclass(frozen=True)
+class LinkUp:
+    """Connected and subscribed; retained messages follow."""
+
+    client: str
+
+
+@dataclass(frozen=True)
+class LinkDown:
+    """The connection is gone; paho is trying again."""
+
+    client: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """A message from the broker, not yet looked at."""
+
+    client: str
+    topic: str
+    payload: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The broker will not take this client or its message; trying again will not help."""
+
+    client: str
+    what: str
+    reason: str
+
+
+LinkEvent = LinkUp | LinkDown | Arrived | Refused
+
+
+@dataclass
+class Traffic:
+    """Bytes of topics and payloads that went through a link."""
+
+    sent: int = 0
+    received: int = 0
+
+
+class Link:
+    """A client of the broker; `Links` drives it.
+
+    Args:
+        client_id: also the user's name; a second client with it throws this one out.
+        broker: where.
+        credentials: what to show.
+        subscriptions: topics to read.
+        will: (topic, payload), retained, published by the broker when this client vanishes.
+
+    Raises:
+        ConfigurationError: if a certificate or key cannot be used.
+    """
+
+    def __init__(
+        self,
+        client_id: str,
+        broker: BrokerConfig,
+        credentials: CredentialsConfig,
+        subscriptions: list[str],
+        will: tuple[str, bytes],
+    ) -> None:
+        self.client_id = client_id
+        self.traffic = Traffic()
+        self._broker = broker
+        self._will = will
+        self._subscriptions = subscriptions
+        self._five = broker.version == 5
+        self._context = None if broker.plaintext else tls_context(broker, credentials)
+        self._password: str | None = None
+        if credentials.password_file is not None:
+            self._password = read_secret(credentials.password_file).strip().decode()
+        self._up = False
+        self._retry_at = 0.0
+        self._retry_s = FIRST_RETRY_S
+        self._expiries: dict[float, Properties] = {}
+        self._notify: Callable[[LinkEvent], None] = lambda _event: None
+        self._wire: Callable[[mqtt.Client], None] = lambda _client: None
+        self.client = self._build()
+
+    def _build(self) -> mqtt.Client:
+        """Make paho's client: one for each connection, as it sends again what it kept."""
+        version = MQTTProtocolVersion.MQTTv5 if self._five else MQTTProtocolVersion.MQTTv311
+        client = mqtt.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=self.client_id,
+            protocol=version,
+            clean_session=None if self._five else True,
+        )
+        if self._context is not None:
+            client.tls_set_context(self._context)
+        if self._password is not None:
+            client.username_pw_set(self.client_id, self._password)
+        topic, payload = self._will
+        client.will_set(topic, payload, qos=1, retain=True)
+        client.connect_timeout = CONNECT_TIMEOUT_S
+        client.max_queued_messages_set(10_000)
+        client.max_inflight_messages_set(1000)
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_message = self._on_message
+        client.on_publish = self._on_publish
+        client.on_subscribe = self._on_subscribe
+        return client
+
+    def attach(
+        self, notify: Callable[[LinkEvent], None], wire: Callable[[mqtt.Client], None]
+    ) -> None:
+        """Name who takes the events, and who watches the sockets."""
+        self._notify, self._wire = notify, wire
+
+    def publish(self, topic: str, payload: Payload, expiry_s: float | None) -> None:
+        """Send a message with QoS 1; retained if it has no expiry. Never blocks.
+
+        While disconnected a message with an expiry is dropped: its round will be over.
+        """
+        if not self._up:
+            return
+        self.traffic.sent += len(topic) + len(payload)
+        properties = None if expiry_s is None else self._expiry(expiry_s)
+        self.client.publish(topic, payload, qos=1, retain=expiry_s is None, properties=properties)
+
+    def _expiry(self, seconds: float) -> Properties | None:
+        if not self._five:
+            return None
+        if seconds not in self._expiries:
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+            properties.MessageExpiryInterval = max(1, round(seconds))
+            self._expiries[seconds] = properties
+        return self._expiries[seconds]
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a socket, ready or still being set up."""
+        return self.client.socket() is not None
+
+    def due(self, now: float) -> bool:
+        """Whether it is time to connect again."""
+        return not self.connected and now >= self._retry_at
+
+    def connect(self) -> None:
+        """Try to connect; blocks for some seconds at most."""
+        if self._context is not None:
+            forgive_clock(self._context)
+        self.client = self._build()
+        self._wire(self.client)
+        arguments: dict[str, Any] = {"clean_start": True} if self._five else {}
+        try:
+            self.client.connect(
+                self._broker.host, self._broker.port, keepalive=KEEPALIVE_S, **arguments
+            )
+        except (OSError, ValueError) as error:
+            self._notify(LinkDown(self.client_id, str(error)))
+        # jitter: a broker that comes back must not meet all of its clients at once
+        self._retry_at = time.monotonic() + self._retry_s * random.uniform(0.7, 1.3)  # noqa: S311
+        self._retry_s = min(2 * self._retry_s, LONGEST_RETRY_S)
+
+    def read(self) -> None:
+        """Take what the socket has; a broker that sends nonsense is left and tried again."""
+        client = self.client
+        try:
+            client.loop_read()
+            # TLS hands over whole records: what it holds back no selector will announce again
+            while isinstance(sock := client.socket(), ssl.SSLSocket) and sock.pending():
+                client.loop_read()
+        except Exception as error:  # noqa: BLE001 - paho raises whatever a packet leads it to
+            self._up = False
+            if (sock := client.socket()) is not None:
+                client.on_socket_close(client, None, sock)  # type: ignore[misc]
+                sock.close()
+            self.client = self._build()
+            self._notify(LinkDown(self.client_id, f"the broker sent nonsense: {error!r:.200}"))
+
+    @property
+    def will_topic(self) -> str:
+        """Where the broker publishes the last will."""
+        return self._will[0]
+
+    @property
+    def wants_write(self) -> bool:
+        """Whether something waits for the socket."""
+        return bool(self.client.want_write())
+
+    def _on_connect(
+        self, client: mqtt.Client, _data: Any, _flags: Any, reason: ReasonCode, _props: Any
+    ) -> None:
+        if reason.is_failure:
+            text = str(reason)
+            self._notify(
+                Refused(self.client_id, "connection", text)
+                if text in _FATAL
+                else LinkDown(self.client_id, text)
+            )
+            return
+        client.subscribe([(topic, 1) for topic in self._subscriptions])
+
+    def _on_subscribe(
+        self, _client: mqtt.Client, _data: Any, _mid: int, reasons: list[ReasonCode], _props: Any
+    ) -> None:
+        for topic, reason in zip(self._subscriptions, reasons, strict=False):
+            if reason.is_failure:
+                self._notify(Refused(self.client_id, f"subscription to {topic}", str(reason)))
+        self._up = True
+        self._retry_s = FIRST_RETRY_S
+        self._notify(LinkUp(self.client_id))
+
+    def _on_disconnect(
+        self, _client: mqtt.Client, _data: Any, _flags: Any, reason: ReasonCode, _props: Any
+    ) -> None:
+        self._up = False
+        self._notify(LinkDown(self.client_id, str(reason)))
+
+    def _on_message(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            return  # none of ours
+        self.traffic.received += len(topic) + len(message.payload)
+        if len(message.payload) <= MAX_BYTES:
+            self._notify(Arrived(self.client_id, topic, bytes(message.payload)))
+
+    def _on_publish(
+        self, _client: mqtt.Client, _data: Any, _mid: int, reason: ReasonCode, _props: Any
+    ) -> None:
+        if reason.is_failure:
+            self._notify(Refused(self.client_id, "publish", str(reason)))
+
+
+def forgive_clock(context: ssl.SSLContext) -> None:
+    """Leave validity in time unchecked while this machine's clock is certainly wrong.
+
+    A Pi has no clock battery, and a site may have no time server. A clock that is behind the
+    authority's own beginning cannot be right; names and signatures are checked all the same.
+    """
+    begins = [ssl.cert_time_to_seconds(str(ca["notBefore"])) for ca in context.get_ca_certs()]
+    if begins and time.time() < min(begins):
+        context.verify_flags |= _NO_CHECK_TIME
+    else:
+        context.verify_flags &= ~_NO_CHECK_TIME
+
+
+def tls_context(broker: BrokerConfig, credentials: CredentialsConfig) -> ssl.SSLContext:
+    """Prepare TLS with a device's certificate.
+
+    Raises:
+        ConfigurationError: if a certificate or key cannot be used.
+    """
+    try:
+        context = ssl.create_default_context(cafile=broker.ca_file)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if credentials.certificate_file is not None:
+            if credentials.key_file is not None:
+                read_secret(credentials.key_file)  # refuse a key that others may read
+            context.load_cert_chain(credentials.certificate_file, credentials.key_file)
+    except (OSError, ssl.SSLError) as error:
+        files = (broker.ca_file, credentials.certificate_file, credentials.key_file)
+        named = ", ".join(str(file) for file in files if file)
+        raise ConfigurationError(f"TLS files {named}: {error}") from error
+    return context

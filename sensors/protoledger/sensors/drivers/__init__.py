@@ -1,0 +1,1 @@
+"""Drivers of real sensors, a file each: options, what is occupied, and how a value is read."""

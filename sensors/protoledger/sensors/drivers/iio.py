@@ -1,0 +1,162 @@
+"""Any sensor that the kernel shows as an industrial I/O (IIO) device: BME280, BH1750, ADS1015, DHT.
+
+Its overlay in /boot/firmware/config.txt makes the files: `dtoverlay=dht11,gpiopin=4`,
+`dtoverlay=i2c-sensor,bme280,addr=0x76`, `dtoverlay=i2c-sensor,bh1750`, `dtoverlay=ads1015`. A
+channel is in one file, `in_<channel>_input`, or in a raw value with an offset and a scale:
+(raw + offset) × scale. The kernel's ABI fixes the units, sysfs-bus-iio.
+"""
+
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import Field
+
+from protoledger.sensors.base import DriverOptions, Reading, Resource
+from protoledger.sensors.errors import DeviceGone, ReadFailed, SensorError
+from protoledger.sensors.filters import FilterOptions
+from protoledger.sensors.pins.kernel_files import read_number, read_text
+from protoledger.sensors.pins.machine import HardwareSensor, Machine, Pin
+
+# By kind of channel: unit here, factor from the kernel's unit, low, high (None: any).
+_KINDS: dict[str, tuple[str, float, float | None, float | None]] = {
+    "temp": ("°C", 1e-3, -60.0, 150.0),
+    "humidityrelative": ("%", 1e-3, 0.0, 100.0),
+    "pressure": ("hPa", 10.0, 300.0, 1100.0),
+    "illuminance": ("lx", 1.0, 0.0, None),
+    "voltage": ("V", 1e-3, None, None),
+    "current": ("A", 1e-3, None, None),
+    "resistance": ("Ω", 1.0, 0.0, None),
+    "concentration": ("%", 1.0, 0.0, 100.0),
+    "distance": ("m", 1.0, 0.0, None),
+}
+_ANY = ("", 1.0, None, None)
+
+
+class IioOptions(DriverOptions):
+    """Options of the driver `iio`."""
+
+    name: str = Field(
+        min_length=1,
+        pattern="^[^/]+$",
+        description="What the device's file `name` says, without an address: bme280, dht11.",
+    )
+    channel: str = Field(
+        pattern=r"^[a-z0-9_-]+$",
+        description="The quantity: temp, humidityrelative, pressure, illuminance, voltage0.",
+    )
+    at: str | None = Field(
+        None,
+        pattern="^[^/]+$",
+        description="Where it hangs, if there are two of that name: a folder of its path in "
+        "/sys/devices, such as 1-0076.",
+    )
+    pins: list[Pin] = Field(
+        default_factory=list,
+        description="The GPIOs that it hangs on (I2C: 2, 3); here only so that no other sensor is "
+        "put on them.",
+    )
+
+
+class IioSensor(HardwareSensor):
+    """A channel of an IIO device; °C, %, hPa, lx, V, A, Ω or m, without a unit if it is another."""
+
+    Options: ClassVar[type[DriverOptions]] = IioOptions
+
+    def __init__(self, options: IioOptions, machine: Machine | None = None) -> None:
+        super().__init__(options, machine)
+        self._iio = options
+        self.unit, self._factor, _, _ = _KINDS.get(_kind(options.channel), _ANY)
+
+    @classmethod
+    def resources(cls, options: DriverOptions, /) -> tuple[Resource, ...]:
+        """Its pins, which other devices of the kernel may share, and the channel."""
+        assert isinstance(options, IioOptions)  # noqa: S101 - the registry checked it
+        channel = f"{options.name}{f' at {options.at}' if options.at else ''}, {options.channel}"
+        return (*(Resource(f"GPIO{pin}", "iio") for pin in options.pins), Resource(channel))
+
+    @classmethod
+    def default_filters(cls, options: DriverOptions, /) -> FilterOptions:
+        """What the air, or a chip, can have."""
+        assert isinstance(options, IioOptions)  # noqa: S101 - as above
+        _, _, low, high = _KINDS.get(_kind(options.channel), _ANY)
+        return FilterOptions(low=low, high=high)
+
+    def _measure(self) -> Reading:
+        # Found anew for every read: device numbers change when one is unplugged.
+        device = self._find(self.machine.iio_devices(self._iio.name))
+        return Reading(_value(device, self._iio.channel) * self._factor)
+
+    def _find(self, devices: Path) -> Path:
+        found = [path for path in sorted(devices.glob("iio:device*")) if self._is_meant(path)]
+        where = f" at {self._iio.at}" if self._iio.at else ""
+        if not found:
+            raise DeviceGone(
+                f"no IIO device {self._iio.name!r}{where} in {devices}: is it wired, its overlay "
+                f"on? There are: {_names(devices) or 'none'}"
+            )
+        if len(found) > 1:
+            homes = " or ".join(path.resolve().parent.name for path in found)
+            raise ReadFailed(f"{len(found)} devices are {self._iio.name!r}: set `at` to {homes}")
+        return found[0]
+
+    def _is_meant(self, device: Path) -> bool:
+        try:
+            name = read_text(device / "name")
+        except SensorError:
+            return False  # going or coming
+        # A device from the device tree is called by its node: dht11@4.
+        called = self._iio.name in {name, name.partition("@")[0]}
+        return called and (self._iio.at is None or self._iio.at in device.resolve().parts)
+
+
+def _names(devices: Path) -> str:
+    names = []
+    for file in sorted(devices.glob("iio:device*/name")):
+        try:
+            names.append(read_text(file))
+        except SensorError:
+            continue
+    return ", ".join(names)
+
+
+def _kind(channel: str) -> str:
+    """The kind of a channel, without number and modifier.
+
+    >>> _kind("voltage0-voltage1"), _kind("temp"), _kind("concentration_co2")
+    ('voltage', 'temp', 'concentration')
+    """
+    return channel.partition("_")[0].partition("-")[0].rstrip("0123456789")
+
+
+def _value(device: Path, channel: str) -> float:
+    """The channel in the kernel's unit."""
+    ready = device / f"in_{channel}_input"
+    if ready.exists():
+        return read_number(ready)
+    raw = device / f"in_{channel}_raw"
+    if not raw.exists():
+        known = sorted(
+            path.name.removeprefix("in_").rpartition("_")[0]
+            for path in device.glob("in_*")
+            if path.name.endswith(("_input", "_raw"))
+        )
+        if not known:
+            raise DeviceGone(f"{device} has no channels: it is going or coming")
+        raise ReadFailed(f"{device} has no channel {channel!r}, but {', '.join(known)}")
+    return (read_number(raw) + _shared(device, channel, "offset", 0.0)) * _shared(
+        device, channel, "scale", 1.0
+    )
+
+
+def _shared(device: Path, channel: str, what: str, without: float) -> float:
+    """An attribute of the channel, or of all channels of its kind."""
+    for owner in (channel, _differential(channel), _kind(channel)):
+        path = device / f"in_{owner}_{what}"
+        if path.exists():
+            return read_number(path)
+    return without
+
+
+def _differential(channel: str) -> str:
+    """The name under which all differences share an attribute: voltage-voltage."""
+    return "-".join(_kind(side) for side in channel.split("-"))

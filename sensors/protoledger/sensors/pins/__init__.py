@@ -1,0 +1,1 @@
+"""The machine whose pins and kernel files the drivers read: a Pi, or one in memory."""

@@ -1,0 +1,245 @@
+"""The machine whose pins and buses the drivers read: a Pi, or (in `simulation`) a made-up one.
+
+A hardware driver asks its `Machine` for a gpiozero device, a DHT object or a folder of the kernel,
+and never finds out which machine it has. The libraries are imported when something is opened, so
+that a laptop without them can load every driver.
+"""
+
+import atexit
+import io
+import os
+import shutil
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Annotated, Any, Protocol, Self, TypeVar
+
+from pydantic import Field
+
+from protoledger.sensors.base import DriverOptions, Reading, Sensor
+from protoledger.sensors.errors import HardwareUnavailable, PinInUse, ReadFailed, SensorError
+
+Pin = Annotated[int, Field(ge=0, le=27)]
+_Value = TypeVar("_Value")
+
+_TRIES = 5
+_BUSY_S = 0.1
+
+_NO_PINS = (
+    "the pins of this machine cannot be reached ({error}): on a Pi install the packages "
+    "python3-lgpio and protoledger[edge] and be in the group gpio; elsewhere use simulated pins"
+)
+
+
+class DhtChip(Protocol):
+    """What is used of an object of adafruit_dht; its properties raise RuntimeError."""
+
+    @property
+    def temperature(self) -> float | None:
+        """In °C."""
+
+    @property
+    def humidity(self) -> float | None:
+        """In percent."""
+
+    def exit(self) -> None:
+        """Release the pin."""
+
+
+class Machine:
+    """A Raspberry Pi.
+
+    Args:
+        sys_root: where the kernel shows its devices; another folder in tests.
+    """
+
+    def __init__(self, sys_root: Path = Path("/sys")) -> None:
+        self._sys = sys_root
+
+    def gpio(self, kind: str, **arguments: object) -> Any:
+        """Open a device of gpiozero, such as "Button"; the caller closes it.
+
+        Raises:
+            PinInUse: another device, process or the kernel holds a pin.
+            HardwareUnavailable: there are no pins, or no library for them.
+        """
+        with _opening(kind, arguments):
+            return self._gpio(kind, arguments)
+
+    def dht(self, model: str, pin: int) -> DhtChip:
+        """Make the one object of adafruit_dht ("DHT11" or "DHT22") for a pin.
+
+        Raises:
+            HardwareUnavailable: there are no pins, or no library for them.
+        """
+        # Else a service could hang on the question whether to install something.
+        os.environ.setdefault("BLINKA_SKIP_DEPENDENCY_CHECK", "1")
+        with _opening(model, {"pin": pin}):
+            # On a computer that it does not know it prints a warning among what we print.
+            with redirect_stdout(io.StringIO()):
+                import adafruit_dht  # noqa: PLC0415 - fails where there are no pins
+                import board  # noqa: PLC0415
+
+            chip: DhtChip = getattr(adafruit_dht, model)(
+                getattr(board, f"D{pin}"), use_pulseio=False
+            )
+            return chip
+
+    def w1_devices(self, _wanted: str) -> Path:
+        """The folder of 1-wire devices; it may not exist."""
+        return self._sys / "bus/w1/devices"
+
+    def iio_devices(self, _wanted: str) -> Path:
+        """The folder of industrial I/O devices; it may not exist."""
+        return self._sys / "bus/iio/devices"
+
+    def cpu_temperature(self) -> Path:
+        """The file with the processor's temperature in thousandths of °C."""
+        return self._sys / "class/thermal/thermal_zone0/temp"
+
+    def close(self) -> None:
+        """Nothing to release here: the devices are their sensors' own."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _gpio(self, kind: str, arguments: dict[str, object]) -> Any:
+        return getattr(_gpiozero(), kind)(**arguments)
+
+
+# One object, because sensors that share a chip find each other by their machine.
+_THIS_PI = Machine()
+
+
+class HardwareSensor(Sensor):
+    """A driver of something that hangs on a machine.
+
+    Args:
+        options: checked.
+        machine: whose pins and files are read; the Pi that this runs on by default.
+    """
+
+    def __init__(self, options: DriverOptions, machine: Machine | None = None) -> None:
+        super().__init__(options)
+        self.machine = machine or _THIS_PI
+
+    def read(self) -> Reading:
+        """Take one reading; what a library raises becomes `ReadFailed`."""
+        try:
+            return super().read()
+        except SensorError:
+            raise
+        except Exception as error:
+            raise ReadFailed(
+                f"{type(self).__name__}: {type(error).__name__}: {error}; check the wiring"
+            ) from error
+
+
+def averaged(read: Callable[[], _Value]) -> _Value:
+    """Read a gpiozero device that averages, while its own thread may add to what is averaged.
+
+    Python refuses to go through a queue that changes, with a RuntimeError; a moment later it is
+    still again.
+    """
+    for _ in range(_TRIES - 1):
+        with suppress(RuntimeError):
+            return read()
+    return read()
+
+
+def close_device(device: Any) -> None:
+    """Close a gpiozero device, again if the pin is busy.
+
+    lgpio's own thread may still be looking at the pin for edges, and lets go of it a moment later.
+    """
+    for _ in range(_TRIES - 1):
+        try:
+            device.close()
+        except Exception as error:  # lgpio's has no base of its own
+            if "busy" not in str(error).lower():
+                raise
+            time.sleep(_BUSY_S)
+        else:
+            return
+    device.close()
+
+
+@contextmanager
+def _opening(kind: str, arguments: dict[str, object]) -> Iterator[None]:
+    """Turn what the libraries raise while they acquire pins into our own tree."""
+    pins = ", ".join(
+        f"{key} {value}" for key, value in arguments.items() if isinstance(value, int | str)
+    )
+    try:
+        yield
+    except SensorError:
+        raise
+    except (ImportError, NotImplementedError, AttributeError) as error:
+        raise HardwareUnavailable(_NO_PINS.format(error=error)) from error
+    except Exception as error:  # lgpio and gpiozero have many, with no base in common
+        name, text = type(error).__name__, str(error).strip("'")
+        if name == "GPIOPinInUse" or "busy" in text.lower():
+            raise PinInUse(
+                f"{kind} ({pins}): {text}; is another program, overlay or sensor using the pin?"
+            ) from error
+        raise HardwareUnavailable(f"{kind} ({pins}) cannot be opened: {name}: {text}") from error
+
+
+def _gpiozero() -> Any:
+    """Import gpiozero with a pin library that is known to work.
+
+    Raises:
+        HardwareUnavailable: none does.
+    """
+    _give_lgpio_a_folder()
+    import gpiozero  # noqa: PLC0415 - a laptop need not have it
+
+    if gpiozero.Device.pin_factory is None:
+        with warnings.catch_warnings(record=True) as tried:
+            warnings.simplefilter("always")
+            try:
+                gpiozero.Device.ensure_pin_factory()
+            except Exception as error:
+                # The first is of lgpio, which should work; the others are its stopgaps.
+                said = str(tried[0].message if tried else error)
+                said = said.removeprefix("Falling back from ")
+                raise HardwareUnavailable(_NO_PINS.format(error=said)) from error
+        _refuse_last_resort(gpiozero)
+    hush(gpiozero)
+    return gpiozero
+
+
+def hush(gpiozero: Any) -> None:
+    """Keep gpiozero from warning at each ping of what the driver `distance` says by itself."""
+    warnings.filterwarnings("ignore", category=gpiozero.DistanceSensorNoEcho)
+    warnings.filterwarnings("ignore", category=gpiozero.PWMSoftwareFallback)
+
+
+def _refuse_last_resort(gpiozero: Any) -> None:
+    # gpiozero's own fallback pokes at registers, and knows none of a Pi 5's.
+    chosen = type(gpiozero.Device.pin_factory).__name__
+    if chosen == "NativeFactory" and "GPIOZERO_PIN_FACTORY" not in os.environ:
+        gpiozero.Device.pin_factory.close()
+        gpiozero.Device.pin_factory = None
+        raise HardwareUnavailable(_NO_PINS.format(error="lgpio is missing"))
+
+
+def _give_lgpio_a_folder() -> None:
+    # On import lgpio makes a named pipe in the current folder, which a service may not write to,
+    # and leaves it there.
+    if "LG_WD" not in os.environ:
+        folder = tempfile.mkdtemp(prefix="protoledger-lgpio-")
+        os.environ["LG_WD"] = folder
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)

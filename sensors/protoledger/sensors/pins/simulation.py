@@ -1,0 +1,153 @@
+"""A Pi made up in memory: every driver works on it, with signals that move, on any computer.
+
+gpiozero's own mock pins stand for the header, with something that drives them: presses, movements,
+echoes, a capacitor that fills, a converter on SPI. A DHT answers without a pin, and what the kernel
+would show is a folder of files that are written when they are asked for. All signals are slow waves
+of the time, so that a person sees on the terminal that something is read.
+"""
+
+import math
+import tempfile
+import threading
+import time
+import warnings
+import zlib
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from protoledger.sensors.pins.machine import DhtChip, Machine, hush
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_PERIOD_S = 60.0
+_DRIVEN_EVERY_S = 0.1
+
+
+def wave(name: str, low: float, high: float) -> float:
+    """A value between low and high, now; names have phases of their own."""
+    phase = zlib.crc32(name.encode()) / 2**32
+    swing = math.sin(math.tau * (time.monotonic() / _PERIOD_S + phase))
+    return (low + high) / 2 + (high - low) / 2 * swing
+
+
+class SimulatedMachine(Machine):
+    """A Raspberry Pi 4B with whatever the drivers ask for plugged in; close it after its sensors.
+
+    >>> from protoledger.sensors import open_sensor
+    >>> with SimulatedMachine() as pi:
+    ...     with open_sensor("dht22", {"pin": 4, "quantity": "temperature"}, pi) as sensor:
+    ...         print(15 < sensor.read().value < 30, sensor.unit)
+    True °C
+    """
+
+    def __init__(self) -> None:
+        # It goes with this object, at the latest when the process ends.
+        self._folder = tempfile.TemporaryDirectory(prefix="protoledger-pi-")
+        super().__init__(Path(self._folder.name))
+        self._pins: Any = None
+        self._driven: dict[str, Callable[[], None]] = {}
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def _gpio(self, kind: str, arguments: dict[str, object]) -> Any:
+        import gpiozero  # noqa: PLC0415 - a laptop need not have it
+
+        from protoledger.sensors.pins import simulated_pins  # noqa: PLC0415
+
+        if self._pins is None:
+            hush(gpiozero)
+            warnings.filterwarnings("ignore", category=gpiozero.SPISoftwareFallback)
+            self._pins = simulated_pins.new_header()
+            # gpiozero's software SPI asks for the default one, whatever it is told.
+            if gpiozero.Device.pin_factory is None:
+                gpiozero.Device.pin_factory = self._pins
+        driven = simulated_pins.connect(self._pins, kind, arguments, wave)
+        device = getattr(gpiozero, kind)(pin_factory=self._pins, **arguments)
+        if driven is not None:
+            self._driven[str(arguments["pin"])] = driven
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._drive, name="pins", daemon=True)
+                self._thread.start()
+        return device
+
+    def _drive(self) -> None:
+        while not self._stop.wait(_DRIVEN_EVERY_S):
+            for drive in tuple(self._driven.values()):
+                with suppress(Exception):  # gpiozero's, in the middle of closing
+                    drive()
+
+    def dht(self, model: str, pin: int) -> DhtChip:
+        """Make a DHT that always answers."""
+        return _SimulatedDht(f"{model} {pin}")
+
+    def w1_devices(self, wanted: str) -> Path:
+        """The folder of 1-wire devices, with the one that is wanted."""
+        folder = super().w1_devices(wanted)
+        thousandths = round(wave(wanted, 18.0, 24.0) * 16) * 1000 // 16
+        bits = "55 01 4b 46 7f ff 0c 10 c5"
+        _write(
+            folder / wanted / "w1_slave",
+            f"{bits} : crc=c5 YES\n{bits} t={thousandths}\n",
+        )
+        return folder
+
+    def iio_devices(self, wanted: str) -> Path:
+        """The folder of IIO devices, with the one that is wanted; it has all common channels."""
+        folder = super().iio_devices(wanted)
+        device = folder / f"iio:device{zlib.crc32(wanted.encode())}"
+        _write(device / "name", wanted)
+        _write(device / "in_temp_input", round(wave(wanted + "t", 18.0, 24.0) * 1000))
+        _write(device / "in_humidityrelative_input", round(wave(wanted + "h", 35e3, 65e3)))
+        _write(device / "in_pressure_input", round(wave(wanted + "p", 99.0, 103.0), 4))
+        _write(device / "in_illuminance_raw", round(wave(wanted + "l", 100.0, 900.0)))
+        _write(device / "in_illuminance_scale", 0.833333)
+        for number in range(8):
+            name = f"voltage{number}"
+            _write(device / f"in_{name}_raw", round(wave(wanted + name, 400.0, 1600.0)))
+        _write(device / "in_voltage_scale", 2)
+        return folder
+
+    def cpu_temperature(self) -> Path:
+        """The file with the processor's temperature."""
+        file = super().cpu_temperature()
+        _write(file, round(wave("cpu", 42e3, 55e3)))
+        return file
+
+    def close(self) -> None:
+        """Stop the signals and remove the folder; a second call does nothing."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+        if self._pins is not None:
+            import gpiozero  # noqa: PLC0415 - as above
+
+            if gpiozero.Device.pin_factory is self._pins:
+                gpiozero.Device.pin_factory = None
+            self._pins.close()
+            self._pins = None
+        self._folder.cleanup()
+
+
+class _SimulatedDht:
+    """Stands for an object of adafruit_dht."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    @property
+    def temperature(self) -> float:
+        return round(wave(self._name + "t", 18.0, 24.0), 1)
+
+    @property
+    def humidity(self) -> float:
+        return round(wave(self._name + "h", 35.0, 65.0), 1)
+
+    def exit(self) -> None:
+        pass
+
+
+def _write(file: Path, content: object) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(f"{content}\n", encoding="ascii")

@@ -1,0 +1,139 @@
+"""A sensor as an agent reads it: with its filters, counted, and never in the way.
+
+Drivers raise; a `Probe` answers. Whatever goes wrong in a driver, also in a third party's, becomes
+a missing reading with its reason, so that one dead sensor costs its own channel and nothing else. A
+sensor that was unplugged is read again at the next attempt: the drivers see to that.
+"""
+
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Self
+
+from pydantic import ValidationError
+
+from protoledger.sensors.base import Quality, Reading, Sensor
+from protoledger.sensors.errors import BadOptions
+from protoledger.sensors.filters import FilterOptions, FilterState
+from protoledger.sensors.pins.machine import Machine
+from protoledger.sensors.registry import describe, explain, open_sensor
+
+
+class Probe:
+    """A sensor behind its filters; closes it.
+
+    Args:
+        sensor: open.
+        filters: what to doubt.
+        clock: monotonic seconds.
+
+    Attributes:
+        sensor: what was given.
+        counts: readings so far, by quality.
+
+    >>> from protoledger.sensors.synthetic.mock import MockOptions, MockSensor
+    >>> ramp = MockSensor(MockOptions(waveform="ramp", amplitude=5, period_reads=5))
+    >>> with Probe(ramp, FilterOptions(low=-3.0)) as probe:
+    ...     [probe.read().reason for _ in range(2)], probe.counts[Quality.SUSPECT]
+    (['below -3', ''], 1)
+    """
+
+    def __init__(
+        self,
+        sensor: Sensor,
+        filters: FilterOptions,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.sensor = sensor
+        self.counts: Counter[Quality] = Counter()
+        self._filters = FilterState(filters)
+        self._clock = clock
+
+    @property
+    def unit(self) -> str:
+        """Of the values; empty for a quantity without one."""
+        return self.sensor.unit
+
+    def read(self) -> Reading:
+        """Take one reading; may block for as long as the device does, and raises nothing."""
+        try:
+            reading = self.sensor.read()
+        except Exception as error:  # noqa: BLE001 - a third party's driver may raise anything
+            reading = Reading(math.nan, Quality.MISSING, str(error) or type(error).__name__)
+        else:
+            value, reason = self._filters.judge(reading.value, self._clock())
+            if reason:
+                reading = Reading(value, Quality.SUSPECT, reason)
+            elif reading.quality is Quality.GOOD:
+                reading = Reading(value)
+        self.counts[reading.quality] += 1
+        return reading
+
+    def close(self) -> None:
+        """Release the sensor; a second call does nothing."""
+        self.sensor.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def check_filters(driver: str, wanted: Mapping[str, object]) -> FilterOptions:
+    """Check filters by themselves, as far as that goes without knowing the driver's own.
+
+    Raises:
+        BadOptions: names every filter that is wrong, its value and the way out.
+    """
+    try:
+        return FilterOptions.model_validate(dict(wanted))
+    except ValidationError as error:
+        told = explain(error, FilterOptions, wanted, "filters")
+        raise BadOptions(f"driver {driver!r}", told) from None
+
+
+def filters_for(
+    driver: str, options: Mapping[str, object], wanted: Mapping[str, object]
+) -> FilterOptions:
+    """Lay the filters that a configuration wants over those that the driver has by itself.
+
+    Raises:
+        BadOptions: names every filter that is wrong, its value and the way out.
+        SensorError: see `describe`.
+    """
+    _, default = describe(driver, options)
+    checked = check_filters(driver, wanted)
+    try:
+        return default.overridden_by(checked)
+    except ValidationError as error:
+        told = explain(error, FilterOptions, wanted, "filters")
+        raise BadOptions(f"driver {driver!r}", told) from None
+
+
+def open_probe(
+    driver: str,
+    options: Mapping[str, object],
+    filters: Mapping[str, object] | None = None,
+    machine: Machine | None = None,
+) -> Probe:
+    """Open a sensor behind its filters; the caller closes it.
+
+    Args:
+        driver: its name.
+        options: the driver's.
+        filters: what differs from the driver's own filters; see `FilterOptions`.
+        machine: see `open_sensor`.
+
+    Raises:
+        SensorError: as `open_sensor` and `filters_for`.
+    """
+    chosen = filters_for(driver, options, filters or {})
+    return Probe(open_sensor(driver, options, machine), chosen)

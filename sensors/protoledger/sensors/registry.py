@@ -1,0 +1,184 @@
+"""Find a driver by its name and open it.
+
+Built-in drivers are loaded when they are asked for. A third party adds one by a Python entry point
+in the group `protoledger.sensors`, whose name is the driver's and whose value is a `Sensor` class;
+a built-in name cannot be taken over.
+"""
+
+import difflib
+import importlib
+from collections.abc import Mapping
+from importlib.metadata import EntryPoint, entry_points
+
+from pydantic import BaseModel, ValidationError
+
+from protoledger.sensors.base import DriverOptions, Resource, Sensor
+from protoledger.sensors.errors import BadOptions, DriverBroken, SensorError, UnknownDriver
+from protoledger.sensors.filters import FilterOptions
+from protoledger.sensors.pins.machine import HardwareSensor, Machine
+
+GROUP = "protoledger.sensors"
+
+_BUILT_IN = {
+    "am2302": "protoledger.sensors.drivers.dht:Dht22Sensor",
+    "button": "protoledger.sensors.drivers.button:ButtonSensor",
+    "cpu_temperature": "protoledger.sensors.drivers.cpu_temperature:CpuTemperatureSensor",
+    "dht11": "protoledger.sensors.drivers.dht:Dht11Sensor",
+    "dht22": "protoledger.sensors.drivers.dht:Dht22Sensor",
+    "digital": "protoledger.sensors.drivers.digital:DigitalSensor",
+    "distance": "protoledger.sensors.drivers.distance:DistanceSensor",
+    "ds18b20": "protoledger.sensors.drivers.ds18b20:Ds18b20Sensor",
+    "iio": "protoledger.sensors.drivers.iio:IioSensor",
+    "light": "protoledger.sensors.drivers.light:LightSensor",
+    "mcp3008": "protoledger.sensors.drivers.mcp3008:Mcp3008Sensor",
+    "mock": "protoledger.sensors.synthetic.mock:MockSensor",
+    "motion": "protoledger.sensors.drivers.motion:MotionSensor",
+    "replay": "protoledger.sensors.synthetic.replay:ReplaySensor",
+}
+
+
+def driver_names() -> list[str]:
+    """All drivers that `open_sensor` would find, sorted."""
+    return sorted({*_BUILT_IN, *entry_points(group=GROUP).names})
+
+
+def find_driver(driver: str) -> type[Sensor]:
+    """Load a driver's class without opening anything.
+
+    Raises:
+        UnknownDriver: nobody offers this name.
+        DriverBroken: it cannot be imported, or is not a `Sensor` class with `Options`.
+    """
+    found: object
+    try:
+        if driver in _BUILT_IN:
+            module, _, name = _BUILT_IN[driver].partition(":")
+            found = getattr(importlib.import_module(module), name)
+        else:
+            found = _third_party(driver).load()
+    except UnknownDriver:
+        raise
+    except Exception as error:  # a third party's module may raise anything when it is imported
+        raise DriverBroken(f"driver {driver!r} cannot be loaded: {error}; reinstall it") from error
+    if not (isinstance(found, type) and issubclass(found, Sensor)):
+        raise DriverBroken(f"driver {driver!r} is {found!r}: it must be a subclass of Sensor")
+    options = getattr(found, "Options", None)
+    if not (isinstance(options, type) and issubclass(options, DriverOptions)):
+        raise DriverBroken(f"driver {driver!r} has no Options, a subclass of sensors.DriverOptions")
+    return found
+
+
+def check_options(driver: str, options: Mapping[str, object]) -> tuple[type[Sensor], DriverOptions]:
+    """Find the driver and check its options, without opening anything.
+
+    Raises:
+        BadOptions: names every option that is wrong, its value and the way out.
+        UnknownDriver, DriverBroken: see `find_driver`.
+    """
+    found = find_driver(driver)
+    try:
+        return found, found.Options.model_validate(dict(options))
+    except ValidationError as error:
+        told = explain(error, found.Options, options, "options")
+        raise BadOptions(f"driver {driver!r}", told) from None
+    except Exception as error:  # a third party's validator may raise anything
+        raise _broken(driver, "checked its options", error) from error
+
+
+def describe(
+    driver: str, options: Mapping[str, object]
+) -> tuple[tuple[Resource, ...], FilterOptions]:
+    """Tell what a sensor with these options would occupy, and the driver's own filters for it.
+
+    Raises:
+        BadOptions, UnknownDriver, DriverBroken: see `check_options`.
+    """
+    found, checked = check_options(driver, options)
+    try:
+        return tuple(found.resources(checked)), found.default_filters(checked)
+    except Exception as error:
+        raise _broken(driver, "told its resources and filters", error) from error
+
+
+def states(driver: str, options: Mapping[str, object]) -> Mapping[str, float]:
+    """Tell what a sensor that knows only a few values reads, by option; see `Sensor.states`.
+
+    Raises:
+        BadOptions, UnknownDriver, DriverBroken: see `check_options`.
+    """
+    found, checked = check_options(driver, options)
+    try:
+        return dict(found.states(checked))
+    except Exception as error:
+        raise _broken(driver, "told its states", error) from error
+
+
+def open_sensor(
+    driver: str, options: Mapping[str, object], machine: Machine | None = None
+) -> Sensor:
+    """Check the options and open the sensor; the caller closes it.
+
+    Args:
+        driver: its name.
+        options: as `check_options` takes them.
+        machine: whose pins and files a `HardwareSensor` reads; the Pi that this runs on by default.
+
+    Raises:
+        BadOptions, UnknownDriver, DriverBroken: see `check_options`; a third party's driver that
+            fails in its own way is broken as well.
+        SensorError: the driver could not acquire its device.
+
+    >>> with open_sensor("mock", {"level": 21.5, "unit": "°C"}) as sensor:
+    ...     sensor.read().value, sensor.unit
+    (21.5, '°C')
+    """
+    found, checked = check_options(driver, options)
+    try:
+        return found(checked, machine) if issubclass(found, HardwareSensor) else found(checked)
+    except SensorError:
+        raise
+    except Exception as error:
+        raise _broken(driver, "opened its device", error) from error
+
+
+def _broken(driver: str, what: str, error: Exception) -> DriverBroken:
+    return DriverBroken(
+        f"driver {driver!r} raised {type(error).__name__} when it {what}: {error}; tell its author"
+    )
+
+
+def _third_party(driver: str) -> EntryPoint:
+    offers = tuple(entry_points(group=GROUP, name=driver))
+    if not offers:
+        raise UnknownDriver(_unknown(driver))
+    return offers[0]
+
+
+def _unknown(driver: str) -> str:
+    names = driver_names()
+    asked = driver.lower()  # `MotionSensor`, as in gpiozero, means `motion`
+    close = [name for name in names if name in asked] or difflib.get_close_matches(asked, names)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"no driver is called {driver!r}; {hint}there are {', '.join(names)}"
+
+
+def explain(
+    error: ValidationError, model: type[BaseModel], given: Mapping[str, object], under: str
+) -> tuple[str, ...]:
+    """Say for everything that a model refused: its key (`under` a key), its value, the way out."""
+    known = list(model.model_fields)
+    lines = []
+    for item in error.errors(include_url=False):
+        key = ".".join(str(part) for part in item["loc"])
+        if item["type"] == "extra_forbidden":
+            close = difflib.get_close_matches(key, known, n=1)
+            names = f"known are {', '.join(known)}" if known else "there are none"
+            say = f"unknown key; {f'did you mean {close[0]!r}?' if close else names}"
+        else:
+            missing = item["type"] == "missing"
+            say = "is missing" if missing else item["msg"].removeprefix("Value error, ")
+            field = model.model_fields.get(str(item["loc"][0])) if item["loc"] else None
+            say += f"; {field.description}" if field and field.description else ""
+        seen = f" = {given[key]!r}" if key in given else ""
+        lines.append(f"{under}.{key}{seen}: {say}" if key else f"{under}: {say}")
+    return tuple(lines)

@@ -1,0 +1,1 @@
+"""Sensors without hardware: a seeded waveform (`mock`) and recorded columns (`replay`)."""

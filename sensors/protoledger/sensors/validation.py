@@ -1,0 +1,73 @@
+"""Find everything that is wrong with an agent's sensors before any of them is opened."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+from protoledger.sensors.base import Resource
+from protoledger.sensors.errors import BadOptions, SensorError
+from protoledger.sensors.probe import check_filters, filters_for
+from protoledger.sensors.registry import describe
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A sensor as a configuration asks for it.
+
+    Attributes:
+        where: its key in the file, such as "sensors.0".
+        driver: its name.
+        options: the driver's.
+        filters: what differs from the driver's own filters.
+    """
+
+    where: str
+    driver: str
+    options: Mapping[str, object] = field(default_factory=dict)
+    filters: Mapping[str, object] = field(default_factory=dict)
+
+
+def find_problems(sensors: Iterable[Wanted]) -> list[str]:
+    """Check drivers, options, filters and clashes of pins of one agent, all at once.
+
+    Returns:
+        A line for each problem: the key, the value, what is wrong and what to do. Empty if the
+        sensors can be opened, as far as that can be told without their devices.
+
+    >>> for line in find_problems(
+    ...     [Wanted("sensors.0", "button", {"pin": 4}), Wanted("label", "motion", {"pin": 4})]
+    ... ):
+    ...     print(line)
+    label: GPIO4 is used twice: by 'button' at sensors.0 and by 'motion' here; move one of them
+    """
+    problems: list[str] = []
+    taken: dict[str, tuple[Wanted, Resource]] = {}
+    for sensor in sensors:
+        resources: tuple[Resource, ...] = ()
+        check = partial(check_filters, sensor.driver)
+        try:
+            resources, _ = describe(sensor.driver, sensor.options)
+            check = partial(filters_for, sensor.driver, sensor.options)
+        except BadOptions as error:
+            problems += [f"{sensor.where}.{line}" for line in error.problems]
+        except SensorError as error:
+            problems.append(f"{sensor.where}.driver = {sensor.driver!r}: {error}")
+        try:
+            check(sensor.filters)
+        except BadOptions as error:
+            problems += [f"{sensor.where}.{line}" for line in error.problems]
+        problems += _clashes(sensor, resources, taken)
+    return problems
+
+
+def _clashes(
+    sensor: Wanted, resources: Iterable[Resource], taken: dict[str, tuple[Wanted, Resource]]
+) -> Iterator[str]:
+    for resource in resources:
+        owner, held = taken.setdefault(resource.name, (sensor, resource))
+        if owner is sensor or (held.share and held.share == resource.share):
+            continue
+        yield (
+            f"{sensor.where}: {resource.name} is used twice: by {owner.driver!r} at {owner.where} "
+            f"and by {sensor.driver!r} here; move one of them"
+        )

@@ -1,0 +1,117 @@
+"""The aggregation benchmark: what it writes, and that it measures rounds that really add up."""
+
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from protoledger.experiments.benchmarks.aggregation import own_round
+from protoledger.experiments.benchmarks.aggregation.bench import app
+from protoledger.experiments.benchmarks.aggregation.own_round import Parties, Site, Size, measure
+from protoledger.experiments.benchmarks.stopwatch import Stopwatch, medians
+
+KEYS = {
+    "agents",
+    "length",
+    "dropouts",
+    "client_ms",
+    "gateway_ms",
+    "client_bytes",
+    "gateway_bytes",
+    "client_ratio",
+    "client_ratio_rekeyed",
+    "gateway_ratio",
+}
+
+
+def bench(*arguments):
+    result = CliRunner().invoke(app, list(arguments))
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_without_flower_ours_stands_alone(tmp_path):
+    file = tmp_path / "rows.json"
+    shown = bench("--agents", "5", "--length", "20", "--no-flower", "--json", str(file))
+    assert "milliseconds" in shown
+    rows = json.loads(file.read_text())["rows"]
+    assert [(row["agents"], row["length"], row["dropouts"]) for row in rows] == [
+        (5, 20, 0),
+        (5, 20, 1),
+    ]
+    for row in rows:
+        assert row.keys() >= KEYS
+        assert 0 < row["client_unsigned_ms"] <= row["client_ms"] < row["client_rekeyed_ms"]
+        assert row["gateway_ms"] > 0
+        assert row["client_ratio"] is None
+        assert (sum(row["client_parts_ms"].values()) > 0) == (row["dropouts"] == 0)
+
+
+def test_ratios_are_theirs_over_ours(tmp_path, monkeypatch):
+    theirs = {"client_ms": 1e3, "gateway_ms": 1e6, "client_bytes": 1, "gateway_bytes": 1}
+    module = "protoledger.experiments.benchmarks.aggregation.bench"
+    monkeypatch.setattr(f"{module}._flower_python", lambda _console: "python")
+    monkeypatch.setattr(f"{module}._flower", lambda _size, _python, _slots: theirs)
+    file = tmp_path / "rows.json"
+    assert "Flower over ours" in bench("--agents", "5", "--length", "20", "--json", str(file))
+    for row in json.loads(file.read_text())["rows"]:
+        assert row["client_ratio"] == pytest.approx(1e3 / row["client_ms"], rel=0.01)
+        assert row["gateway_ratio"] == pytest.approx(1e6 / row["gateway_ms"], rel=0.01)
+        assert row["client_ratio_rekeyed"] < row["client_ratio"]
+
+
+def test_the_plan_names_what_auto_takes(tmp_path):
+    file = tmp_path / "plan.json"
+    shown = bench("--plan", "--agents", "10", "--length", "1000", "--json", str(file))
+    assert "latency" in shown
+    rows = json.loads(file.read_text())["plan"]
+    assert [row["partitions"] for row in rows] == list(range(2, 8))
+    fewest = min(rows, key=lambda row: row["sent_bytes"])
+    assert "bytes" in fewest["chosen_for"]
+
+
+def test_what_cannot_be_is_refused_before_anything_runs(tmp_path):
+    result = CliRunner().invoke(app, ["--json", str(tmp_path / "absent" / "rows.json")])
+    assert result.exit_code != 0
+    result = CliRunner().invoke(app, ["--agents", "5", "--length", "20", "--dropouts", "3"])
+    assert result.exit_code != 0
+    assert "dropouts" in result.output
+
+
+def test_dropouts_are_summed_over_and_change_from_round_to_round():
+    site = Site(Size(agents=7, length=40, dropouts=1, collusion=1, tolerance=1, partitions=2))
+    watch = Stopwatch()
+    parties = Parties(site, watch)
+    for number in range(3):
+        outcome = parties.round(watch, {site.names[number]})
+        assert outcome.included == frozenset(range(7))
+    assert watch.seconds["client"] > 0
+    assert watch.seconds["dropper"] > 0
+
+
+def test_a_wrong_sum_is_no_measurement(monkeypatch):
+    site = Site(Size(agents=5, length=20, dropouts=0, collusion=1, tolerance=1))
+    monkeypatch.setattr(site, "expected", lambda _included: np.zeros(20, dtype=np.uint32))
+    with pytest.raises(RuntimeError, match="wrong"):
+        Parties(site, Stopwatch()).round(Stopwatch(), set())
+
+
+def test_measuring_leaves_everything_as_it_was():
+    before = own_round.Session.seal, own_round.Code.encode, own_round.sealing.verify
+    measure(Size(5, 20, 0, 1, 1), 1, rekey=True, parts=True)
+    assert before == (own_round.Session.seal, own_round.Code.encode, own_round.sealing.verify)
+
+
+def test_time_goes_to_the_innermost_name():
+    watch = Stopwatch()
+    with watch.on("outer"):
+        with watch.on("inner"):
+            sum(range(300_000))
+        assert watch.innermost == "outer"
+    assert watch.innermost == ""
+    assert watch.seconds["outer"] < watch.seconds["inner"]
+
+
+def test_medians_count_what_is_missing_as_nothing():
+    assert medians([{"a": 1.0}, {"a": 3.0, "b": 1.0}, {"a": 2.0}]) == {"a": 2.0, "b": 0.0}
