@@ -50,10 +50,10 @@ geth: setup ## build Geth with Go: the ledger's tests and benchmark then use it 
 clean: ## remove what the others made
 	@rm -rf .venv .venv-bench .venv-pi .fleet node_modules contracts/out contracts/cache .*_cache .hypothesis
 
-.venv/.ready: requirements.lock pyproject.toml scripts/setup.sh
+.venv/.ready: requirements.lock pyproject.toml scripts/setup.sh scripts/pip_settings.py
 	@bash scripts/setup.sh python
 
-node_modules/.ready: package.json package-lock.json
+node_modules/.ready: package.json package-lock.json scripts/setup.sh
 	@bash scripts/setup.sh node
 
 .venv/.broker: | .venv/.ready

@@ -64,29 +64,40 @@ make_environment() {
   "$python" -I -m venv --clear .venv
 }
 
+ensure_pip() {
+  .venv/bin/python -I -m pip --version >/dev/null 2>&1 || .venv/bin/python -I -m ensurepip >/dev/null
+}
+
 # uv does in seconds what takes pip more than a minute; its own version and hash are in the lock too.
 install_uv() {
   local wanted
   wanted=$(sed -n 's/^uv==\([^ ;\\]*\).*/\1/p' requirements.lock)
   if [[ $(.venv/bin/uv --version 2>/dev/null) == "uv $wanted"* ]]; then return; fi
-  .venv/bin/python -I -m pip --version >/dev/null 2>&1 || .venv/bin/python -I -m ensurepip >/dev/null
+  ensure_pip
   awk '/^uv==/ { inside = 1 } inside { print } inside && !/\\$/ { exit }' requirements.lock \
     >.venv/uv.lock
   .venv/bin/python -I -m pip install --quiet --disable-pip-version-check --force-reinstall \
     --no-deps --require-hashes --requirement .venv/uv.lock
 }
 
-# Where pip is told to use a mirror or a certificate of one's own, uv shall too.
-pip_setting() { .venv/bin/python -I -m pip config get "global.$1" 2>/dev/null || true; }
-
+# uv asks the index that pip was set up with, and trusts what pip trusts.
 hand_pip_settings_to_uv() {
-  export UV_DEFAULT_INDEX=${UV_DEFAULT_INDEX:-${PIP_INDEX_URL:-$(pip_setting index-url)}}
-  export SSL_CERT_FILE=${SSL_CERT_FILE:-${PIP_CERT:-$(pip_setting cert)}}
-  [[ -n $UV_DEFAULT_INDEX ]] || unset UV_DEFAULT_INDEX
-  [[ -n $SSL_CERT_FILE ]] || unset SSL_CERT_FILE
+  local setting
+  ensure_pip
+  while IFS= read -r setting; do export "${setting?}"; done \
+    < <(.venv/bin/python -I scripts/pip_settings.py)
+}
+
+# Runs what was installed: set-up is done when its tools run, not when their files are there.
+try() {
+  local shown code=0
+  shown=$("$@" 2>&1 </dev/null) || code=$?
+  if [[ $code == 0 ]]; then return; fi
+  die "this was installed, but does not run (exit code $code): $*"$'\n'"${shown: -2000}"
 }
 
 setup_python() {
+  rm -f .venv/.ready
   make_environment
   install_uv
   hand_pip_settings_to_uv
@@ -95,43 +106,66 @@ setup_python() {
   # compiled now: where Python may not write bytecode, every process would compile all it loads
   if ! "${uv[@]}" sync --quiet --compile-bytecode --python .venv/bin/python --require-hashes \
     requirements.lock; then
-    say "uv did not manage; trying pip, which takes longer"
-    .venv/bin/python -I -m ensurepip >/dev/null
-    .venv/bin/python -I -m pip install --quiet --require-hashes --requirement requirements.lock
+    say "uv could not install them; trying pip, which takes minutes"
+    .venv/bin/python -I -m pip install --quiet --require-hashes --requirement requirements.lock ||
+      die "the Python packages could not be installed; is the package index reachable? A proxy," \
+        "mirror or certificate of your network belongs in pip's configuration (pip config list)"
   fi
   "${uv[@]}" install --quiet --python .venv/bin/python --offline --no-deps --no-build-isolation \
     --editable .
+  try .venv/bin/protoledger --version
   touch .venv/.ready
 }
 
-# The platform's binaries are optional packages; install scripts are not needed, so none runs.
-npm=(npm --ignore-scripts --include=prod --include=optional --no-audit --no-fund --loglevel=error)
+# Anvil and forge are optional packages, of which npm would install those for this platform; but it
+# drops one silently whose `engines` do not name this Node (npm 9 of Debian 12 does), although what
+# is in it is a binary that needs no Node. So they are unpacked here. Install scripts are not
+# needed, so none runs.
+npm=(npm --ignore-scripts --include=prod --no-audit --no-fund --no-progress --loglevel=error)
 
 setup_node() {
+  local tool platform
   command -v npm >/dev/null ||
     die "npm is not installed; it brings the chain's tools" \
       "(Debian, Ubuntu: apt install npm; macOS: brew install node)"
+  platform=$(uname -s -m | sed 's/Linux/linux/; s/Darwin/darwin/; s/x86_64/amd64/; s/aarch64/arm64/')
+  platform=${platform/ /-}
   say "chain tools of package-lock.json"
-  "${npm[@]}" ci >&2
-  add_foundry_for_this_platform
+  rm -f node_modules/.ready
+  "${npm[@]}" ci --omit=optional >&2 ||
+    die "npm could not install the chain's tools; is its registry reachable? A proxy, mirror or" \
+      "certificate of your network belongs in npm's configuration (npm config list)"
+  for tool in anvil forge; do
+    unpack_foundry "@foundry-rs/$tool-$platform"
+    try "node_modules/@foundry-rs/$tool-$platform/bin/$tool" --version
+  done
+  try contracts/solc --version
   touch node_modules/.ready
 }
 
-# The lock has Anvil and forge for the platforms it was made for; elsewhere the same version is
-# asked for by name, and what does not exist is missed only by who needs it.
-add_foundry_for_this_platform() {
-  local tool version platform missing=()
-  platform=$(uname -s -m | sed 's/Linux/linux/; s/Darwin/darwin/; s/x86_64/amd64/; s/aarch64/arm64/')
-  platform=${platform/ /-}
-  version=$(sed -n 's/.*"@foundry-rs\/anvil-[^"]*": "\([^"]*\)".*/\1/p' package.json)
-  for tool in anvil forge; do
-    if [[ ! -x node_modules/@foundry-rs/$tool-$platform/bin/$tool ]]; then
-      missing+=("@foundry-rs/$tool-$platform@$version")
-    fi
-  done
-  if [[ ${#missing[@]} == 0 ]]; then return; fi
-  "${npm[@]}" install --no-save --no-package-lock "${missing[@]}" >&2 ||
-    say "not to be had for $platform: ${missing[*]}; without Anvil, give the emulation --chain URL"
+# From the version and by the hash that are in the lock.
+unpack_foundry() {
+  local package=$1 version wanted found folder=node_modules/.foundry
+  read -r version wanted < <(node -p 'const all = require("./package-lock.json").packages;
+    const one = all["node_modules/" + process.argv[1]] || {}; `${one.version} ${one.integrity}`' \
+    "$package")
+  [[ $version != undefined ]] ||
+    die "Foundry publishes no $package; Anvil and forge run on 64-bit Linux and macOS, on Intel" \
+      "and ARM (without them: .venv/bin/protoledger emulate --chain URL, an Ethereum node of yours)"
+  rm -rf $folder "node_modules/$package"
+  mkdir -p $folder "node_modules/$package"
+  "${npm[@]}" pack --silent --pack-destination $folder "$package@$version" >/dev/null ||
+    die "npm could not load $package@$version"
+  found=sha512-$(sha512_of $folder/*.tgz)
+  [[ $found == "$wanted" ]] ||
+    die "$package@$version is not what package-lock.json names: $found instead of $wanted"
+  tar -xzf $folder/*.tgz -C "node_modules/$package" --strip-components=1
+  rm -rf $folder
+}
+
+sha512_of() {
+  node -p 'require("crypto").createHash("sha512").update(
+    require("fs").readFileSync(process.argv[1])).digest("base64")' "$1"
 }
 
 # Debian starts a package's service when it installs it; nobody asked for a broker on port 1883.
@@ -149,11 +183,17 @@ install_mosquitto() {
 }
 
 setup_broker() {
-  if PATH=$PATH:/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin command -v mosquitto >/dev/null ||
-    install_mosquitto; then
-    :
+  local mosquitto
+  export PATH=$PATH:/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin
+  if ! command -v mosquitto >/dev/null && ! install_mosquitto; then
+    say "Mosquitto is not installed and could not be (Debian, Ubuntu: sudo apt install mosquitto;" \
+      "macOS: brew install mosquitto): the emulation uses its embedded broker, and the tests that" \
+      "need Mosquitto are skipped"
   else
-    say "Mosquitto could not be installed; the emulation will use its embedded broker"
+    mosquitto=$(command -v mosquitto)
+    # its help ends with exit code 3 in some versions
+    [[ $("$mosquitto" -h 2>&1 </dev/null) == *"mosquitto version"* ]] ||
+      die "$mosquitto does not run; repair or remove it: $("$mosquitto" -h 2>&1 </dev/null | tail -n 3)"
   fi
   touch .venv/.broker
 }

@@ -2,7 +2,7 @@
 
 The npm packages choose a platform's binary in an install script or a node launcher; where scripts
 are blocked the former never ran, and the latter costs a node process per call. So the platform's
-package is addressed directly.
+package is addressed directly, where `make setup` unpacked it.
 
 `python -m protoledger.contracts.tools.toolchain forge test` runs forge in `contracts/`.
 """
@@ -44,7 +44,8 @@ def binary(tool: str, modules: Path = REPOSITORY / "node_modules") -> Path:
     path = modules / "@foundry-rs" / package / "bin" / tool
     if not path.is_file():
         raise ToolMissingError(
-            f"{tool} is not installed: {path} does not exist; run `npm ci` in {modules.parent}",
+            f"{tool} is not installed: {path} does not exist; run "
+            f"`rm -f node_modules/.ready; make setup` in {modules.parent}",
         )
     return path
 
