@@ -190,7 +190,7 @@ def test_the_compiler_wrapper_answers_more_than_a_pipe_holds():
 
 
 def test_a_missing_tool_names_the_command(tmp_path: Path):
-    with pytest.raises(ToolMissingError, match="npm ci"):
+    with pytest.raises(ToolMissingError, match="make setup"):
         binary("forge", tmp_path)
 
 

@@ -172,8 +172,8 @@ def test_a_port_that_was_taken_meanwhile_is_given_up(tmp_path, monkeypatch, node
 
 def test_a_missing_anvil_is_told(tmp_path, monkeypatch):
     def missing(_tool):
-        raise chain.NoSuchToolError("anvil is not installed; run `npm ci`")
+        raise chain.NoSuchToolError("anvil is not installed; run `make setup`")
 
     monkeypatch.setattr(chain, "binary", missing)
-    with Children(tmp_path) as children, pytest.raises(ToolMissingError, match="npm ci"):
+    with Children(tmp_path) as children, pytest.raises(ToolMissingError, match="make setup"):
         Anvil(children).start()

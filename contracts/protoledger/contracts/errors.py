@@ -24,7 +24,7 @@ class ContractsError(Exception):
 
 
 class ToolMissingError(ContractsError, FileNotFoundError):
-    """npm has not installed a tool for this machine; `npm ci` mends it where a package exists."""
+    """npm has not installed a tool for this machine; `make setup` installs it where a package exists."""
 
 
 class KeyFileError(ContractsError, ValueError):

@@ -57,7 +57,7 @@ def compile_for_slither() -> None:
         )
         version = subprocess.run([wrapper, "--version"], capture_output=True, check=True)
     except (OSError, subprocess.CalledProcessError) as error:
-        raise ToolMissingError(f"npm's solc does not run ({error}); run `npm ci`") from error
+        raise ToolMissingError(f"npm's solc does not run ({error}); run `make setup`") from error
     output = json.loads(answer.stdout)
     faults = [fault for fault in output.get("errors", []) if fault["severity"] == "error"]
     if faults:
