@@ -1,7 +1,8 @@
 """Print pip's settings as uv's environment variables, one NAME=VALUE a line.
 
-pip merges its files (`/etc/pip.conf` among them) and its PIP_ variables; only `pip config list` shows
-all that it found, `pip config get` does not. A variable of uv that is set already is left as it is.
+pip merges its files (`/etc/pip.conf` among them) and its PIP_ variables; only `pip config list`
+shows all that it found, `pip config get` does not. A variable of uv that is set already is left as
+it is.
 Where pip names no certificate it trusts those of the system, so uv is told to do so too.
 """
 

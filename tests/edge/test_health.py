@@ -31,7 +31,7 @@ def with_assistant(text):
     return "\n".join([*allowed, "", "user home", "topic read #", ""])
 
 
-def until(check, timeout_s=30.0):
+def until(check, timeout_s=60.0):
     deadline = time.monotonic() + timeout_s
     while not (found := check()):
         assert time.monotonic() < deadline, "not in time"
@@ -107,7 +107,7 @@ def test_metrics_are_counted():
         metrics.count(Failed(4, "2 agents shared with all, 3 are the minimum", 900.0))
         metrics.snapshot = Snapshot({"gas": 7}, {"accuracy": 0.5}, {"DecodeError": 2})
         url = f"http://127.0.0.1:{metrics.port}/metrics"
-        text = urllib.request.urlopen(url, timeout=5).read().decode()
+        text = urllib.request.urlopen(url, timeout=60).read().decode()
         with pytest.raises(ConfigurationError, match="cannot be listened on"):
             Metrics(MetricsConfig(port=metrics.port))
     finally:

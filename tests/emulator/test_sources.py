@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 from collections import Counter
 
 import numpy as np
@@ -172,13 +171,3 @@ def test_names_of_channels_survive_the_recording(tmp_path):
     assert play(path, "label_", 4) == dealt.truth[0].tolist()
     with pytest.raises(DealError, match="2 site names"):
         write_recordings(dealt, tmp_path, sites=["s", "t"])
-
-
-def test_recordings_are_written_fast(tmp_path):
-    dealt = deal(numbered(5700, 20), sites=3, agents=6, rounds=1500)
-    times = []
-    for attempt in range(2):
-        start = time.perf_counter()
-        write_recordings(dealt, tmp_path / str(attempt))
-        times.append(time.perf_counter() - start)
-    assert min(times) < 1.0

@@ -128,7 +128,7 @@ class Hall:
 
         self._gateway_thread = threading.Thread(target=run, daemon=True)
         self._gateway_thread.start()
-        assert ready.wait(5)
+        assert ready.wait(60)
 
     def _serve(self, rounds):
         wanted = False
@@ -159,7 +159,7 @@ class Hall:
 
     def settle(self):
         """Wait until everybody has met everybody."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             nonces = {name: party.session.nonce for name, party in self.parties.items()}
             if len(self.machine.reachable) == AGENTS and all(
@@ -176,7 +176,7 @@ class Hall:
     def round(self):
         """One round; whatever completes must be exact."""
         self._links.post("open")
-        outcome = self.outcomes.get(timeout=10)
+        outcome = self.outcomes.get(timeout=60)
         if isinstance(outcome, Completed):
             rows = slice(outcome.round_id - 1, outcome.round_id)
             included = sorted(outcome.included)

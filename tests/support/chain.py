@@ -43,7 +43,7 @@ class Chain:
         request = urllib.request.Request(
             self.url, body.encode(), {"content-type": "application/json"}
         )
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             parsed = json.load(answer)
         assert "error" not in parsed, parsed
         return parsed["result"]
@@ -86,7 +86,7 @@ class Anvil(Chain):
         args += ["--state", str(self.state)] if self.state else []
         args += ["--block-time", str(self.block_time_s)] if self.block_time_s else []
         self.process = subprocess.Popen(args, stdout=subprocess.DEVNULL, env=dict(os.environ))
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):
                 return self
@@ -99,7 +99,7 @@ class Anvil(Chain):
             return
         self.process.terminate()
         try:
-            self.process.wait(10)
+            self.process.wait(60)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()

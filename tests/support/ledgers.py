@@ -69,7 +69,7 @@ class Site:
         return Ledger(self.config(**changes), path, schema, 2, 3, self.events.append)
 
     def wait(self, kind: type[T], wanted: Callable[[T], bool] = lambda _: True) -> T:
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             for event in list(self.events):
                 if isinstance(event, kind) and wanted(event):

@@ -101,7 +101,7 @@ class Running:
         if self.process.poll() is None:
             self.process.terminate()
         try:
-            self.output, self.errors = self.process.communicate(timeout=10)
+            self.output, self.errors = self.process.communicate(timeout=60)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.output, self.errors = self.process.communicate()

@@ -65,7 +65,7 @@ class Examined(Emulation):
         database = self.folder / "stranger.db"
         sizes = len(self.dealt.channels), len(self.dealt.labels)
         with Ledger(stranger, database, self.schema.digest, *sizes, note):
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 60
             committed = sum(bool(s.version) for s in self.progress.sites.values())
             while len(found) < committed and time.monotonic() < deadline:
                 time.sleep(0.05)
@@ -215,7 +215,7 @@ def test_interrupting_leaves_no_process_and_no_folder_behind(tmp_path):
             break
     time.sleep(1.5)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "Traceback" not in errors
     assert list(tmp_path.iterdir()) == []
@@ -232,7 +232,7 @@ def test_a_child_that_dies_ends_the_run_with_its_last_lines(tmp_path):
     time.sleep(1.0)
     agents = [p for p in processes_mentioning(str(tmp_path)) if "faulty_agents" in p[1]]
     os.kill(agents[0][0], signal.SIGKILL)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == 1
     assert "site-1.agents ended by signal 9" in errors
     assert not processes_mentioning(str(tmp_path))
@@ -280,7 +280,7 @@ class Attic:
         self.children.start(name, [*command, "--config", self.site.gateway_file])
         return name
 
-    def events(self, sender, kinds=("round", "failed"), timeout_s=30.0):
+    def events(self, sender, kinds=("round", "failed"), timeout_s=120.0):
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             event = self.children.wait_any(0.2)

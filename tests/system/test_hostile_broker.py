@@ -128,7 +128,7 @@ CHANGES = [flip, flip_header, truncate, extend, other_sender, other_kind]
 
 def refusals(hall, name, count):
     """Wait until a party has refused so many messages that were not just late."""
-    deadline = time.monotonic() + 3
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         errors = [e for _, e in hall.parties[name].refused if not isinstance(e, LateError)]
         if len(errors) >= count:
@@ -158,7 +158,7 @@ def test_changed_messages_are_refused_and_the_true_one_behind_them_is_not(hall, 
     outcome = hall.round()
     assert isinstance(outcome, Completed), outcome
     assert outcome.included == frozenset(range(AGENTS))
-    assert fired.wait(2)
+    assert fired.wait(60)
     errors = refusals(hall, target, len(CHANGES))
     assert all(isinstance(e, AuthenticationError | DecodeError | RefusedError) for e in errors)
     assert all(str(error) for error in errors)
@@ -172,7 +172,7 @@ def test_a_message_that_arrives_only_changed_costs_nobody_else_anything(hall, ki
     outcome = hall.round()
     assert isinstance(outcome, Completed), outcome
     assert len(outcome.included) >= AGENTS - 1
-    assert fired.wait(2)
+    assert fired.wait(60)
     assert isinstance(refusals(hall, target, 1)[0], AuthenticationError)
     hall.works()
 
@@ -182,7 +182,7 @@ def test_a_repeated_message_is_refused(hall, kind):
     target = hall.gateway if kind in TO_GATEWAY else hall.victim
     fired = once(hall, target, kind, lambda name, payload: [Late(name, payload)] * 2)
     assert isinstance(hall.round(), Completed)
-    assert fired.wait(2)
+    assert fired.wait(60)
     hall.works()
     errors = hall.refused(target, kind)
     assert errors
@@ -199,7 +199,7 @@ def test_a_former_rounds_message_is_refused(hall, kind):
         hall, target, kind, lambda name, new: [Late(old.topic, old.payload), Late(name, new)]
     )
     assert isinstance(hall.round(), Completed)
-    assert fired.wait(2)
+    assert fired.wait(60)
     hall.works()
     errors = hall.refused(target, kind)
     assert errors
@@ -259,7 +259,7 @@ def test_what_is_invented_is_refused_and_kept_by_nobody(hall):
         hall.forget()
         receiver = hall.victim if kind is Kind.SHARE else None
         hall.relay.inject(hall.victim, topic("site-1", kind, sender, receiver), payload)
-        deadline = time.monotonic() + (2 if expected else 0.1)
+        deadline = time.monotonic() + (60 if expected else 0.1)
         while not hall.parties[hall.victim].refused and time.monotonic() < deadline:
             time.sleep(0.005)
         found = [error for _, error in hall.parties[hall.victim].refused]
@@ -303,7 +303,7 @@ def test_a_second_set_and_one_below_the_minimum_get_no_answer(hall):
 
     fired = once(hall, hall.victim, Kind.INCLUDE, sets)
     assert isinstance(hall.round(), Completed)
-    assert fired.wait(2)
+    assert fired.wait(60)
     hall.works()
     errors = hall.refused(hall.victim, Kind.INCLUDE)
     assert len(errors) == 3

@@ -211,7 +211,7 @@ def test_a_reorg_is_folded_anew_and_what_it_lost_lands_again(
         node, buffer = Node(alice.anvil.url), Buffer(alice.deployment.buffer)
         alice.anvil.rpc("anvil_reorg", depth, [])
         assert buffer.head(node, alice.address).version <= 3
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 60
         while buffer.head(node, alice.address).state_hash != book(3).state_hash():
             assert time.monotonic() < deadline, "what the reorg took was not committed again"
             time.sleep(0.02)

@@ -28,7 +28,7 @@ def alice(anvil: chain.Anvil, tmp_path: Path) -> Site:
 
 
 def until(found: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     while not found():
         assert time.monotonic() < deadline, "it did not come to pass"
         time.sleep(0.02)
