@@ -18,7 +18,10 @@ run $bin/python -m protoledger.contracts.tools.toolchain forge fmt --check
 run $bin/python -m protoledger.contracts.tools.build --check
 run $bin/python -m protoledger.contracts.tools.analysis
 # from its own folder, where ansible.cfg and .ansible-lint are; it looks for its tools on the PATH
-lint() { (cd ansible && PATH=$PWD/../$bin:$PATH ../$bin/ansible-lint --offline -q); }
+# shellcheck disable=SC2329 # called by run
+lint() { (cd ansible && PATH=$PWD/../$bin:$PATH "../$bin/ansible-lint" --offline -q); }
 run lint
-run bash -n scripts/*.sh .ci/run
+# shellcheck disable=SC2329
+shell() { git grep -lzE '^#!.*\b(bash|sh)$' | xargs -0 "$bin/shellcheck"; }
+run shell
 exit $failed

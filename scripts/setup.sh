@@ -93,7 +93,7 @@ try() {
   local shown code=0
   shown=$("$@" 2>&1 </dev/null) || code=$?
   if [[ $code == 0 ]]; then return; fi
-  die "this was installed, but does not run (exit code $code): $*"$'\n'"${shown: -2000}"
+  die "this was installed, but does not run (exit code $code): $*"$'\n'"$(tail -c 2000 <<<"$shown")"
 }
 
 setup_python() {
@@ -146,6 +146,7 @@ setup_node() {
 # From the version and by the hash that are in the lock.
 unpack_foundry() {
   local package=$1 version wanted found folder=node_modules/.foundry
+  # shellcheck disable=SC2016 # it is JavaScript that the quotes hold
   read -r version wanted < <(node -p 'const all = require("./package-lock.json").packages;
     const one = all["node_modules/" + process.argv[1]] || {}; `${one.version} ${one.integrity}`' \
     "$package")
