@@ -3,8 +3,8 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup check test test-long test-pi test-fleet test-fleet-small emulate lock contracts
-.PHONY: geth clean
+.PHONY: help setup check test test-long test-pi test-fleet test-fleet-small test-fresh
+.PHONY: emulate lock contracts geth clean
 # A caller's environment must not lead Python elsewhere.
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
@@ -29,6 +29,9 @@ test-pi: setup ## drivers and agent on arm64 Debian in QEMU, with simulated pins
 test-fleet: setup ## ansible/ on a fleet of booted containers; root, Linux
 	@bash scripts/fleet.sh tests/fleet $(ARGS)
 
+test-fresh: setup ## the README's commands on clean Debian 12 and 13; root; ARGS: debian13 user …
+	@bash scripts/fresh.sh $(ARGS)
+
 test-fleet-small: setup ## the same with five hosts
 	@bash scripts/fleet.sh tests/fleet/test_small.py $(ARGS)
 
@@ -48,7 +51,7 @@ geth: setup ## build Geth with Go: the ledger's tests and benchmark then use it 
 	@bash scripts/setup.sh geth
 
 clean: ## remove what the others made
-	@rm -rf .venv .venv-bench .venv-pi .fleet node_modules contracts/out contracts/cache .*_cache .hypothesis
+	@rm -rf .venv .venv-bench .venv-pi .fleet .fresh node_modules contracts/out contracts/cache .*_cache .hypothesis
 
 .venv/.ready: requirements.lock pyproject.toml scripts/setup.sh scripts/pip_settings.py
 	@bash scripts/setup.sh python

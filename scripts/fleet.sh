@@ -4,22 +4,13 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-packages=(mmdebstrap systemd-container dpkg-dev iproute2 nftables openssh-client util-linux fdisk
-  mtools xz-utils)
+packages="mmdebstrap systemd-container dpkg-dev iproute2 nftables openssh-client util-linux"
+packages+=" fdisk mtools xz-utils"
 tools=(mmdebstrap systemd-nspawn dpkg-scanpackages ip nft ssh-keygen nsenter sfdisk mcopy xz)
 
 if [[ $(id -u) != 0 ]]; then
   echo "fleet.sh: containers and network namespaces need root; run it with sudo" >&2
   exit 1
 fi
-for tool in "${tools[@]}"; do
-  if ! PATH=$PATH:/usr/sbin:/sbin command -v "$tool" >/dev/null; then
-    echo "fleet.sh: installing ${packages[*]}" >&2
-    export DEBIAN_FRONTEND=noninteractive
-    install=(apt-get -qq -o DPkg::Lock::Timeout=120 install -y --no-install-recommends)
-    "${install[@]}" "${packages[@]}" >/dev/null 2>&1 ||
-      { apt-get -qq update >/dev/null && "${install[@]}" "${packages[@]}" >/dev/null; }
-    break
-  fi
-done
+bash scripts/need.sh "$packages" "${tools[@]}"
 exec .venv/bin/python -m pytest -m fleet -p no:cacheprovider -s "$@"
