@@ -9,4 +9,4 @@ if [[ $(id -u) != 0 ]]; then
   exit 1
 fi
 bash scripts/need.sh "mmdebstrap systemd-container git" mmdebstrap systemd-nspawn git
-exec .venv/bin/python tests/fresh/run.py "$@"
+exec .venv/bin/python -m tests.fresh.run "$@"

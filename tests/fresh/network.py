@@ -11,7 +11,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-ROOT = next(path for path in Path(__file__).parents if (path / "pyproject.toml").is_file())
+ROOT = Path(__file__).resolve().parents[2]
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 _APT = re.compile(
     r"Acquire::(\w+::(Proxy|Verify|Ca|Ssl|Timeout)|Check-|Retries|Proxy)", re.IGNORECASE

@@ -18,8 +18,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from network import ROOT, Network, network
-from trees import Machine, base, machine
+from tests.fresh.network import ROOT, Network, network
+from tests.fresh.trees import Machine, base, machine
 
 SUITES = {"debian12": "bookworm", "debian13": "trixie"}
 USERS = {"root": "root", "user": "sam"}

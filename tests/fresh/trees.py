@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from network import ROOT, Network
+from tests.fresh.network import ROOT, Network
 
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "protoledger/fresh"
 _RECIPE = "1"  # raise it when the steps below change

@@ -24,7 +24,7 @@ class ContractsError(Exception):
 
 
 class ToolMissingError(ContractsError, FileNotFoundError):
-    """npm has not installed a tool for this machine; `make setup` installs it where a package exists."""
+    """A tool is not installed; `make setup` installs it where there is one for the machine."""
 
 
 class KeyFileError(ContractsError, ValueError):

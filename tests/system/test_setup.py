@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = next(path for path in Path(__file__).parents if (path / "pyproject.toml").is_file())
+ROOT = Path(__file__).resolve().parents[2]
 # npm that installs nothing, as npm 9 does with optional packages that ask for a newer Node
 NPM = """#!/bin/sh
 for word; do
