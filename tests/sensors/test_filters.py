@@ -152,7 +152,7 @@ def test_a_probe_turns_whatever_happens_into_a_reading_and_counts_it():
         ("good", ""),
         ("missing", "no answer"),
         ("missing", "KeyError"),
-        ("missing", "Moody gave nan: that is no number"),
+        ("missing", "Moody gave nan, which is not a finite number"),
         ("suspect", "the driver doubts it"),
         ("suspect", "above 50"),
         ("good", ""),

@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from protoledger.sensors import Machine, errors, open_probe, open_sensor
-from protoledger.sensors.pins import kernel_files
+from protoledger.sensors.drivers.kernel import kernel_files
 
 BITS = "a3 01 4b 46 7f ff 0d 10 ce"
 GOOD = f"{BITS} : crc=ce YES\n{BITS} t=26187\n"
@@ -65,7 +65,7 @@ def test_a_thermometer_reads_thousandths(pi, tmp_path, written, value):
         (f"{'00 ' * 9}: crc=00 YES\n{'00 ' * 9}t=0\n", "shorted"),
         (GOOD.replace("26187", ""), "no temperature"),
         (GOOD.replace("26187", "2_6"), "no temperature"),
-        (GOOD.replace("26187", "²"), "no text"),
+        (GOOD.replace("26187", "²"), "not text"),
         (GOOD.splitlines()[0], "no temperature"),
         ("", "checksum"),
         ("\n" * 50, "checksum"),
@@ -186,7 +186,7 @@ def test_a_channel_that_a_device_has_not_is_told_with_those_that_it_has(pi, tmp_
 def test_a_device_that_is_half_gone_is_gone(pi, tmp_path):
     link = iio(tmp_path, name="bme280", in_temp_input=1000)
     (link / "in_temp_input").unlink()
-    with pytest.raises(errors.DeviceGone, match="going or coming"):
+    with pytest.raises(errors.DeviceGone, match="removed or added"):
         read("iio", {"name": "bme280", "channel": "temp"}, pi)
     (link / "name").unlink()
     with pytest.raises(errors.DeviceGone):

@@ -392,10 +392,10 @@ class Faulty(Broken):
 
     @classmethod
     def resources(cls, options):
-        return {}["told"] if options.when == "told" else ()
+        return {}["returned"] if options.when == "returned" else ()
 
 
-@pytest.mark.parametrize("when", ["checked", "told", "opened"])
+@pytest.mark.parametrize("when", ["checked", "returned", "opened"])
 def test_a_third_party_driver_that_fails_in_its_own_way_is_named(monkeypatch, when):
     offer(monkeypatch, thermo=f"{__name__}:Faulty")
     with pytest.raises(errors.DriverBroken, match=f"'thermo' raised .*Error when it {when}"):

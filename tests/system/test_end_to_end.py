@@ -25,7 +25,7 @@ from protoledger.emulator.report import make_report, summary_table
 from protoledger.emulator.run import Emulation
 from protoledger.emulator.site_files import plan_sites, write_gateway, write_sites
 from protoledger.emulator.sources.catalogue import open_source
-from protoledger.emulator.sources.dealing import Dealt, Plan, SiteRows, deal
+from protoledger.emulator.sources.dealing import DealPlan, Dealt, SiteRows, deal
 from protoledger.gateway.config import GatewayConfig
 from protoledger.gateway.ledger.client import CodebookChanged, Ledger, LedgerConfig
 from protoledger.gateway.training.model import SiteModel
@@ -135,7 +135,7 @@ def test_an_outside_sites_aggregates_are_means_of_ranges_and_most_votes():
     )
     votes = np.array([[1, 0, -1], [1, -1, -1], [0, -1, -1]])
     rows = SiteRows(observed[0], np.zeros(3, int), observed, votes)
-    plan = Plan(sites=1, agents=3, rounds=3)
+    plan = DealPlan(sites=1, agents=3, rounds=3)
     dealt = Dealt("x", plan, channels, ("no", "yes"), (), np.empty((0, 2)), np.empty(0, int))
     found = aggregates(dealt, rows)
     assert found.classes.tolist() == [1, 0]  # the last row has no vote

@@ -1,12 +1,14 @@
-"""What a Pi can read, behind one interface: a driver in, readings out.
+"""Sensors behind one interface: a driver reads a device, a probe judges the reading.
 
-`open_sensor(driver, options)` finds a driver by its name (built in, or a third party's Python entry
-point), checks its options and hands back a `Sensor`, whose reads give a value or raise.
-`open_probe` adds the filters: what an agent in `edge` reads, gets an answer from, and counts.
-`find_problems` checks all sensors of an agent before any is opened. What is behind a sensor, a
-chip, a made-up signal (`mock`) or a recording (`replay`), nobody learns; whose pins and files it
-is on, its `Machine` says (`SimulatedMachine` on a laptop). Nothing here imports another part of the
-project, or anything heavy.
+Data flows from a device to a `Sensor` (one driver, `read()` returns a `Reading` or raises
+`SensorError`) and from there to a `Probe`, which filters, counts and never raises. An agent (in
+`protoledger.edge`) reads probes and contributes only good readings.
+
+`open_sensor` finds a driver by its name, built in or a third party's entry point, checks its
+options and opens it; `open_probe` adds filters. `find_problems` checks the configuration of all
+sensors of an agent before any is opened. A driver reaches pins and kernel files only through a
+`Machine`; on a laptop `SimulatedMachine` takes its place. This package imports no other part of the
+project, and no heavy library.
 """
 
 from protoledger.sensors.base import (
@@ -17,27 +19,44 @@ from protoledger.sensors.base import (
     SeekableSensor,
     Sensor,
 )
-from protoledger.sensors.errors import PermanentSensorError, SensorError, TransientSensorError
+from protoledger.sensors.errors import (
+    DeviceGone,
+    HardwareUnavailable,
+    MissingValue,
+    PermanentSensorError,
+    ReadFailed,
+    ReadTimeout,
+    SensorError,
+    SensorMissing,
+    TransientSensorError,
+)
 from protoledger.sensors.filters import FilterOptions
-from protoledger.sensors.pins.machine import HardwareSensor, Machine
+from protoledger.sensors.pins.machine import HardwareSensor, Machine, Pin
 from protoledger.sensors.pins.simulation import SimulatedMachine
 from protoledger.sensors.probe import Probe, open_probe
 from protoledger.sensors.registry import driver_names, open_sensor
 from protoledger.sensors.validation import Wanted, find_problems
 
 __all__ = [
+    "DeviceGone",
     "DriverOptions",
     "FilterOptions",
     "HardwareSensor",
+    "HardwareUnavailable",
     "Machine",
+    "MissingValue",
     "PermanentSensorError",
+    "Pin",
     "Probe",
     "Quality",
+    "ReadFailed",
+    "ReadTimeout",
     "Reading",
     "Resource",
     "SeekableSensor",
     "Sensor",
     "SensorError",
+    "SensorMissing",
     "SimulatedMachine",
     "TransientSensorError",
     "Wanted",

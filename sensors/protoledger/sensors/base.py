@@ -1,9 +1,9 @@
 """The interface that every driver implements, and what a read hands back.
 
 A driver is a subclass of `Sensor` with an `Options` model, a constructor that takes such options
-and acquires the device, `_measure` and, where there is something to give back, `_release`. The base
-class sees to what all drivers must share: context manager, idempotent close, no read after close,
-and no value that is not a finite number.
+and acquires the device, `_measure`, and `_release` if there is something to release. The base class
+does what all drivers have in common: it is a context manager, `close()` can be called twice, a read
+after `close()` raises, and a value that is not a finite number is refused.
 """
 
 import enum
@@ -21,7 +21,7 @@ from protoledger.sensors.filters import FilterOptions
 
 
 class Quality(enum.Enum):
-    """How far a reading can be believed."""
+    """Whether a reading can be used."""
 
     GOOD = "good"
     SUSPECT = "suspect"
@@ -33,11 +33,11 @@ class Reading:
     """One value as the sensor gave it.
 
     Attributes:
-        value: in the sensor's `unit`; finite, but NaN where it is missing (a `Sensor` raises then,
-            a `Probe` hands this out).
-        quality: `SUSPECT` where there is a reason to doubt the value, which is still handed on: to
-            be shown, not to be contributed.
-        reason: why it is not good, in plain words; empty for a good one.
+        value: in the sensor's `unit`; finite, or NaN if it is missing. Only a `Probe` returns a
+            missing reading; a `Sensor` raises instead.
+        quality: `SUSPECT` if there is a reason to doubt the value; such a value is shown to people
+            but is not contributed to a round.
+        reason: why the quality is not `GOOD`; empty for a good reading.
     """
 
     value: float
@@ -50,9 +50,9 @@ class Resource:
     """Something of the machine that a sensor occupies, such as a pin.
 
     Attributes:
-        name: as a person knows it, such as "GPIO4".
-        share: two sensors may have a resource in common if both name the same `share`; empty: it
-            is the sensor's alone.
+        name: what people call it, such as "GPIO4".
+        share: two sensors may use the same resource if both give the same `share`; if it is empty,
+            only one sensor may use it.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Resource:
 
     @property
     def is_pin(self) -> bool:
-        """Whether it is a pin, and not something behind one."""
+        """Whether this is a pin of the header."""
         return self.name.startswith("GPIO")
 
 
@@ -87,7 +87,7 @@ class Sensor(ABC):
 
     @classmethod
     def resources(cls, _options: DriverOptions, /) -> tuple[Resource, ...]:
-        """What a sensor with these options occupies, so that clashes are found before opening."""
+        """The pins and chips that such a sensor occupies; clashes are found before opening."""
         return ()
 
     @classmethod
@@ -97,9 +97,10 @@ class Sensor(ABC):
 
     @classmethod
     def states(cls, _options: DriverOptions, /) -> Mapping[str, float]:
-        """What a sensor that knows only a few values reads, by the option that says so.
+        """The values that a sensor with only a few of them can give, by the option that sets them.
 
-        Empty for one that measures. A label source's values are compared with the site's labels.
+        Empty for a sensor that measures. The values of a label source are compared with the site's
+        labels before the agent starts.
         """
         return {}
 
@@ -111,19 +112,21 @@ class Sensor(ABC):
         """Take one reading; may block for as long as the device does.
 
         Raises:
-            TransientSensorError: this read failed; the next may not.
-            PermanentSensorError: no read will succeed any more.
+            TransientSensorError: this read failed; the next one may succeed.
+            PermanentSensorError: no read will succeed until a person changes something.
         """
         if self._closed:
             raise SensorClosed(f"{type(self).__name__} was read after close(): open it again")
         reading = self._measure()
         if not math.isfinite(reading.value):
-            raise ReadFailed(f"{type(self).__name__} gave {reading.value}: that is no number")
+            raise ReadFailed(
+                f"{type(self).__name__} gave {reading.value}, which is not a finite number"
+            )
         return reading
 
     def close(self) -> None:
         """Release the device; a second call does nothing."""
-        # A constructor that failed half way leaves no `_closed`: there is nothing to release then.
+        # If the constructor failed early there is no `_closed`, and nothing to release.
         if not getattr(self, "_closed", True):
             self._closed = True
             self._release()
@@ -158,14 +161,16 @@ class SeekableSensor(Sensor):
     def seek(self, row: int) -> None:
         """Make the next `read()` return the value of `row`, counted from 0.
 
-        A row behind the end is no error here: the read raises then.
+        A row after the last one is not an error here; the read raises `EndOfRecording`.
 
         Raises:
             BadRow: `row` is negative.
             SensorClosed: the sensor is closed.
         """
         if self._closed:
-            raise SensorClosed(f"{type(self).__name__} was moved after close(): open it again")
+            raise SensorClosed(
+                f"{type(self).__name__} was asked to seek after close(): open it again"
+            )
         if row < 0:
             raise BadRow(f"row {row} does not exist: rows are counted from 0")
         self._row = row

@@ -1,8 +1,8 @@
 """What can go wrong with a sensor: one tree, in which each class is also a builtin.
 
-Two branches decide what a caller does. `TransientSensorError`: this read failed, the next may not;
-leave the channel out of this window and go on. `PermanentSensorError`: reading again changes
-nothing; a person has to mend the configuration, the wiring or the file.
+The two branches decide what a caller does. After a `TransientSensorError` the next read may
+succeed: leave the channel out of this window and go on. After a `PermanentSensorError` no read will
+succeed until a person corrects the configuration, the wiring or the file.
 """
 
 # ruff: noqa: N818 - the names say what happened, as the builtins beside them do
@@ -17,15 +17,15 @@ class TransientSensorError(SensorError):
 
 
 class PermanentSensorError(SensorError):
-    """No later read will succeed until somebody changes something."""
+    """No later read will succeed until a person changes something."""
 
 
 class ReadTimeout(TransientSensorError, TimeoutError):
-    """The sensor did not answer in the time it has."""
+    """The sensor did not answer in time."""
 
 
 class ReadFailed(TransientSensorError, OSError):
-    """The sensor answered, but not with a value: a checksum, a bus error, a number out of reach."""
+    """The answer holds no value: a wrong checksum, a bus error, text that is not a number."""
 
 
 class MissingValue(TransientSensorError, LookupError):
@@ -33,11 +33,11 @@ class MissingValue(TransientSensorError, LookupError):
 
 
 class DeviceGone(TransientSensorError, ConnectionError):
-    """The device is not there now; plugged in again, it is read again."""
+    """The device does not answer now; it is read again once it is back."""
 
 
 class SensorMissing(PermanentSensorError, LookupError):
-    """The device or the file that the options name is not there."""
+    """The device or file named in the options does not exist."""
 
 
 class PinInUse(PermanentSensorError, OSError):
@@ -57,15 +57,15 @@ class UnknownDriver(PermanentSensorError, LookupError):
 
 
 class DriverBroken(PermanentSensorError, ImportError):
-    """A driver was found but cannot be loaded, or is no driver."""
+    """A driver cannot be loaded, is not a `Sensor` class, or raised something unexpected."""
 
 
 class BadOptions(PermanentSensorError, ValueError):
     """A driver's options or filters are unknown, of the wrong type or out of range.
 
     Args:
-        what: whose they are.
-        problems: a line for each, `options.pin = 28: what is wrong; what to do`.
+        what: the driver that the options belong to.
+        problems: one line each, `options.pin = 28: what is wrong; what to do`.
     """
 
     def __init__(self, what: str, problems: tuple[str, ...] = ()) -> None:
@@ -74,11 +74,11 @@ class BadOptions(PermanentSensorError, ValueError):
 
 
 class BadRecording(PermanentSensorError, ValueError):
-    """A recording cannot be read as one: its message names the lines and columns."""
+    """A recording cannot be parsed; the message names lines and columns."""
 
 
 class BadRow(PermanentSensorError, IndexError):
-    """A row was sought that no recording can have."""
+    """`seek` was called with a negative row."""
 
 
 class EndOfRecording(PermanentSensorError, EOFError):

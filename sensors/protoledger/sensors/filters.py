@@ -1,9 +1,9 @@
-"""Decide whether a reading can be believed: range, rate of change, stuck, median of three.
+"""Decide whether a reading is plausible: range, rate of change, stuck value, median of three.
 
-Cheap sensors lie in known ways: a value that no room has, a jump that passes the checksum, a value
-that never moves again, lone spikes. Each filter is a rule about one reading and those before it;
-none does I/O or knows the time. A doubtful reading gets a reason and is not contributed; it is
-neither corrected nor kept as a reference for the next ones.
+Cheap sensors fail in known ways: values that no room has, jumps that pass the checksum, a value
+that never changes again, single spikes. A filter compares one reading with earlier ones; it does no
+I/O and reads no clock. An implausible reading gets a reason and is not contributed. It is not
+corrected, and later readings are not compared with it.
 """
 
 import statistics
@@ -13,7 +13,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-# Three reads in a row at the new level are no spike: the room has changed.
+# Three reads in a row at the new level are not a spike: the room has changed.
 _AGREEING_READS = 3
 
 
@@ -24,7 +24,9 @@ class FilterOptions(BaseModel):
         frozen=True, extra="forbid", strict=True, allow_inf_nan=False, hide_input_in_errors=True
     )
 
-    low: float | None = Field(None, description="Readings below it are suspect; in the unit read.")
+    low: float | None = Field(
+        None, description="Readings below it are suspect; in the channel's unit."
+    )
     high: float | None = Field(None, description="Readings above it are suspect.")
     max_change_per_s: float | None = Field(
         None,
@@ -32,12 +34,12 @@ class FilterOptions(BaseModel):
         description="A faster change is suspect, until three reads in a row agree on it.",
     )
     stuck_after_s: float | None = Field(
-        None, gt=0, description="The very same value for longer than this is suspect."
+        None, gt=0, description="Exactly the same value for longer than this is suspect."
     )
     median: bool = Field(
         default=False,
-        description="Hand out the median of the last three good readings: spikes vanish, a step "
-        "comes one reading later.",
+        description="Give the median of the last three good readings: spikes vanish, a step shows "
+        "one reading later.",
     )
 
     @model_validator(mode="after")
@@ -47,10 +49,10 @@ class FilterOptions(BaseModel):
         return self
 
     def overridden_by(self, wanted: "FilterOptions") -> "FilterOptions":
-        """Return these filters with those that `wanted` sets, also to None, in their place.
+        """Return these filters, replaced by those that `wanted` sets, also where it sets None.
 
         Raises:
-            ValidationError: `low` of one and `high` of the other are no range.
+            ValidationError: `low` of one is not below `high` of the other.
         """
         given = wanted.model_dump(exclude_unset=True)
         return FilterOptions.model_validate({**self.model_dump(), **given})
@@ -58,7 +60,7 @@ class FilterOptions(BaseModel):
 
 @dataclass(slots=True)
 class FilterState:
-    """The filters of one sensor, with what they remember of it.
+    """The filters of one sensor, and the earlier readings that they compare with.
 
     >>> state = FilterState(FilterOptions(low=0.0, max_change_per_s=1.0))
     >>> [state.judge(value, 2.0 * i) for i, value in enumerate([20.0, -4.0, 21.0, 90.0])]
@@ -73,9 +75,11 @@ class FilterState:
     _recent: deque[float] = field(default_factory=lambda: deque(maxlen=3))
 
     def judge(self, value: float, now_s: float) -> tuple[float, str]:
-        """Take a reading of a monotonic time; return the value to hand out and why to doubt it.
+        """Judge a reading that was taken at `now_s` (monotonic seconds).
 
-        The reason is empty for a good reading; it tells no values, so that it may be logged.
+        Returns:
+            The value to use, and why it is implausible: empty for a good reading. The reason
+            contains no reading, so it may be logged.
         """
         if reason := self._out_of_range(value) or self._stuck(value, now_s):
             return value, reason
@@ -100,7 +104,7 @@ class FilterState:
         return f"the same for {spell:.0f} s" if limit is not None and spell > limit else ""
 
     def _jumped(self, value: float, now_s: float) -> str:
-        # Measured from the last believed reading, so that an outage allows for more change.
+        # Compared with the last plausible reading, so a longer outage allows a larger change.
         if self._believed is None or self._near(self._believed, value, now_s):
             self._believe(value, now_s)
             return ""

@@ -1,8 +1,8 @@
-"""A sensor as an agent reads it: with its filters, counted, and never in the way.
+"""A sensor with its filters, as an agent reads it: a read never raises.
 
-Drivers raise; a `Probe` answers. Whatever goes wrong in a driver, also in a third party's, becomes
-a missing reading with its reason, so that one dead sensor costs its own channel and nothing else. A
-sensor that was unplugged is read again at the next attempt: the drivers see to that.
+Any exception of a driver, also of a third party's, becomes a missing reading with a reason, so that
+a broken sensor affects its own channel only. A sensor that was unplugged answers again when it is
+back, because drivers look for their device at every read.
 """
 
 import math
@@ -22,15 +22,15 @@ from protoledger.sensors.registry import describe, explain, open_sensor
 
 
 class Probe:
-    """A sensor behind its filters; closes it.
+    """A sensor with its filters; owns and closes the sensor.
 
     Args:
         sensor: open.
-        filters: what to doubt.
+        filters: which readings are suspect.
         clock: monotonic seconds.
 
     Attributes:
-        sensor: what was given.
+        sensor: the sensor.
         counts: readings so far, by quality.
 
     >>> from protoledger.sensors.synthetic.mock import MockOptions, MockSensor
@@ -53,7 +53,7 @@ class Probe:
 
     @property
     def unit(self) -> str:
-        """Of the values; empty for a quantity without one."""
+        """Of the values; empty for a quantity without a unit."""
         return self.sensor.unit
 
     def read(self) -> Reading:
@@ -88,7 +88,7 @@ class Probe:
 
 
 def check_filters(driver: str, wanted: Mapping[str, object]) -> FilterOptions:
-    """Check filters by themselves, as far as that goes without knowing the driver's own.
+    """Check filters alone, without those of the driver.
 
     Raises:
         BadOptions: names every filter that is wrong, its value and the way out.
@@ -103,7 +103,7 @@ def check_filters(driver: str, wanted: Mapping[str, object]) -> FilterOptions:
 def filters_for(
     driver: str, options: Mapping[str, object], wanted: Mapping[str, object]
 ) -> FilterOptions:
-    """Lay the filters that a configuration wants over those that the driver has by itself.
+    """Combine the configured filters with the driver's own; the configured ones win.
 
     Raises:
         BadOptions: names every filter that is wrong, its value and the way out.
@@ -124,7 +124,7 @@ def open_probe(
     filters: Mapping[str, object] | None = None,
     machine: Machine | None = None,
 ) -> Probe:
-    """Open a sensor behind its filters; the caller closes it.
+    """Open a sensor with its filters; the caller closes it.
 
     Args:
         driver: its name.

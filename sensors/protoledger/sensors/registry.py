@@ -1,8 +1,8 @@
 """Find a driver by its name and open it.
 
-Built-in drivers are loaded when they are asked for. A third party adds one by a Python entry point
-in the group `protoledger.sensors`, whose name is the driver's and whose value is a `Sensor` class;
-a built-in name cannot be taken over.
+A built-in driver is imported when it is first used. A third party adds a driver by a Python entry
+point in the group `protoledger.sensors`: its name is the driver's, its value is a `Sensor` class. A
+built-in name cannot be replaced.
 """
 
 import difflib
@@ -21,18 +21,18 @@ GROUP = "protoledger.sensors"
 
 _BUILT_IN = {
     "am2302": "protoledger.sensors.drivers.dht:Dht22Sensor",
-    "button": "protoledger.sensors.drivers.button:ButtonSensor",
-    "cpu_temperature": "protoledger.sensors.drivers.cpu_temperature:CpuTemperatureSensor",
+    "button": "protoledger.sensors.drivers.switches.button:ButtonSensor",
+    "cpu_temperature": "protoledger.sensors.drivers.kernel.cpu_temperature:CpuTemperatureSensor",
     "dht11": "protoledger.sensors.drivers.dht:Dht11Sensor",
     "dht22": "protoledger.sensors.drivers.dht:Dht22Sensor",
-    "digital": "protoledger.sensors.drivers.digital:DigitalSensor",
+    "digital": "protoledger.sensors.drivers.switches.digital:DigitalSensor",
     "distance": "protoledger.sensors.drivers.distance:DistanceSensor",
-    "ds18b20": "protoledger.sensors.drivers.ds18b20:Ds18b20Sensor",
-    "iio": "protoledger.sensors.drivers.iio:IioSensor",
+    "ds18b20": "protoledger.sensors.drivers.kernel.ds18b20:Ds18b20Sensor",
+    "iio": "protoledger.sensors.drivers.kernel.iio:IioSensor",
     "light": "protoledger.sensors.drivers.light:LightSensor",
     "mcp3008": "protoledger.sensors.drivers.mcp3008:Mcp3008Sensor",
     "mock": "protoledger.sensors.synthetic.mock:MockSensor",
-    "motion": "protoledger.sensors.drivers.motion:MotionSensor",
+    "motion": "protoledger.sensors.drivers.switches.motion:MotionSensor",
     "replay": "protoledger.sensors.synthetic.replay:ReplaySensor",
 }
 
@@ -46,7 +46,7 @@ def find_driver(driver: str) -> type[Sensor]:
     """Load a driver's class without opening anything.
 
     Raises:
-        UnknownDriver: nobody offers this name.
+        UnknownDriver: no driver has this name.
         DriverBroken: it cannot be imported, or is not a `Sensor` class with `Options`.
     """
     found: object
@@ -72,15 +72,15 @@ def check_options(driver: str, options: Mapping[str, object]) -> tuple[type[Sens
     """Find the driver and check its options, without opening anything.
 
     Raises:
-        BadOptions: names every option that is wrong, its value and the way out.
+        BadOptions: names every wrong option, its value and what to do.
         UnknownDriver, DriverBroken: see `find_driver`.
     """
     found = find_driver(driver)
     try:
         return found, found.Options.model_validate(dict(options))
     except ValidationError as error:
-        told = explain(error, found.Options, options, "options")
-        raise BadOptions(f"driver {driver!r}", told) from None
+        lines = explain(error, found.Options, options, "options")
+        raise BadOptions(f"driver {driver!r}", lines) from None
     except Exception as error:  # a third party's validator may raise anything
         raise _broken(driver, "checked its options", error) from error
 
@@ -88,7 +88,7 @@ def check_options(driver: str, options: Mapping[str, object]) -> tuple[type[Sens
 def describe(
     driver: str, options: Mapping[str, object]
 ) -> tuple[tuple[Resource, ...], FilterOptions]:
-    """Tell what a sensor with these options would occupy, and the driver's own filters for it.
+    """Return what a sensor with these options would occupy, and the driver's own filters.
 
     Raises:
         BadOptions, UnknownDriver, DriverBroken: see `check_options`.
@@ -97,11 +97,11 @@ def describe(
     try:
         return tuple(found.resources(checked)), found.default_filters(checked)
     except Exception as error:
-        raise _broken(driver, "told its resources and filters", error) from error
+        raise _broken(driver, "returned its resources and filters", error) from error
 
 
 def states(driver: str, options: Mapping[str, object]) -> Mapping[str, float]:
-    """Tell what a sensor that knows only a few values reads, by option; see `Sensor.states`.
+    """Return the values of a sensor that has only a few, by option; see `Sensor.states`.
 
     Raises:
         BadOptions, UnknownDriver, DriverBroken: see `check_options`.
@@ -110,7 +110,7 @@ def states(driver: str, options: Mapping[str, object]) -> Mapping[str, float]:
     try:
         return dict(found.states(checked))
     except Exception as error:
-        raise _broken(driver, "told its states", error) from error
+        raise _broken(driver, "returned its states", error) from error
 
 
 def open_sensor(
@@ -121,11 +121,11 @@ def open_sensor(
     Args:
         driver: its name.
         options: as `check_options` takes them.
-        machine: whose pins and files a `HardwareSensor` reads; the Pi that this runs on by default.
+        machine: whose pins and files a `HardwareSensor` reads; by default this computer.
 
     Raises:
-        BadOptions, UnknownDriver, DriverBroken: see `check_options`; a third party's driver that
-            fails in its own way is broken as well.
+        BadOptions, UnknownDriver, DriverBroken: see `check_options`; `DriverBroken` also if the
+            constructor raises anything that is not a `SensorError`.
         SensorError: the driver could not acquire its device.
 
     >>> with open_sensor("mock", {"level": 21.5, "unit": "°C"}) as sensor:
@@ -143,7 +143,8 @@ def open_sensor(
 
 def _broken(driver: str, what: str, error: Exception) -> DriverBroken:
     return DriverBroken(
-        f"driver {driver!r} raised {type(error).__name__} when it {what}: {error}; tell its author"
+        f"driver {driver!r} raised {type(error).__name__} when it {what}: {error}; report this to "
+        "its author"
     )
 
 
@@ -165,7 +166,7 @@ def _unknown(driver: str) -> str:
 def explain(
     error: ValidationError, model: type[BaseModel], given: Mapping[str, object], under: str
 ) -> tuple[str, ...]:
-    """Say for everything that a model refused: its key (`under` a key), its value, the way out."""
+    """Describe each thing that a model refused: its key below `under`, its value, what to do."""
     known = list(model.model_fields)
     lines = []
     for item in error.errors(include_url=False):

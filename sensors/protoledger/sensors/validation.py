@@ -1,4 +1,4 @@
-"""Find everything that is wrong with an agent's sensors before any of them is opened."""
+"""Find all errors in the configuration of an agent's sensors before any is opened."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from protoledger.sensors.registry import describe
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A sensor as a configuration asks for it.
+    """A sensor as it is configured.
 
     Attributes:
         where: its key in the file, such as "sensors.0".
@@ -31,8 +31,8 @@ def find_problems(sensors: Iterable[Wanted]) -> list[str]:
     """Check drivers, options, filters and clashes of pins of one agent, all at once.
 
     Returns:
-        A line for each problem: the key, the value, what is wrong and what to do. Empty if the
-        sensors can be opened, as far as that can be told without their devices.
+        One line per problem: the key, the value, what is wrong and what to do. Empty if nothing
+        is wrong as far as can be known without opening the devices.
 
     >>> for line in find_problems(
     ...     [Wanted("sensors.0", "button", {"pin": 4}), Wanted("label", "motion", {"pin": 4})]

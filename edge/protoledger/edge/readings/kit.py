@@ -1,8 +1,8 @@
-"""An agent's sensors: each in a slot that opens it, reads it, and opens it again when it is gone.
+"""An agent's sensors: each in a slot, which opens it, reads it and opens it again when needed.
 
-A sensor that is unplugged costs its channel and nothing else; plugged in again it comes back by
-itself: most drivers see to that at each read, and a slot opens anew what was not there at the start
-or has been silent for long.
+A sensor that is unplugged affects its own channel only, and answers again once it is connected.
+Most drivers look for their device at each read; a slot opens a sensor again if its device was
+absent at the start or has not answered for a long time.
 """
 
 import logging
@@ -31,9 +31,9 @@ log = logging.getLogger(__name__)
 FIRST_RETRY_S = 1.0
 LONGEST_RETRY_S = 60.0
 GIVE_UP_S = 120.0
-"""After so long without an answer the device is closed and opened anew."""
+"""After this long without an answer the sensor is closed and opened again."""
 MISCONFIGURED = (BadOptions, BadRecording, DriverBroken, UnknownDriver)
-"""What no waiting mends: the agent does not start with it."""
+"""Errors of configuration: waiting does not help, the agent does not start."""
 CLOSING_S = 0.5
 
 Opener = Callable[[], Probe]
@@ -41,13 +41,13 @@ Opener = Callable[[], Probe]
 
 @dataclass(frozen=True)
 class SlotState:
-    """What a slot shows to others: a snapshot.
+    """A snapshot of a slot for other threads.
 
     Attributes:
         name: the channel, or `label`.
         unit: of the value.
-        reading: the last one; missing before the first, and with a reason unless it is good.
-        read_at: when there was a value last, monotonic; 0.0 for never.
+        reading: the last one; before the first it is missing. It has a reason unless it is good.
+        read_at: monotonic time of the last reading with a value; 0.0 for never.
     """
 
     name: str
@@ -57,12 +57,12 @@ class SlotState:
 
     @property
     def problem(self) -> str:
-        """Why there is no value now; empty if there is one, doubtful or not."""
+        """Why there is no value now; empty if there is one, good or suspect."""
         return self.reading.reason if self.reading.quality is Quality.MISSING else ""
 
 
 class Slot:
-    """Where one sensor belongs.
+    """The place of one sensor: opens, reads and closes it.
 
     Args:
         name: of the channel, or `label`.
@@ -71,8 +71,8 @@ class Slot:
 
     Attributes:
         probe: the open sensor, or None.
-        opened: whether it could ever be opened: its pins were there and free.
-        state: what it shows.
+        opened: whether it was opened at least once, so that its pins exist and were free.
+        state: snapshot for other threads.
     """
 
     def __init__(
@@ -87,13 +87,13 @@ class Slot:
         self._silent_since = clock()
         self._retry_at = 0.0
         self._retry_s = FIRST_RETRY_S
-        self._told = False
+        self._reported = False
 
     def open(self) -> None:
-        """Open the sensor; one that is not there is looked for again at later reads.
+        """Open the sensor; if its device is absent, later reads try again.
 
         Raises:
-            SensorError: if no waiting helps: options, driver or recording are wrong.
+            SensorError: options, driver or recording are wrong, so that waiting does not help.
         """
         try:
             self.probe = self._opener()
@@ -105,7 +105,7 @@ class Slot:
             self._back_off()
 
     def read(self) -> float:
-        """Read once; NaN if there is nothing that could be contributed."""
+        """Read once; NaN unless the reading is good."""
         now = self._clock()
         if self.probe is None and now >= self._retry_at:
             self._reopen()
@@ -115,7 +115,7 @@ class Slot:
         self._show(reading)
         if reading.quality is Quality.GOOD:
             return reading.value
-        # a recording that was opened again would begin anew, and give its rows a second time
+        # a recording that is opened again would start at its first row, and give rows twice
         seekable = isinstance(self.probe.sensor, SeekableSensor)
         if self.state.problem and not seekable and now - self._silent_since > GIVE_UP_S:
             self._release()
@@ -123,22 +123,22 @@ class Slot:
         return math.nan
 
     def close(self) -> None:
-        """Release the sensor for good, also if that fails; idempotent."""
+        """Release the sensor and do not open it again; idempotent."""
         self._retry_at = math.inf
         self._release()
 
     def _show(self, reading: Reading) -> None:
-        """Take a reading for all to see; log where the state changes, not every attempt."""
+        """Publish a reading in `state`; log changes of state, not every attempt."""
         unit = self.state.unit if self.probe is None else self.probe.unit
         if reading.quality is Quality.MISSING:
-            if not self._told:
+            if not self._reported:
                 log.warning("%s: no reading: %s", self.name, reading.reason)
-            self._told = True
+            self._reported = True
             self.state = SlotState(self.name, unit, reading, self.state.read_at)
             return
-        if self._told:
+        if self._reported:
             log.info("%s: the sensor answers again", self.name)
-        self._told = False
+        self._reported = False
         self._silent_since = self._clock()
         self._retry_s = FIRST_RETRY_S
         self.state = SlotState(self.name, unit, reading, self._silent_since)
@@ -165,13 +165,13 @@ class Slot:
 
 
 def slot_for(name: str, wanted: SensorConfig | LabelConfig, machine: Machine | None = None) -> Slot:
-    """Make the slot of a configured sensor; it is not open yet."""
+    """Create the slot of a configured sensor, not open yet."""
     return Slot(name, lambda: open_probe(wanted.driver, wanted.options, wanted.filters, machine))
 
 
 @contextmanager
 def machine_for(*, mock: bool) -> Iterator[Machine | None]:
-    """Whose pins are read: this machine's (None), or a simulated one's."""
+    """The machine whose pins are read: None for this one, or a simulated one."""
     if not mock:
         yield None
         return
@@ -182,7 +182,7 @@ def machine_for(*, mock: bool) -> Iterator[Machine | None]:
 
 
 def missing_state(name: str, reason: str) -> SlotState:
-    """Make the state of a slot without a value."""
+    """Create the state of a slot without a value."""
     return SlotState(name, "", _missing(reason), 0.0)
 
 
@@ -220,7 +220,7 @@ class Kit:
         """Open all sensors.
 
         Raises:
-            SensorError: if one is misconfigured; those already open are closed.
+            SensorError: one is misconfigured; those already open are closed.
         """
         try:
             for slot in self.slots:
@@ -241,7 +241,7 @@ class Kit:
         return values, int(label) if label in range(self.labels) else NO_LABEL
 
     def close(self) -> None:
-        """Release all sensors but one that hangs in a read: the kernel frees that at the end."""
+        """Release all sensors except one that hangs in a read; the kernel frees that at exit."""
         hanging = self._reading
 
         def close_all() -> None:
@@ -253,4 +253,4 @@ class Kit:
         closer.start()
         closer.join(CLOSING_S)
         if closer.is_alive() or hanging is not None:
-            log.warning("a sensor does not let itself be closed; leaving it to the kernel")
+            log.warning("a sensor cannot be closed; the kernel releases it when the process ends")

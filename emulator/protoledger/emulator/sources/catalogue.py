@@ -1,8 +1,8 @@
-"""The sources that a run can replay: rooms that are made up, data sets, and any CSV file.
+"""The sources that a run can replay: simulated rooms, data sets, and any CSV file.
 
-`open_source` finds one by what a person typed. A `TableSource` has a fixed number of rows: every
-fifth (say) is held out, the others go to the sites in turn, and each agent of a site observes the
-site's row through noise of its own.
+`open_source` opens one by its name. A `TableSource` has a fixed number of rows: by default
+every fifth is held out, the others go to the sites in turn, and each agent of a site observes the
+site's row with its own noise.
 """
 
 from difflib import get_close_matches
@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 from protoledger.emulator.errors import DealError, SourceError, UnknownSourceError
 from protoledger.emulator.sources.channels import plan_channel
 from protoledger.emulator.sources.csv_source import Table, read_csv
-from protoledger.emulator.sources.dealing import DEFAULT_NOISE, Dealt, Plan, SiteRows, Source, deal
+from protoledger.emulator.sources.dealing import (
+    DEFAULT_NOISE,
+    DealPlan,
+    Dealt,
+    RowSource,
+    SiteRows,
+    deal,
+)
 from protoledger.emulator.sources.house import HouseSource
 from protoledger.emulator.sources.packaged import PACKAGED, read_packaged
 
@@ -22,7 +29,7 @@ __all__ = [
     "DEFAULT_NOISE",
     "SOURCE_NAMES",
     "Dealt",
-    "Source",
+    "RowSource",
     "TableSource",
     "deal",
     "open_source",
@@ -30,10 +37,10 @@ __all__ = [
 
 SOURCE_NAMES = ("house", *PACKAGED)
 
-_NOISE = 1  # a purpose of `Plan.generator`
+_NOISE = 1  # a purpose of `DealPlan.generator`
 
 
-def open_source(name: str, label: str | None = None) -> Source:
+def open_source(name: str, label: str | None = None) -> RowSource:
     """Open a source by its name, or a CSV file by its path.
 
     Args:
@@ -41,8 +48,8 @@ def open_source(name: str, label: str | None = None) -> Source:
         label: the file's label column; its last column without it.
 
     Raises:
-        SourceError: there is no such source or file, the file is broken (each line and column is
-            named), or a label is asked for where the source has its own.
+        SourceError: there is no such source or file, the file is wrong (each line and column is
+            named), or a label is given although the source has its own.
 
     >>> [channel.name for channel in open_source("bananas").channels]
     ['x', 'y']
@@ -60,8 +67,8 @@ def open_source(name: str, label: str | None = None) -> Source:
     return TableSource(path.name, read_csv(path, label))
 
 
-class TableSource(Source):
-    """A fixed number of labelled rows.
+class TableSource(RowSource):
+    """A fixed number of labelled rows, read from a file.
 
     >>> table = Table(("x",), ("a", "b"), np.arange(10.0)[:, None], np.arange(10) % 2)
     >>> dealt = deal(TableSource("ten", table), sites=2, agents=3, rounds=None, noise=0)
@@ -72,10 +79,10 @@ class TableSource(Source):
     """
 
     def __init__(self, name: str, table: Table) -> None:
-        """Plan the channels from the table's values.
+        """DealPlan the channels from the table's values.
 
         Raises:
-            SourceError: a column's scale cannot be computed with.
+            SourceError: a column's values are too large or too small to compute with.
         """
         self.name = name
         self.labels = table.labels
@@ -87,8 +94,8 @@ class TableSource(Source):
             for column, low, high in zip(table.channels, smallest, largest, strict=True)
         )
 
-    def deal(self, plan: Plan) -> Dealt:
-        """Deal rows in turn; a site's rows that fill no whole round are left unused."""
+    def deal(self, plan: DealPlan) -> Dealt:
+        """Deal rows in turn; rows of a site that do not fill a whole round are not used."""
         total = len(self.table.classes)
         held_out = np.arange(total) % plan.holdout_every == plan.holdout_every - 1
         shown = np.flatnonzero(~held_out)
@@ -113,7 +120,7 @@ class TableSource(Source):
             left_out=self.left_out,
         )
 
-    def _observe(self, plan: Plan, site: int, rows: NDArray[np.intp]) -> SiteRows:
+    def _observe(self, plan: DealPlan, site: int, rows: NDArray[np.intp]) -> SiteRows:
         clean, labels = self.table.values[rows], self.table.classes[rows]
         spread = self.table.values.std(axis=0)
         low = np.array([channel.low for channel in self.channels])
@@ -125,7 +132,7 @@ class TableSource(Source):
         votes = np.broadcast_to(labels, (plan.agents, len(labels))).copy()
         return SiteRows(clean, labels, observed, votes)
 
-    def _too_few(self, plan: Plan, shown: int, rounds: int) -> str:
+    def _too_few(self, plan: DealPlan, shown: int, rounds: int) -> str:
         total = len(self.table.classes)
         return (
             f"source {self.name!r} has {total:,} rows, {shown:,} of them to show: enough for "

@@ -1,7 +1,7 @@
-"""Choose a channel's range and resolution from data: wide enough, and numbers that a person reads.
+"""Choose a channel's range and resolution from data, in round numbers.
 
 A channel's range is the data's with a margin of 5 % on each side. Its step is the smallest of 1, 2
-and 5 times a power of ten that cuts the range in at most 2^16 steps, which leaves it at least 2^14.
+and 5 times a power of ten that divides the range into at most 2^16 steps; there are at least 2^14.
 Sums over some 16,000 agents then stay below half of the field's prime.
 """
 
@@ -23,7 +23,7 @@ def plan_channel(name: str, unit: str, smallest: float, largest: float) -> Chann
     A constant channel gets a range of 10 % of its value, or of 1 around zero.
 
     Raises:
-        SourceError: the values are so large or small that their squares are no float64.
+        SourceError: the values are so large or small that their squares are not in float64's range.
 
     >>> plan_channel("co2", "ppm", 412.75, 2028.5)
     Channel(name='co2', unit='ppm', low=330.0, high=2110.0, step=0.05, private=True)
@@ -31,11 +31,11 @@ def plan_channel(name: str, unit: str, smallest: float, largest: float) -> Chann
     magnitude = max(abs(smallest), abs(largest))
     if magnitude > 1e100 or 0 < magnitude < 1e-100:
         raise SourceError(
-            f"channel {name!r}: values up to {magnitude:g} are out of the scale of 1e-100 to 1e100 "
-            "that is computed with: choose another unit"
+            f"channel {name!r}: values up to {magnitude:g} are outside of 1e-100 to 1e100, the "
+            "range of computation: choose another unit"
         )
     span = largest - smallest
-    # Below a billionth of its magnitude a float64's own grain would show.
+    # Below a billionth of the magnitude, float64's own resolution would show.
     if span < 1e-9 * magnitude or not magnitude:
         span = 0.1 * magnitude or 1.0
     middle = smallest / 2 + largest / 2

@@ -1,9 +1,9 @@
-"""Deal a source's rows to sites and agents: what each agent will read, and what nobody is shown.
+"""Deal a source's rows to sites and agents, and hold some out for the final accuracy.
 
-A `Source` is either a table of rows (see `protoledger.emulator.sources.catalogue`) or a model that
-makes rows (`protoledger.emulator.sources.house`). Either way `deal` returns the same: per site a
-stream of rows that all its agents observe at the same time, each through its own sensors, and the
-rows held out, on which the models are examined at the end.
+A `RowSource` is either a table of rows (see `protoledger.emulator.sources.catalogue`) or a model
+that computes rows (`protoledger.emulator.sources.house`). In both cases `deal` returns per site a
+stream of rows, which all its agents observe at the same time through sensors of their own, and the
+rows that are held out, on which the models are tested at the end.
 """
 
 import math
@@ -22,17 +22,17 @@ DEFAULT_NOISE = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What is asked of a source.
+class DealPlan:
+    """How a source's rows are to be dealt.
 
     Attributes:
         sites: number of sites.
         agents: agents of each site.
-        rounds: rounds of each site; none for as many as the source has.
+        rounds: rounds of each site; None for as many as the source has.
         batch: rows that a round carries.
         noise: standard deviation of an agent's own noise, in standard deviations of the channel.
-        seed: all randomness follows from it.
-        holdout_every: of so many rows the last is held out.
+        seed: of all random numbers here.
+        holdout_every: the last of each this many rows is held out.
     """
 
     sites: int
@@ -44,7 +44,7 @@ class Plan:
     holdout_every: int = 5
 
     def check(self) -> None:
-        """Refuse numbers that mean nothing.
+        """Check the ranges of all numbers.
 
         Raises:
             DealError: names each wrong option and its value.
@@ -63,20 +63,19 @@ class Plan:
             raise DealError("; ".join(wrong))
 
     def generator(self, purpose: int, site: int, agent: int = 0) -> np.random.Generator:
-        """A stream of randomness of its own for each purpose, site and agent."""
+        """A generator of random numbers, independent for each purpose, site and agent."""
         return np.random.default_rng((self.seed, purpose, site, agent))
 
 
 @dataclass(frozen=True)
 class SiteRows:
-    """What happens at one site, row by row; R rows, A agents, C channels.
+    """The rows of one site: R rows, A agents, C channels.
 
     Attributes:
-        clean: float64 (R, C), the truth before any sensor.
+        clean: float64 (R, C), the true values before any sensor.
         labels: int64 (R,), the true class, an index into the source's labels.
         observed: float64 (A, R, C), what each agent's sensors read; NaN where a read failed.
-        votes: int64 (A, R), the label that each agent reports;
-        `protoledger.protocol.wire.schema.NO_LABEL` for none.
+        votes: int64 (A, R), the label that each agent reports, NO_LABEL for none.
     """
 
     clean: NDArray[np.float64]
@@ -93,22 +92,22 @@ class SiteRows:
 
 @dataclass(frozen=True)
 class Dealt:
-    """A source, dealt.
+    """The rows of a source as they were dealt.
 
     Attributes:
         source: its name.
-        plan: what was asked.
-        channels: of all sites.
+        plan: how they were dealt.
+        channels: the same at all sites.
         labels: names of the classes.
         sites: per site its rows, a whole number of rounds.
-        holdout_values: float64 (n, C), clean rows that no site is shown.
+        holdout_values: float64 (n, C), clean rows that no site sees.
         holdout_labels: int64 (n,), their classes.
-        rows_unused: rows that are neither shown nor held out.
+        rows_unused: rows that are neither dealt nor held out.
         left_out: columns of a file that are neither channel nor label.
     """
 
     source: str
-    plan: Plan
+    plan: DealPlan
     channels: tuple[Channel, ...]
     labels: tuple[str, ...]
     sites: tuple[SiteRows, ...]
@@ -133,11 +132,11 @@ class Dealt:
         return tuple(site.labels for site in self.sites)
 
 
-class Source(ABC):
-    """Where rows come from.
+class RowSource(ABC):
+    """Something that has, or computes, rows of readings.
 
     Attributes:
-        name: as a person asks for it.
+        name: as it is given to `--source`.
         channels: what is measured.
         labels: names of the classes.
         left_out: columns of a file that are neither.
@@ -149,16 +148,16 @@ class Source(ABC):
     left_out: tuple[str, ...] = ()
 
     @abstractmethod
-    def deal(self, plan: Plan) -> Dealt:
-        """Deal a plan that `deal` has checked.
+    def deal(self, plan: DealPlan) -> Dealt:
+        """Deal rows by a plan that `deal` has checked.
 
         Raises:
-            DealError: there are not enough rows, or no end of them.
+            DealError: there are too few rows, or `rounds` is needed and missing.
         """
 
 
 def deal(
-    source: Source,
+    source: RowSource,
     *,
     sites: int,
     agents: int,
@@ -168,16 +167,16 @@ def deal(
     seed: int = 0,
     holdout_every: int = 5,
 ) -> Dealt:
-    """Deal a source's rows; see `Plan` for the arguments and `Dealt` for the result.
+    """Deal a source's rows; see `DealPlan` for the arguments and `Dealt` for the result.
 
-    The same arguments give the same result, bit by bit. An agent's noise depends on the seed, its
-    site and its own number alone: more agents change nothing for those before.
+    The same arguments give the same result, bit by bit. An agent's noise depends only on the seed,
+    its site and its own number, so adding agents does not change the others.
 
     Raises:
-        DealError: an argument means nothing, the source has too few rows or no end, or the sum
-            over so many agents would not fit in the field.
+        DealError: an argument is out of range, the source has too few rows or needs `rounds`, or
+            the sum over so many agents would not fit in the field.
     """
-    plan = Plan(
+    plan = DealPlan(
         sites=sites,
         agents=agents,
         rounds=rounds,

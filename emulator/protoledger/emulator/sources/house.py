@@ -1,9 +1,9 @@
 """A small physical model of rooms: people come and go, and air, warmth and light follow.
 
-Each site is one room of another house: another size, airtightness, orientation, heating and other
-habits (`protoledger.emulator.sources.house_rooms`). A window is ten minutes of the room's life: a
-short run sees days. With n people in a window, volume V, and a air changes per hour (leaks, and an
-opened window while people find the air bad):
+Each site is one room of a different house: its size, airtightness, orientation, heating and habits
+differ (`protoledger.emulator.sources.house_rooms`). A window is ten minutes of simulated time, so a
+short run covers days. With n people in a window, volume V, and a air changes per hour (leaks, and
+an opened window while people find the air bad):
 
 - CO2, mass balance: dC/dt = −a (C − C_out) + n G / V, C_out = 420 ppm, G = 0.018 m³/h a person
   (5 ml/s sitting; Persily and de Jonge, "Carbon dioxide generation rates for building occupants",
@@ -15,8 +15,8 @@ opened window while people find the air bad):
 - Temperature, one heat capacity: c dT/dt = (U + ρ c_p a V) (T_out − T) + 75 W · n + heating + sun,
   with ρ c_p = 1206 J/(m³ K); 75 W is a sitting person's sensible heat (ASHRAE, ibid.). Heating is
   proportional to what the set point lacks, up to a limit.
-- Light: a daylight factor of the light outside, plus a lamp that people light when it is dark, and
-  that the last one to leave may forget.
+- Light: a daylight factor of the light outside, plus a lamp that people turn on when it is dark and
+  may leave on.
 
 Within a window the inputs are constant, so each balance dx/dt = −k (x − x_∞) has the exact solution
 x_∞ + (x₀ − x_∞) e^(−k t), and its mean over the window is what the room shows.
@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protoledger.emulator.errors import DealError
-from protoledger.emulator.sources.dealing import Dealt, Plan, SiteRows, Source
+from protoledger.emulator.sources.dealing import DealPlan, Dealt, RowSource, SiteRows
 from protoledger.emulator.sources.house_rooms import (
     WINDOW_H,
     Room,
@@ -56,9 +56,8 @@ _AIR_J_M3_K = 1206.0
 _FRESH_PPM = 700.0
 _FULL_HEAT_K = 1.5
 
-_ROOM = (
-    11  # purposes of `Plan.generator`, as are those of protoledger.emulator.sources.house_sensors
-)
+# Purposes of `DealPlan.generator`; 13 and 14 are in `house_sensors`.
+_ROOM = 11
 _LIFE = 12
 
 
@@ -75,10 +74,10 @@ class Climate:
     def pass_window(
         self, hour: float, people: int, day_lux: float, sun_w: float, whims: list[float]
     ) -> tuple[float, float, float, float]:
-        """Let a window pass; `whims` are two chances that decide what people bother to do.
+        """Compute the next window; `whims` are two random numbers that decide what people do.
 
         Returns:
-            Window means of `CHANNELS`.
+            The means of `CHANNELS` over the window.
         """
         room = self.room
         self._air_and_light(people, day_lux, whims)
@@ -103,7 +102,7 @@ class Climate:
             self.lamp = self.lamp or day_lux < room.lamp_below_lux
         else:
             self.airing = False
-            # A forgotten lamp burns for another while: each window has the same chance again.
+            # A lamp that was left on stays on with the same probability in each window.
             self.lamp = self.lamp and forget < room.forgets
 
     def _warm(self, hour: float, changes_per_h: float, people: int, sun_w: float) -> float:
@@ -121,10 +120,10 @@ class Climate:
 def live(
     room: Room, random: np.random.Generator, windows: int
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Let time pass in a room.
+    """Compute consecutive windows of a room.
 
     Returns:
-        Window means of `CHANNELS`, float64 (windows, 4), and the classes, int64 (windows,).
+        Means of `CHANNELS`, float64 (windows, 4), and the classes, int64 (windows,).
     """
     people = people_in(room, random, windows)
     sky = daylight_in(room, random, windows).tolist()
@@ -160,22 +159,22 @@ def saturation_g_m3(temperature_c: float) -> float:
     return 1000.0 * pressure_pa / (461.5 * (temperature_c + 273.15))
 
 
-class HouseSource(Source):
-    """Rooms of made-up houses, one a site; as many rows as are asked for.
+class HouseSource(RowSource):
+    """Simulated rooms, one per site, with as many rows as are requested.
 
-    `noise` scales the sensors' own: at the default of 0.01 they are as their data sheets say.
+    `noise` scales the sensors' noise: at the default of 0.01 it is that of their data sheets.
     """
 
     name = "house"
     channels = CHANNELS
     labels = LABELS
 
-    def deal(self, plan: Plan) -> Dealt:
-        """Live through each house; every fifth (say) of a house's own windows is held out."""
+    def deal(self, plan: DealPlan) -> Dealt:
+        """Simulate each room; by default every fifth of its windows is held out."""
         if plan.rounds is None:
             raise DealError("source 'house' has no end: give --rounds a number instead of 'all'")
         shown = plan.rounds * plan.batch
-        # The last window of each spell of `holdout_every` is held out, also behind the last shown.
+        # The last window of each `holdout_every` is held out, also after the last one dealt.
         windows = shown + shown // (plan.holdout_every - 1)
         held_out = np.arange(windows) % plan.holdout_every == plan.holdout_every - 1
         sites, held = [], []

@@ -1,6 +1,4 @@
-"""The rooms of `protoledger.emulator.sources.house` before any physics.
-
-Their build, their people's habits, their sky.
+"""The inputs of `protoledger.emulator.sources.house`: building, people and daylight of each room.
 
 A room is drawn from ranges as houses have them. People arrive and leave by a two-state Markov chain
 whose rates follow the hour: an office fills by day, a living room in the mornings and evenings. The
@@ -24,28 +22,28 @@ _SOLAR_FACTOR = 0.4
 
 @dataclass(frozen=True)
 class Room:
-    """What makes one house's room differ from another's.
+    """The parameters in which rooms differ.
 
     Attributes:
-        office: whether people come by day, else mornings and evenings.
+        office: people are present by day; otherwise in the mornings and evenings.
         start_h: hour of the day of the first window.
         volume_m3: of air.
         leaks_per_h: air changes with the windows shut.
-        airing_per_h: more of them with a window open.
+        airing_per_h: additional air changes with a window open.
         airing_ppm: the CO2 at which people may open it.
-        people: the most there are at once.
+        people: the largest number at once.
         loss_w_k: heat through the walls per kelvin.
-        capacity_j_k: of what takes part in a day's swing.
-        set_point_c, set_back_c: heating with people and without.
-        heater_w: its most.
+        capacity_j_k: heat capacity of what follows the daily temperature.
+        set_point_c, set_back_c: temperature that is heated to with people and without.
+        heater_w: the heater's largest power.
         outside_c, swing_k: mean outdoor temperature and its day's amplitude.
         vapour_out_g_m3: outdoor vapour density.
         window_m2: glazing.
         daylight: share of the light outside that falls on a desk.
-        faces_h: hour at which the sun stands before the window.
+        faces_h: hour at which the sun shines straight into the window.
         lamp_lux: of the lamp.
-        lamp_below_lux: daylight at which it is lit.
-        forgets: chance in each empty window that the lamp stays on.
+        lamp_below_lux: daylight below which it is turned on.
+        forgets: probability, in each window without people, that the lamp stays on.
     """
 
     office: bool
@@ -72,7 +70,7 @@ class Room:
 
 
 def draw_room(random: np.random.Generator) -> Room:
-    """Draw a room as houses have them."""
+    """Draw a room at random from ranges that real houses have."""
     uniform = random.uniform
     area = uniform(12.0, 35.0)
     set_point = uniform(20.0, 22.5)

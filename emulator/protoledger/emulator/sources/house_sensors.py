@@ -1,15 +1,15 @@
-"""The agents in a made-up room: each sits somewhere, and its sensors are as cheap ones are.
+"""What the agents in a simulated room read, with the errors of cheap sensors.
 
-An agent's place and parts give each channel a gain and an offset (nearer to the window, above the
-radiator), a lag (a first-order filter: the housing warms slowly) and white noise; some reads fail,
-and now and then a value sticks for a while. One agent of each site has a motion sensor that misses
-people who sit still; the others' label is true.
+An agent's place and parts give each channel a gain and an offset (near the window, above the
+radiator), a lag (a first-order filter: the housing warms slowly) and white noise. Some reads fail,
+and sometimes a value sticks for a while. One agent of each site has a motion sensor that misses
+people who sit still; the labels of the others are true.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-from protoledger.emulator.sources.dealing import DEFAULT_NOISE, Plan
+from protoledger.emulator.sources.dealing import DEFAULT_NOISE, DealPlan
 from protoledger.protocol.wire.schema import NO_LABEL, Channel
 
 # Per channel (co2, temperature, humidity, light): deviations among agents of gain and offset, the
@@ -27,12 +27,13 @@ _MISSED_MOTION = 0.15
 _STUCK_STARTS = 0.0005
 _STUCK_WINDOWS = 12
 
-_PLACE = 13  # purposes of `Plan.generator`, as are those of protoledger.emulator.sources.house
+# Purposes of `DealPlan.generator`; 11 and 12 are in `house`.
+_PLACE = 13
 _READS = 14
 
 
 def observe(
-    plan: Plan,
+    plan: DealPlan,
     site: int,
     clean: NDArray[np.float64],
     labels: NDArray[np.int64],
@@ -42,8 +43,8 @@ def observe(
     """Read a room with all of a site's agents.
 
     Args:
-        plan: its noise scales the white noise; at 0 no read fails either.
-        site: whose agents.
+        plan: its noise scales the white noise; at 0 no read fails, and all labels are true.
+        site: number of the site.
         clean: float64 (T, C), window means of the room.
         labels: int64 (T,), the true classes.
         channels: the C channels, in the order of protoledger.emulator.sources.house.

@@ -1,6 +1,6 @@
 """The data sets that come with the package river, read from its files.
 
-River itself is not imported, which would take seconds: only its folder is looked up. The streams
+River is not imported, which would take seconds: only its folder is looked up. The streams
 are those of `river.datasets`: Phishing (UCI, 1,250 rows, 9 channels), ImageSegments (UCI Statlog,
 2,310 rows, 18 channels, 7 classes) and Bananas (OpenML 1460, 5,300 rows, 2 channels), each in the
 order in which river ships it.
@@ -20,7 +20,7 @@ def read_packaged(name: str) -> Table:
     """Read one of `PACKAGED`.
 
     Raises:
-        SourceError: river is not installed, or its files are not where they were.
+        SourceError: river is not installed, or its files have moved.
     """
     file, read = PACKAGED[name]
     try:

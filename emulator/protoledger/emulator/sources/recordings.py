@@ -1,4 +1,4 @@
-"""Write down what each agent will read, as the CSV recordings that the driver `replay` plays back.
+"""Write what each agent will read as CSV files, which the driver `replay` reads.
 
 One file an agent, `<folder>/<site>/<agent>.csv`: the channels and the label (an index into the
 source's labels), one row a window. Numbers are written so that they read back bit by bit; an empty
@@ -45,7 +45,7 @@ def write_recordings(
     sites: Sequence[str] | None = None,
     agents: Sequence[str] | None = None,
 ) -> list[list[Path]]:
-    """Write all recordings; folders are made, files are replaced.
+    """Write all recordings; folders are created, existing files are replaced.
 
     Args:
         dealt: what to write.

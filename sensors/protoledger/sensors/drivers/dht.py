@@ -1,15 +1,16 @@
 """DHT11, DHT22 and AM2302: temperature and humidity of the air on one pin.
 
 Wiring: VCC to 3V3, GND to GND, DATA to the GPIO, and 10 kΩ between DATA and VCC (boards with three
-pins have it). A DHT gives one pair of values every two seconds, and a part of its answers is lost:
-Linux is no real-time system, and each answer keeps a core busy for a quarter of a second. The
-kernel does better, by interrupts: `dtoverlay=dht11,gpiopin=4` and the driver `iio`. Two sensors,
-one for each quantity, may name the same pin: they share the chip and its answers.
+pins have it). A DHT gives one pair of values every two seconds. Some of its answers are lost,
+because Linux is not a real-time system, and each answer keeps a core busy for a quarter of a
+second. The kernel's driver uses interrupts instead: `dtoverlay=dht11,gpiopin=4` and the driver
+`iio`. Two sensors, one for each quantity, may name the same pin: they share the chip and its
+answers.
 
-The library, adafruit_dht, has traps. After a failed reading its other quantity is the stale one,
-without an error: so both are taken at once or none. A second object for a pin, or a helper process
-per object, fights for the line: so there is one object for a pin, without `pulseio`. Bits that flip
-in pairs pass the checksum: so jumps are doubted by default.
+The library, adafruit_dht, has three traps. After a failed read of one quantity it returns the old
+value of the other without an error; therefore both are read together. Two objects for one pin, or a
+helper process (`pulseio`), disturb each other; therefore there is one object per pin, without
+`pulseio`. Bits that flip in pairs pass the checksum; therefore jumps are suspect by default.
 """
 
 import math
@@ -27,7 +28,7 @@ from protoledger.sensors.pins.machine import HardwareSensor, Machine, Pin
 
 Quantity = Literal["temperature", "humidity"]
 
-# The library hands out the former values for 2 s after an attempt.
+# For 2 s after an attempt the library returns the previous values.
 _REST_S = 2.1
 _UNITS: dict[Quantity, str] = {"temperature": "°C", "humidity": "%"}
 
@@ -40,7 +41,7 @@ class DhtOptions(DriverOptions):
 
 
 class _Chip:
-    """The one object for a pin, and the answers that are not taken yet; made and dropped by users.
+    """The one object for a pin, and the values that were not returned yet.
 
     Args:
         model: as the library calls it.
@@ -79,7 +80,7 @@ class _Chip:
 
     @classmethod
     def release(cls, machine: Machine, pin: int) -> None:
-        """Give up one use; the last one frees the pin."""
+        """End one use; the last one releases the pin."""
         with cls.guard:
             chip = cls.shared[machine, pin]
             chip.users -= 1
@@ -87,16 +88,16 @@ class _Chip:
                 cls.shared.pop((machine, pin)).exit()
 
     def exit(self) -> None:
-        """Free the pin."""
+        """Release the pin."""
         self._chip.exit()
 
     def take(
         self, quantity: Quantity, clock: Callable[[], float], sleep: Callable[[float], None]
     ) -> float:
-        """Return a value that was not handed out yet; waits until the chip has had its rest.
+        """Return a value that was not returned before; waits for the chip's 2 s pause.
 
         Raises:
-            DeviceGone: nothing answers.
+            DeviceGone: the chip does not answer.
             ReadFailed: the answer was damaged.
         """
         with self._lock:
@@ -105,8 +106,8 @@ class _Chip:
                 if rest > 0:
                     sleep(rest)
                 self._answer, self._served = self._ask(), set()
-                # Taken after the answer: had a busy Pi put us to sleep before the library noted
-                # its own time, it would hand out the former values again.
+                # Taken after the answer: the library notes its own time during the read, and asked
+                # too early it returns the previous values again.
                 self._answered_at = clock()
             self._served.add(quantity)
             if isinstance(self._answer, SensorError):
@@ -116,7 +117,7 @@ class _Chip:
     def _ask(self) -> dict[Quantity, float] | SensorError:
         try:
             temperature, humidity = self._chip.temperature, self._chip.humidity
-        except Exception as error:  # noqa: BLE001 - RuntimeError, and what the pin's library has
+        except Exception as error:  # noqa: BLE001 - RuntimeError, and errors of the pin library
             text = str(error)
             if "not found" in text:
                 return DeviceGone(f"{self.model} does not answer: check its wires and the 10 kΩ")
@@ -159,14 +160,14 @@ class Dht22Sensor(HardwareSensor):
 
     @classmethod
     def resources(cls, options: DriverOptions, /) -> tuple[Resource, ...]:
-        """Its pin, which only the same chip's other quantity shares."""
+        """Its pin, which only the other quantity of the same chip may share."""
         assert isinstance(options, DhtOptions)  # noqa: S101 - the registry checked it
         pin = f"GPIO{options.pin}"
         return (Resource(pin, cls._model), Resource(f"{options.quantity} of the chip on {pin}"))
 
     @classmethod
     def default_filters(cls, options: DriverOptions, /) -> FilterOptions:
-        """The chip's range, and what flipped bits look like: a jump that no air makes."""
+        """The chip's range, and a rate of change that air does not have but flipped bits have."""
         assert isinstance(options, DhtOptions)  # noqa: S101 - as above
         if options.quantity == "temperature":
             return FilterOptions(
@@ -175,7 +176,7 @@ class Dht22Sensor(HardwareSensor):
                 max_change_per_s=cls._fastest_c_per_s,
                 stuck_after_s=cls._stuck_s,
             )
-        # Breath on the sensor raises it by some percent a second; 0 % exists in no room.
+        # Breath on the sensor raises humidity by a few percent a second; no room has 0 %.
         return FilterOptions(low=1.0, high=100.0, max_change_per_s=5.0, stuck_after_s=cls._stuck_s)
 
     def _measure(self) -> Reading:

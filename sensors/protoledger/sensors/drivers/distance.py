@@ -24,8 +24,8 @@ class DistanceOptions(DriverOptions):
 
     echo: Pin = Field(description="GPIO number of ECHO.")
     trigger: Pin = Field(description="GPIO number of TRIG.")
-    max_m: float = Field(2.0, gt=0, le=5, description="What is farther reads as this, in metres.")
-    samples: int = Field(9, ge=1, le=50, description="A reading is the median of so many echoes.")
+    max_m: float = Field(2.0, gt=0, le=5, description="Larger distances read as this, in metres.")
+    samples: int = Field(9, ge=1, le=50, description="A reading is the median of this many echoes.")
 
     @model_validator(mode="after")
     def _two_pins(self) -> Self:
@@ -56,7 +56,7 @@ class DistanceSensor(HardwareSensor):
         self._clock = clock
         self._heard = threading.Event()
         self._heard_at: float | None = None
-        # `partial`: a read of gpiozero's would else wait for ever for the first echo.
+        # Without `partial` gpiozero's read would wait for ever for the first echo.
         self._device = self.machine.gpio(
             "DistanceSensor",
             echo=options.echo,
@@ -74,13 +74,13 @@ class DistanceSensor(HardwareSensor):
         return (Resource(f"GPIO{options.echo}"), Resource(f"GPIO{options.trigger}"))
 
     def _listen(self) -> None:
-        """Note when an echo came: gpiozero keeps the last distance when there are none any more."""
-        ping = self._device._read  # noqa: SLF001 - what gpiozero's thread calls for each ping
+        """Record when echoes come: without echoes gpiozero keeps returning the last distance."""
+        ping = self._device._read  # noqa: SLF001 - gpiozero's thread calls it for each ping
 
         def noted() -> float | None:
             share: float | None = ping()
             if share is not None:
-                # The first echo is gpiozero's to average only after this returns.
+                # gpiozero averages the first echo only after this function has returned.
                 if self._heard_at is not None:
                     self._heard.set()
                 self._heard_at = self._clock()

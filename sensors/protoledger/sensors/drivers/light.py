@@ -1,10 +1,11 @@
 """A light-dependent resistor (LDR) that charges a capacitor: no analogue input needed.
 
 Wiring: LDR between 3V3 and the GPIO, a 1 µF capacitor between the GPIO and GND. The capacitor is
-emptied, then the time is taken until the LDR has filled it: the brighter, the shorter.
+discharged, then the time is measured until it is charged through the LDR: the brighter, the
+shorter.
 
 gpiozero's own LightSensor waits for an edge that lgpio does not report once the pin has been an
-output, and reads 0 for ever (gpiozero issue 1135), so the pin is watched here.
+output, and so always reads 0 (gpiozero issue 1135). Therefore this driver polls the pin.
 """
 
 import time

@@ -19,18 +19,18 @@ _SELECT = ("GPIO8", "GPIO7")
 class Mcp3008Options(DriverOptions):
     """Options of the driver `mcp3008`.
 
-    The voltage is turned into the quantity along a straight line: 0 at `zero_v`, `full_value` at
-    `full_v`, which may be the lower one.
+    The voltage is converted to the quantity by a straight line: 0 at `zero_v`, `full_value` at
+    `full_v`, which may be below `zero_v`.
     """
 
     channel: int = Field(ge=0, le=7, description="The input, CH0 to CH7.")
     device: int = Field(0, ge=0, le=1, description="0: CS is on GPIO8 (CE0); 1: on GPIO7 (CE1).")
     reference_v: float = Field(3.3, gt=0, le=5.5, description="The voltage at VREF.")
-    zero_v: float = Field(0.0, description="The voltage that means 0.")
-    full_v: float = Field(3.3, description="The voltage that means `full_value`.")
+    zero_v: float = Field(0.0, description="The voltage at which the reading is 0.")
+    full_v: float = Field(3.3, description="The voltage at which the reading is `full_value`.")
     full_value: float = Field(3.3, description="The reading at `full_v`.")
     unit: str = Field("V", description="Unit of the readings.")
-    samples: int = Field(8, ge=1, le=256, description="A reading is the mean of so many.")
+    samples: int = Field(8, ge=1, le=256, description="A reading is the mean of this many samples.")
 
     @model_validator(mode="after")
     def _a_line(self) -> Self:
@@ -40,7 +40,7 @@ class Mcp3008Options(DriverOptions):
 
 
 class Mcp3008Sensor(HardwareSensor):
-    """An analogue input, in V or in what its options make of that."""
+    """An analogue input, in V or in the unit that its options convert to."""
 
     Options: ClassVar[type[DriverOptions]] = Mcp3008Options
 

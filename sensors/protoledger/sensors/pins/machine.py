@@ -1,8 +1,8 @@
-"""The machine whose pins and buses the drivers read: a Pi, or (in `simulation`) a made-up one.
+"""The machine whose pins and buses the drivers read: a Pi, or in `simulation` a simulated one.
 
 A hardware driver asks its `Machine` for a gpiozero device, a DHT object or a folder of the kernel,
-and never finds out which machine it has. The libraries are imported when something is opened, so
-that a laptop without them can load every driver.
+and works the same on either machine. The libraries are imported when a device is opened, so a
+laptop without them can load every driver.
 """
 
 import atexit
@@ -76,10 +76,10 @@ class Machine:
         Raises:
             HardwareUnavailable: there are no pins, or no library for them.
         """
-        # Else a service could hang on the question whether to install something.
+        # Otherwise the library may ask whether to install something, and a service would hang.
         os.environ.setdefault("BLINKA_SKIP_DEPENDENCY_CHECK", "1")
         with _opening(model, {"pin": pin}):
-            # On a computer that it does not know it prints a warning among what we print.
+            # On an unknown computer the library prints a warning to standard output.
             with redirect_stdout(io.StringIO()):
                 import adafruit_dht  # noqa: PLC0415 - fails where there are no pins
                 import board  # noqa: PLC0415
@@ -119,16 +119,16 @@ class Machine:
         return getattr(_gpiozero(), kind)(**arguments)
 
 
-# One object, because sensors that share a chip find each other by their machine.
+# One object: sensors that share a chip find each other through their machine.
 _THIS_PI = Machine()
 
 
 class HardwareSensor(Sensor):
-    """A driver of something that hangs on a machine.
+    """A driver of a device that is connected to a machine.
 
     Args:
         options: checked.
-        machine: whose pins and files are read; the Pi that this runs on by default.
+        machine: whose pins and files are read; by default this computer.
     """
 
     def __init__(self, options: DriverOptions, machine: Machine | None = None) -> None:
@@ -136,7 +136,7 @@ class HardwareSensor(Sensor):
         self.machine = machine or _THIS_PI
 
     def read(self) -> Reading:
-        """Take one reading; what a library raises becomes `ReadFailed`."""
+        """Take one reading; any exception of a library becomes `ReadFailed`."""
         try:
             return super().read()
         except SensorError:
@@ -148,10 +148,9 @@ class HardwareSensor(Sensor):
 
 
 def averaged(read: Callable[[], _Value]) -> _Value:
-    """Read a gpiozero device that averages, while its own thread may add to what is averaged.
+    """Read a gpiozero device that averages a queue, to which its own thread may be appending.
 
-    Python refuses to go through a queue that changes, with a RuntimeError; a moment later it is
-    still again.
+    Iterating over a deque that changes raises RuntimeError; the next attempt mostly succeeds.
     """
     for _ in range(_TRIES - 1):
         with suppress(RuntimeError):
@@ -160,14 +159,14 @@ def averaged(read: Callable[[], _Value]) -> _Value:
 
 
 def close_device(device: Any) -> None:
-    """Close a gpiozero device, again if the pin is busy.
+    """Close a gpiozero device; if the pin is busy, try again.
 
-    lgpio's own thread may still be looking at the pin for edges, and lets go of it a moment later.
+    lgpio's own thread may still watch the pin for edges, and releases it a moment later.
     """
     for _ in range(_TRIES - 1):
         try:
             device.close()
-        except Exception as error:  # lgpio's has no base of its own
+        except Exception as error:  # lgpio's error has no base class of its own
             if "busy" not in str(error).lower():
                 raise
             time.sleep(_BUSY_S)
@@ -178,7 +177,7 @@ def close_device(device: Any) -> None:
 
 @contextmanager
 def _opening(kind: str, arguments: dict[str, object]) -> Iterator[None]:
-    """Turn what the libraries raise while they acquire pins into our own tree."""
+    """Convert what the libraries raise while they acquire pins to `SensorError`."""
     pins = ", ".join(
         f"{key} {value}" for key, value in arguments.items() if isinstance(value, int | str)
     )
@@ -188,7 +187,7 @@ def _opening(kind: str, arguments: dict[str, object]) -> Iterator[None]:
         raise
     except (ImportError, NotImplementedError, AttributeError) as error:
         raise HardwareUnavailable(_NO_PINS.format(error=error)) from error
-    except Exception as error:  # lgpio and gpiozero have many, with no base in common
+    except Exception as error:  # lgpio and gpiozero have many errors without a common base
         name, text = type(error).__name__, str(error).strip("'")
         if name == "GPIOPinInUse" or "busy" in text.lower():
             raise PinInUse(
@@ -198,10 +197,10 @@ def _opening(kind: str, arguments: dict[str, object]) -> Iterator[None]:
 
 
 def _gpiozero() -> Any:
-    """Import gpiozero with a pin library that is known to work.
+    """Import gpiozero and make sure that it uses a pin library that works.
 
     Raises:
-        HardwareUnavailable: none does.
+        HardwareUnavailable: no pin library works.
     """
     _give_lgpio_a_folder()
     import gpiozero  # noqa: PLC0415 - a laptop need not have it
@@ -212,7 +211,7 @@ def _gpiozero() -> Any:
             try:
                 gpiozero.Device.ensure_pin_factory()
             except Exception as error:
-                # The first is of lgpio, which should work; the others are its stopgaps.
+                # The first warning is about lgpio, the library that should work.
                 said = str(tried[0].message if tried else error)
                 said = said.removeprefix("Falling back from ")
                 raise HardwareUnavailable(_NO_PINS.format(error=said)) from error
@@ -222,13 +221,13 @@ def _gpiozero() -> Any:
 
 
 def hush(gpiozero: Any) -> None:
-    """Keep gpiozero from warning at each ping of what the driver `distance` says by itself."""
+    """Silence warnings of gpiozero at each ping; the driver `distance` reports missing echoes."""
     warnings.filterwarnings("ignore", category=gpiozero.DistanceSensorNoEcho)
     warnings.filterwarnings("ignore", category=gpiozero.PWMSoftwareFallback)
 
 
 def _refuse_last_resort(gpiozero: Any) -> None:
-    # gpiozero's own fallback pokes at registers, and knows none of a Pi 5's.
+    # gpiozero's last fallback writes to registers directly, and does not know those of a Pi 5.
     chosen = type(gpiozero.Device.pin_factory).__name__
     if chosen == "NativeFactory" and "GPIOZERO_PIN_FACTORY" not in os.environ:
         gpiozero.Device.pin_factory.close()
@@ -237,8 +236,8 @@ def _refuse_last_resort(gpiozero: Any) -> None:
 
 
 def _give_lgpio_a_folder() -> None:
-    # On import lgpio makes a named pipe in the current folder, which a service may not write to,
-    # and leaves it there.
+    # When it is imported, lgpio creates a named pipe in the current folder, which may be read-only
+    # for a service, and never removes it.
     if "LG_WD" not in os.environ:
         folder = tempfile.mkdtemp(prefix="protoledger-lgpio-")
         os.environ["LG_WD"] = folder

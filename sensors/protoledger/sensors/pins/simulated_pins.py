@@ -1,6 +1,6 @@
-"""What hangs on the pins of a simulated Pi: gpiozero's mock pins, and parts that behave like parts.
+"""The parts on the pins of a simulated Pi, made of gpiozero's mock pins.
 
-Imported when the first pin is opened, as it needs gpiozero.
+Imported when the first pin is opened, because it needs gpiozero.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from typing import Any
 from gpiozero.pins import mock
 
 Wave = Callable[[str, float, float], float]
-"""A value between two bounds that changes with the time; by name."""
+"""Gives the present value of a named signal between two bounds."""
 
 _SCLK, _MOSI, _MISO, _SELECT = 11, 10, 9, (8, 7)
 _SOUND_M_PER_S = 343.26
@@ -24,16 +24,16 @@ def new_header() -> Any:
 def connect(
     pins: Any, kind: str, arguments: dict[str, object], wave: Wave
 ) -> Callable[[], None] | None:
-    """Connect what a device of gpiozero expects, before it is opened.
+    """Connect the part that a gpiozero device expects, before the device is opened.
 
     Args:
-        pins: as `new_header` made them.
-        kind: gpiozero's class.
-        arguments: that it will be opened with.
+        pins: from `new_header`.
+        kind: name of gpiozero's class.
+        arguments: those that the device will be opened with.
         wave: the signal.
 
     Returns:
-        What must be called several times a second to move the signal, if anything.
+        A function that must be called several times a second to move the signal, or None.
     """
     match kind:
         case "DistanceSensor":
@@ -49,13 +49,13 @@ def connect(
 
 
 def _new_pin(pins: Any, number: object, kind: type, **arguments: object) -> Any:
-    """A pin of a certain kind in the place of what was there."""
+    """Replace a pin by one of another kind."""
     pins.pins.pop(pins.pin(number).info, None)
     return pins.pin(number, pin_class=kind, **arguments)
 
 
 def _connect_converter(pins: Any, select: int, wave: Wave) -> None:
-    """Put an MCP3008 on the bus, unless this chip is there for another of its inputs."""
+    """Put an MCP3008 on the bus, unless another of its inputs is open already."""
     if not isinstance(pins.pin(_SCLK), mock.MockSPIClockPin):
         _new_pin(pins, _SCLK, mock.MockSPIClockPin)
     if not isinstance(pins.pin(select), mock.MockSPISelectPin):
@@ -64,7 +64,7 @@ def _connect_converter(pins: Any, select: int, wave: Wave) -> None:
 
 
 def _switch(pin: Any, arguments: dict[str, object], wave: Wave) -> Callable[[], None]:
-    """Something that is active for a third of the time."""
+    """Drive a pin so that it is active for a third of the time."""
     low_is_active = bool(arguments.get("pull_up", False)) or arguments.get("active_state") is False
 
     def drive() -> None:
@@ -76,7 +76,7 @@ def _switch(pin: Any, arguments: dict[str, object], wave: Wave) -> Callable[[], 
 
 
 class _Sonar(mock.MockTriggerPin):  # type: ignore[misc] # gpiozero has no types
-    """TRIG of an HC-SR04 in front of something that comes and goes, 0.5 m to 1.5 m away."""
+    """TRIG of an HC-SR04; the measured distance moves between 0.5 m and 1.5 m."""
 
     wave: Wave
 
@@ -88,7 +88,7 @@ class _Sonar(mock.MockTriggerPin):  # type: ignore[misc] # gpiozero has no types
 
 
 class _Charging(mock.MockChargingPin):  # type: ignore[misc] # as above
-    """A capacitor that is filled through an LDR within 1 ms to 6 ms."""
+    """A capacitor that an LDR charges within 1 ms to 6 ms."""
 
     wave: Wave | None = None
 
@@ -100,12 +100,12 @@ class _Charging(mock.MockChargingPin):  # type: ignore[misc] # as above
 
 
 class _Converter(mock.MockSPIDevice):  # type: ignore[misc] # as above
-    """An MCP3008 with something between 1.3 V and 2.5 V on each input."""
+    """An MCP3008 with a voltage between 1.3 V and 2.5 V on each input."""
 
     wave: Wave
 
     def on_bit(self) -> None:
-        """Answer when the start bit, the mode and the channel have come."""
+        """Answer once the start bit, the mode and the channel were received."""
         if self.rx_bit == 12:
             channel = self.rx_word() & 7
             level = self.wave(f"{self.select_pin.info.name} {channel}", 1.3, 2.5)

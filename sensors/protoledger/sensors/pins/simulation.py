@@ -1,9 +1,9 @@
-"""A Pi made up in memory: every driver works on it, with signals that move, on any computer.
+"""A simulated Raspberry Pi: every driver works on it, on any computer, with signals that change.
 
-gpiozero's own mock pins stand for the header, with something that drives them: presses, movements,
-echoes, a capacitor that fills, a converter on SPI. A DHT answers without a pin, and what the kernel
-would show is a folder of files that are written when they are asked for. All signals are slow waves
-of the time, so that a person sees on the terminal that something is read.
+gpiozero's mock pins stand for the header; a thread moves them as presses, movements, echoes, a
+charging capacitor and an SPI converter would. A DHT answers without a pin. The kernel's files are
+in a temporary folder and are written when a driver asks for it. All signals are slow sine waves of
+the time, so that people see on the terminal that values change.
 """
 
 import math
@@ -26,14 +26,17 @@ _DRIVEN_EVERY_S = 0.1
 
 
 def wave(name: str, low: float, high: float) -> float:
-    """A value between low and high, now; names have phases of their own."""
+    """The present value of a sine between low and high; each name has its own phase."""
     phase = zlib.crc32(name.encode()) / 2**32
     swing = math.sin(math.tau * (time.monotonic() / _PERIOD_S + phase))
     return (low + high) / 2 + (high - low) / 2 * swing
 
 
 class SimulatedMachine(Machine):
-    """A Raspberry Pi 4B with whatever the drivers ask for plugged in; close it after its sensors.
+    """A Raspberry Pi 4B to which every device that a driver asks for is connected.
+
+    Close it after its sensors.
+
 
     >>> from protoledger.sensors import open_sensor
     >>> with SimulatedMachine() as pi:
@@ -43,7 +46,7 @@ class SimulatedMachine(Machine):
     """
 
     def __init__(self) -> None:
-        # It goes with this object, at the latest when the process ends.
+        # Removed with this object, at the latest when the process ends.
         self._folder = tempfile.TemporaryDirectory(prefix="protoledger-pi-")
         super().__init__(Path(self._folder.name))
         self._pins: Any = None
@@ -60,7 +63,7 @@ class SimulatedMachine(Machine):
             hush(gpiozero)
             warnings.filterwarnings("ignore", category=gpiozero.SPISoftwareFallback)
             self._pins = simulated_pins.new_header()
-            # gpiozero's software SPI asks for the default one, whatever it is told.
+            # gpiozero's software SPI always uses the default pin factory.
             if gpiozero.Device.pin_factory is None:
                 gpiozero.Device.pin_factory = self._pins
         driven = simulated_pins.connect(self._pins, kind, arguments, wave)
@@ -75,15 +78,15 @@ class SimulatedMachine(Machine):
     def _drive(self) -> None:
         while not self._stop.wait(_DRIVEN_EVERY_S):
             for drive in tuple(self._driven.values()):
-                with suppress(Exception):  # gpiozero's, in the middle of closing
+                with suppress(Exception):  # gpiozero raises while it is being closed
                     drive()
 
     def dht(self, model: str, pin: int) -> DhtChip:
-        """Make a DHT that always answers."""
+        """Return a DHT that always answers."""
         return _SimulatedDht(f"{model} {pin}")
 
     def w1_devices(self, wanted: str) -> Path:
-        """The folder of 1-wire devices, with the one that is wanted."""
+        """The folder of 1-wire devices; it contains the wanted one."""
         folder = super().w1_devices(wanted)
         thousandths = round(wave(wanted, 18.0, 24.0) * 16) * 1000 // 16
         bits = "55 01 4b 46 7f ff 0c 10 c5"
@@ -94,7 +97,7 @@ class SimulatedMachine(Machine):
         return folder
 
     def iio_devices(self, wanted: str) -> Path:
-        """The folder of IIO devices, with the one that is wanted; it has all common channels."""
+        """The folder of IIO devices; it contains the wanted one, with all common channels."""
         folder = super().iio_devices(wanted)
         device = folder / f"iio:device{zlib.crc32(wanted.encode())}"
         _write(device / "name", wanted)
@@ -131,7 +134,7 @@ class SimulatedMachine(Machine):
 
 
 class _SimulatedDht:
-    """Stands for an object of adafruit_dht."""
+    """Stands in for an object of adafruit_dht."""
 
     def __init__(self, name: str) -> None:
         self._name = name

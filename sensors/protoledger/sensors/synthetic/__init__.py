@@ -1,1 +1,5 @@
-"""Sensors without hardware: a seeded waveform (`mock`) and recorded columns (`replay`)."""
+"""Sensors without hardware: `mock` computes readings from a seed, `replay` reads a CSV recording.
+
+Both number their readings, so that all agents of an emulated site can be moved to the same row.
+`recording` parses a CSV file once for all sensors of a process that replay it.
+"""

@@ -1,8 +1,8 @@
-"""A sensor without hardware: a seeded waveform, with the faults of real ones to be turned on.
+"""A sensor without hardware: a seeded waveform, to which faults of real sensors can be added.
 
-Every reading is a function of the seed and its row alone, so that a test can seek, repeat and
-compare. The faults are those seen on cheap chips: reads that give nothing, a value that sticks,
-lone spikes, a drift that never returns, reads that take too long.
+A reading depends only on the seed and its row, so that a test can seek, repeat and compare. The
+faults are those of cheap chips: reads without a value, a value that sticks, single spikes, a drift,
+and reads that take too long.
 """
 
 import math
@@ -31,7 +31,7 @@ class MockOptions(DriverOptions):
     noise: float = Field(0.0, ge=0, description="Standard deviation of the noise, in `unit`.")
     low: float | None = Field(None, description="Readings below it are marked suspect.")
     high: float | None = Field(None, description="Readings above it are marked suspect.")
-    missing_rate: float = Field(0.0, ge=0, le=1, description="How often a read gives nothing.")
+    missing_rate: float = Field(0.0, ge=0, le=1, description="How often a read gives no value.")
     stuck_rate: float = Field(0.0, ge=0, le=1, description="Share of spells with a stuck value.")
     stuck_reads: int = Field(20, ge=1, description="Length of a spell, in reads.")
     spike_rate: float = Field(0.0, ge=0, le=1, description="How often a read is a spike.")
@@ -49,7 +49,7 @@ class MockOptions(DriverOptions):
 
 
 class MockSensor(SeekableSensor):
-    """Readings made up from a seed.
+    """Readings computed from a seed.
 
     >>> sensor = MockSensor(MockOptions(waveform="ramp", level=10, amplitude=5, period_reads=5))
     >>> [sensor.read().value for _ in range(6)]
@@ -82,7 +82,7 @@ class MockSensor(SeekableSensor):
         return Reading(value, Quality.GOOD if plausible else Quality.SUSPECT)
 
     def _held(self, row: int) -> int:
-        """The row whose value is shown: the first of its spell while the value is stuck."""
+        """The row whose value is returned: while the value is stuck, the first row of the spell."""
         spell = row - row % self._mock.stuck_reads
         return spell if self._chance(spell, "stuck") < self._mock.stuck_rate else row
 

@@ -1,8 +1,8 @@
-"""Parse a CSV recording once, for all the sensors of a process that replay its columns.
+"""Parse a CSV recording once, for all sensors of a process that replay its columns.
 
-A recording has one header line and one row per read. A cell is a finite decimal number, or empty
-where the read gave nothing. Columns are kept as packed doubles (8 bytes a cell). A column with
-other text in it (a time stamp, a comment) does no harm until somebody wants to replay it.
+A recording has one header line and one row per read. A cell is a finite decimal number, or empty if
+the read gave no value. Columns are kept as packed doubles (8 bytes a cell). A column with other
+text (a time stamp, a comment) is an error only if a sensor replays it.
 """
 
 import csv
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from protoledger.sensors.errors import BadRecording, SensorMissing
 
-# Cells of so many rows are held as text at a time.
+# This many rows are held as text at a time.
 _CHUNK_ROWS = 1024
 _CACHED_FILES = 4
 _SHOWN = 20
@@ -25,7 +25,7 @@ _SHOWN = 20
 
 @dataclass(slots=True)
 class Problems:
-    """What is wrong in a file: all counted, the first few kept."""
+    """The errors of one file: all are counted, the first few are kept."""
 
     count: int = 0
     shown: list[str] = field(default_factory=list)
@@ -49,7 +49,7 @@ class Problems:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: NaN where the cell is empty; with `problems` it cannot be replayed."""
+    """One column; NaN for an empty cell. A column with `problems` cannot be replayed."""
 
     values: "array[float]"
     problems: Problems
@@ -57,17 +57,17 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A parsed file; shared, so nobody writes to it."""
+    """A parsed file; shared between sensors, so it must not be changed."""
 
     path: Path
     rows: int
     columns: dict[str, Column]
 
     def column(self, name: str) -> "array[float]":
-        """The values of a column; NaN where the read gave nothing.
+        """The values of a column; NaN where the read gave no value.
 
         Raises:
-            BadRecording: there is no such column, or it holds something else than numbers.
+            BadRecording: there is no such column, or it contains something other than numbers.
         """
         column = self.columns.get(name)
         if column is None:
@@ -78,12 +78,12 @@ class Recording:
 
 
 def load_recording(path: Path) -> Recording:
-    """Parse a file, or hand back the parsed copy if the file has not changed since.
+    """Parse a file, or return the copy parsed earlier if the file has not changed since.
 
     Raises:
         SensorMissing: there is no such file.
-        BadRecording: it is no UTF-8 CSV with a header, at least one row, and rows of equal length;
-            the message names up to 20 lines.
+        BadRecording: it is not a UTF-8 CSV file with a header, at least one row and rows of equal
+            length; the message names up to 20 lines.
     """
     try:
         status = path.stat()
@@ -123,7 +123,7 @@ def _parse(path: Path, rows: Iterator[tuple[int, list[str]]]) -> Recording:
         raise BadRecording(f"{path} is empty: a recording starts with a line of column names")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise BadRecording(f"{path}, line 1: column names are there twice: {', '.join(twice)}")
+        raise BadRecording(f"{path}, line 1: column names are used twice: {', '.join(twice)}")
     columns = [Column(array("d"), Problems()) for _ in names]
     broken = Problems()
     count = 0
@@ -169,5 +169,5 @@ def _append(name: str, column: Column, lines: Sequence[int], cells: Sequence[str
         if not fine:
             column.problems.add(
                 f"line {line}, column {name!r}: {text[:40]!r} is not a finite number "
-                "(leave the cell empty where the read gave nothing)"
+                "(leave the cell empty if the read gave no value)"
             )

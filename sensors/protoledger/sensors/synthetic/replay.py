@@ -1,8 +1,8 @@
 """Play back one column of a CSV recording as if it were a sensor.
 
-Paced by call, each read hands out the next row, as a live sensor would. Paced by seek, a read
-returns the row that was sought, again and again, so that the agents of an emulated site all observe
-the same moment.
+With `pace: call` each read returns the next row. With `pace: seek` a read returns the row of the
+last `seek`, however often it is read, so that all agents of an emulated site observe the same
+moment.
 """
 
 import math
@@ -23,7 +23,7 @@ class ReplayOptions(DriverOptions):
     column: str = Field(min_length=1, description="The column to play back.")
     unit: str = Field("", description="Unit of the values.")
     pace: Literal["call", "seek"] = Field(
-        "call", description="Go on to the next row by each read, or only when a row is sought."
+        "call", description="Advance to the next row at each read (`call`), or only by `seek`."
     )
     loop: bool = Field(default=False, description="Start again at the end.")
 
@@ -37,7 +37,7 @@ class ReplaySensor(SeekableSensor):
         """Load the file, or share it with the other sensors that replay it.
 
         Raises:
-            SensorMissing: there is no such file.
+            SensorMissing: the file does not exist.
             BadRecording: the file or the column cannot be replayed; names lines and columns.
         """
         super().__init__(options)

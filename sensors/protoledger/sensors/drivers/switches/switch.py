@@ -1,7 +1,8 @@
-"""What has two states: the part that buttons, motion sensors and other switches have in common.
+"""What buttons, motion sensors and other parts with two states have in common.
 
-A switch is read every few seconds but may close for a moment in between, so edges are counted as
-they come: a read says whether the switch was active at any time since the read before.
+A switch is read every few seconds but may close for a moment in between. Therefore edges are
+counted as they come, and a read gives whether the switch was active at any time since the previous
+read.
 """
 
 import time
@@ -18,11 +19,13 @@ class SwitchOptions(DriverOptions):
     """Options that all switches have."""
 
     pin: Pin = Field(description="GPIO number (not the number on the header).")
-    active_value: float = Field(1.0, description="Read while active; a label's number for votes.")
-    idle_value: float = Field(
-        0.0, description="Read else; -1 is no label's number: idle does not vote then."
+    active_value: float = Field(
+        1.0, description="The reading while active; for a label source the number of a label."
     )
-    hold_s: float = Field(0.0, ge=0, description="How long it still counts as active afterwards.")
+    idle_value: float = Field(
+        0.0, description="The reading otherwise; as a label source, -1 means no vote."
+    )
+    hold_s: float = Field(0.0, ge=0, description="How long it counts as active afterwards.")
 
 
 class SwitchSensor(HardwareSensor):
@@ -45,7 +48,7 @@ class SwitchSensor(HardwareSensor):
         super().__init__(options, machine)
         self._switch = options
         self._clock = clock
-        self._edges = 0  # written by gpiozero's thread alone, so that no edge is lost
+        self._edges = 0  # written only by gpiozero's thread, so that no edge is lost
         self._edges_read = 0
         self._last_active: float | None = None
         self._device = self._open()

@@ -1,8 +1,8 @@
 """A passive infrared (PIR) motion sensor such as the HC-SR501.
 
 Wiring: VCC to 5V, GND to GND, OUT to the GPIO; OUT is at 3.3 V, so no resistors. The sensor itself
-holds OUT high for some seconds after a movement, and tells nonsense for the minute after it is
-powered.
+holds OUT high for some seconds after a movement. In the first minute after power-on its output
+means nothing.
 """
 
 from typing import Any, ClassVar
@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from protoledger.sensors.base import DriverOptions
-from protoledger.sensors.drivers.switch import SwitchOptions, SwitchSensor
+from protoledger.sensors.drivers.switches.switch import SwitchOptions, SwitchSensor
 
 
 class MotionOptions(SwitchOptions):

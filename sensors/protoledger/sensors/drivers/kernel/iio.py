@@ -1,9 +1,9 @@
 """Any sensor that the kernel shows as an industrial I/O (IIO) device: BME280, BH1750, ADS1015, DHT.
 
-Its overlay in /boot/firmware/config.txt makes the files: `dtoverlay=dht11,gpiopin=4`,
+Its overlay in /boot/firmware/config.txt creates the files: `dtoverlay=dht11,gpiopin=4`,
 `dtoverlay=i2c-sensor,bme280,addr=0x76`, `dtoverlay=i2c-sensor,bh1750`, `dtoverlay=ads1015`. A
-channel is in one file, `in_<channel>_input`, or in a raw value with an offset and a scale:
-(raw + offset) × scale. The kernel's ABI fixes the units, sysfs-bus-iio.
+channel is one file, `in_<channel>_input`, or a raw value with an offset and a scale:
+(raw + offset) × scale. The units are those of the kernel's ABI (sysfs-bus-iio).
 """
 
 from pathlib import Path
@@ -12,9 +12,9 @@ from typing import ClassVar
 from pydantic import Field
 
 from protoledger.sensors.base import DriverOptions, Reading, Resource
+from protoledger.sensors.drivers.kernel.kernel_files import read_number, read_text
 from protoledger.sensors.errors import DeviceGone, ReadFailed, SensorError
 from protoledger.sensors.filters import FilterOptions
-from protoledger.sensors.pins.kernel_files import read_number, read_text
 from protoledger.sensors.pins.machine import HardwareSensor, Machine, Pin
 
 # By kind of channel: unit here, factor from the kernel's unit, low, high (None: any).
@@ -38,7 +38,7 @@ class IioOptions(DriverOptions):
     name: str = Field(
         min_length=1,
         pattern="^[^/]+$",
-        description="What the device's file `name` says, without an address: bme280, dht11.",
+        description="The text in the device's file `name`, without an address: bme280, dht11.",
     )
     channel: str = Field(
         pattern=r"^[a-z0-9_-]+$",
@@ -47,18 +47,18 @@ class IioOptions(DriverOptions):
     at: str | None = Field(
         None,
         pattern="^[^/]+$",
-        description="Where it hangs, if there are two of that name: a folder of its path in "
+        description="Which one, if there are two of that name: a folder of its path in "
         "/sys/devices, such as 1-0076.",
     )
     pins: list[Pin] = Field(
         default_factory=list,
-        description="The GPIOs that it hangs on (I2C: 2, 3); here only so that no other sensor is "
-        "put on them.",
+        description="The GPIOs that it uses (I2C: 2, 3); given only so that no other sensor is "
+        "configured on them.",
     )
 
 
 class IioSensor(HardwareSensor):
-    """A channel of an IIO device; °C, %, hPa, lx, V, A, Ω or m, without a unit if it is another."""
+    """A channel of an IIO device in °C, %, hPa, lx, V, A, Ω or m; other kinds have no unit."""
 
     Options: ClassVar[type[DriverOptions]] = IioOptions
 
@@ -76,13 +76,13 @@ class IioSensor(HardwareSensor):
 
     @classmethod
     def default_filters(cls, options: DriverOptions, /) -> FilterOptions:
-        """What the air, or a chip, can have."""
+        """The range of the quantity in air, or of a chip."""
         assert isinstance(options, IioOptions)  # noqa: S101 - as above
         _, _, low, high = _KINDS.get(_kind(options.channel), _ANY)
         return FilterOptions(low=low, high=high)
 
     def _measure(self) -> Reading:
-        # Found anew for every read: device numbers change when one is unplugged.
+        # Looked up at every read: device numbers change when one is unplugged.
         device = self._find(self.machine.iio_devices(self._iio.name))
         return Reading(_value(device, self._iio.channel) * self._factor)
 
@@ -103,7 +103,7 @@ class IioSensor(HardwareSensor):
         try:
             name = read_text(device / "name")
         except SensorError:
-            return False  # going or coming
+            return False  # it is being removed or added
         # A device from the device tree is called by its node: dht11@4.
         called = self._iio.name in {name, name.partition("@")[0]}
         return called and (self._iio.at is None or self._iio.at in device.resolve().parts)
@@ -141,7 +141,7 @@ def _value(device: Path, channel: str) -> float:
             if path.name.endswith(("_input", "_raw"))
         )
         if not known:
-            raise DeviceGone(f"{device} has no channels: it is going or coming")
+            raise DeviceGone(f"{device} has no channels: it is being removed or added")
         raise ReadFailed(f"{device} has no channel {channel!r}, but {', '.join(known)}")
     return (read_number(raw) + _shared(device, channel, "offset", 0.0)) * _shared(
         device, channel, "scale", 1.0

@@ -1,7 +1,7 @@
-"""Read the small text files by which the kernel shows a sensor.
+"""Read the small text files through which the kernel shows a sensor.
 
-The kernel's drivers do the timing, the bus and the checksum; what is left is to read a file that
-may be gone, may block for a second, may answer with an I/O error, and may hold anything.
+The kernel's drivers do the timing, the bus and the checksum. The file may not exist, may block for
+a second, may give an I/O error and may contain anything.
 """
 
 import errno
@@ -10,18 +10,18 @@ from pathlib import Path
 
 from protoledger.sensors.errors import DeviceGone, ReadFailed, ReadTimeout
 
-# A file of sysfs is one page at most; whatever is longer is not one.
+# A file of sysfs has at most one page.
 _PAGE = 4096
 _GONE = {errno.ENOENT, errno.ENODEV, errno.ENXIO, errno.ENOTDIR, errno.EREMOTEIO}
 
 
 def read_text(path: Path) -> str:
-    """Read a file whole, without the line break at its end.
+    """Read a whole file, without the line break at its end.
 
     Raises:
-        DeviceGone: there is no such file, or no device behind it.
+        DeviceGone: there is no such file, or its device does not exist any more.
         ReadTimeout: the device did not answer the kernel.
-        ReadFailed: it answered wrongly, or the file is no text of at most a page.
+        ReadFailed: an I/O error, or the file is not ASCII text of at most one page.
     """
     try:
         with path.open("rb", buffering=0) as file:
@@ -34,15 +34,15 @@ def read_text(path: Path) -> str:
             raise ReadTimeout(f"{path}: {said}; check the wiring") from None
         raise ReadFailed(f"{path}: {said}; check the wiring") from None
     if len(content) > _PAGE:
-        raise ReadFailed(f"{path} is longer than {_PAGE} bytes: that is no file of a sensor")
+        raise ReadFailed(f"{path} is longer than {_PAGE} bytes: this is not a sensor's file")
     try:
         return content.decode("ascii").strip()
     except UnicodeDecodeError:
-        raise ReadFailed(f"{path} holds {len(content)} bytes that are no text") from None
+        raise ReadFailed(f"{path} holds {len(content)} bytes that are not text") from None
 
 
 def read_number(path: Path) -> float:
-    """Read a file that holds one finite number.
+    """Read a file that contains one finite number.
 
     Raises:
         DeviceGone, ReadTimeout, ReadFailed: see `read_text`.
@@ -53,5 +53,5 @@ def read_number(path: Path) -> float:
     except ValueError:
         number = math.nan
     if not math.isfinite(number) or "_" in text:
-        raise ReadFailed(f"{path} holds {len(text)} characters that are no number")
+        raise ReadFailed(f"{path} holds {len(text)} characters that are not a number")
     return number

@@ -1,10 +1,10 @@
-"""The temperature of the Pi's own processor: no wiring, and it tells when a cupboard is too hot."""
+"""The temperature of the Pi's own processor: no wiring; shows when a cupboard is too hot."""
 
 from typing import ClassVar
 
 from protoledger.sensors.base import DriverOptions, Reading
+from protoledger.sensors.drivers.kernel.kernel_files import read_number
 from protoledger.sensors.filters import FilterOptions
-from protoledger.sensors.pins.kernel_files import read_number
 from protoledger.sensors.pins.machine import HardwareSensor
 
 
@@ -13,14 +13,14 @@ class CpuTemperatureOptions(DriverOptions):
 
 
 class CpuTemperatureSensor(HardwareSensor):
-    """The processor's temperature in °C, some 10 °C to 30 °C above the air around it."""
+    """The processor's temperature in °C, about 10 °C to 30 °C above that of the air."""
 
     Options: ClassVar[type[DriverOptions]] = CpuTemperatureOptions
     unit = "°C"
 
     @classmethod
     def default_filters(cls, _options: DriverOptions, /) -> FilterOptions:
-        """What a processor that runs can have."""
+        """The range in which a processor can run."""
         return FilterOptions(low=-40.0, high=125.0)
 
     def _measure(self) -> Reading:

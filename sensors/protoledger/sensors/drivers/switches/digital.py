@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from protoledger.sensors.base import DriverOptions
-from protoledger.sensors.drivers.switch import SwitchOptions, SwitchSensor
+from protoledger.sensors.drivers.switches.switch import SwitchOptions, SwitchSensor
 
 
 class DigitalOptions(SwitchOptions):
@@ -17,8 +17,8 @@ class DigitalOptions(SwitchOptions):
 
     pull: Literal["up", "down", "none"] = Field(
         "down",
-        description="The Pi's own resistor; against it is active. `none` for an output that drives "
-        "both ways: then say what is `active`.",
+        description="The Pi's own resistor; the opposite level is active. `none` for an output "
+        "that drives both levels: then set `active` too.",
     )
     active: Literal["high", "low"] | None = Field(
         None, description="The level that counts as active; for `pull: none` only."

@@ -11,13 +11,13 @@ from typing import ClassVar
 from pydantic import Field
 
 from protoledger.sensors.base import DriverOptions, Reading, Resource
+from protoledger.sensors.drivers.kernel.kernel_files import read_text
 from protoledger.sensors.errors import DeviceGone, ReadFailed
 from protoledger.sensors.filters import FilterOptions
-from protoledger.sensors.pins.kernel_files import read_text
 from protoledger.sensors.pins.machine import HardwareSensor, Pin
 
 _FAMILIES = "10", "22", "28", "3b", "42"
-# What the chip holds from power-up until its first conversion, in thousandths of °C.
+# The chip's register from power-up until the first conversion, in thousandths of °C.
 _POWER_ON = 85_000
 
 
@@ -43,20 +43,20 @@ class Ds18b20Sensor(HardwareSensor):
 
     @classmethod
     def resources(cls, options: DriverOptions, /) -> tuple[Resource, ...]:
-        """The bus, which others of its kind share, and the chip, which they do not."""
+        """The bus, which other DS18B20 may share, and the chip, which they may not."""
         assert isinstance(options, Ds18b20Options)  # noqa: S101 - the registry checked it
         chip = options.id or "the only thermometer on the 1-wire bus"
         return (Resource(f"GPIO{options.pin}", "1-wire"), Resource(chip))
 
     @classmethod
     def default_filters(cls, _options: DriverOptions, /) -> FilterOptions:
-        """The chip's range; half a day without a change of 1/16 °C is no thermometer."""
+        """The chip's range; the value is stuck if it has not changed by 1/16 °C in half a day."""
         return FilterOptions(low=-55.0, high=125.0, stuck_after_s=43_200.0)
 
     def _measure(self) -> Reading:
         assert isinstance(self.options, Ds18b20Options)  # noqa: S101 - as above
         devices = self.machine.w1_devices(self.options.id or "28-000000000000")
-        # Found anew for every read: a chip that was replaced or plugged in later is read as well.
+        # Looked up at every read, so that a chip that is replaced or connected later is read too.
         name = self.options.id or _only_one(devices)
         return Reading(_temperature(read_text(devices / name / "w1_slave")))
 
@@ -73,7 +73,7 @@ def _only_one(devices: Path) -> str:
 
 
 def _temperature(text: str) -> float:
-    r"""Take the two lines that the kernel's w1_therm writes.
+    r"""Parse the two lines that the kernel's w1_therm writes, to °C.
 
     >>> bits = "a3 01 4b 46 7f ff 0d 10 ce"
     >>> _temperature(f"{bits} : crc=ce YES\n{bits} t=26187")

@@ -1,7 +1,7 @@
 """A push button, as a reading or as an agent's label source.
 
-Wiring: one leg to the GPIO, the other to GND; the Pi's own pull-up resistor does the rest. To 3V3
-instead of GND: `pull_up: false`.
+Wiring: one leg to the GPIO, the other to GND; the Pi's own pull-up resistor is used. If the other
+leg goes to 3V3 instead of GND: `pull_up: false`.
 """
 
 from typing import Any, ClassVar, Literal
@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from protoledger.sensors.base import DriverOptions
-from protoledger.sensors.drivers.switch import SwitchOptions, SwitchSensor
+from protoledger.sensors.drivers.switches.switch import SwitchOptions, SwitchSensor
 
 
 class ButtonOptions(SwitchOptions):
