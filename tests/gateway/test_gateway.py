@@ -1,5 +1,6 @@
 """What a gateway keeps and counts, without a network."""
 
+import contextlib
 import sqlite3
 
 import numpy as np
@@ -9,7 +10,7 @@ from protoledger.gateway.config import GatewayConfig
 from protoledger.gateway.operations.events import EventStream
 from protoledger.gateway.predictor import Predictor
 from protoledger.gateway.training.features import Scaler
-from protoledger.gateway.training.store import Store
+from protoledger.gateway.training.store import MIGRATIONS, VERSION, Store
 from protoledger.gateway.training.trainer import Trainer, forget_chain
 from protoledger.protocol.errors import ConfigurationError
 from protoledger.protocol.wire.schema import NO_LABEL, Sample
@@ -88,6 +89,36 @@ def test_a_store_of_other_channels_or_of_another_learner_is_refused(tmp_path):
     other = config(tmp_path, learner={"mode": "reference"})
     with Store(path, SCHEMA.digest) as store, pytest.raises(ConfigurationError, match="reference"):
         Trainer(other, SCHEMA, store)
+
+
+def test_a_store_of_version_1_goes_on_in_this_one(tmp_path):
+    path = tmp_path / "gateway.db"
+    with contextlib.closing(sqlite3.connect(path)) as old, old:  # as version 1 wrote it
+        old.execute("CREATE TABLE state (name TEXT PRIMARY KEY, value BLOB)")
+        rows = [("version", 1), ("schema", SCHEMA.digest), ("round", 17)]
+        rows += [("model", b"model"), ("counters", b"{}")]
+        old.executemany("INSERT INTO state VALUES (?, ?)", rows)
+    for _ in range(2):
+        with Store(path, SCHEMA.digest) as store:
+            assert (store.last_round, store.model()) == (17, (b"model", b"{}"))
+    with contextlib.closing(sqlite3.connect(path)) as found:
+        assert found.execute("PRAGMA user_version").fetchone() == (VERSION,)
+        assert not found.execute("SELECT * FROM state WHERE name = 'version'").fetchall()
+
+
+def test_every_version_of_a_store_has_its_migration():
+    assert sorted(MIGRATIONS) == list(range(1, VERSION))
+
+
+def test_a_store_of_a_later_program_is_refused_and_unchanged(tmp_path):
+    path = tmp_path / "gateway.db"
+    Store(path, SCHEMA.digest).close()
+    with contextlib.closing(sqlite3.connect(path)) as later:
+        later.execute(f"PRAGMA user_version = {VERSION + 1}")
+    with pytest.raises(ConfigurationError, match="newer program"):
+        Store(path, SCHEMA.digest)
+    with contextlib.closing(sqlite3.connect(path)) as found:
+        assert found.execute("PRAGMA user_version").fetchone() == (VERSION + 1,)
 
 
 def test_a_damaged_store_is_told(tmp_path):

@@ -35,10 +35,10 @@ def collaborate(xs, ys, classes, sites=3, **options):
         used += bool(outcome.right) and not outcome.own_right
         if (codebook := model.candidate()) is not None:
             commits += 1
-            model.committed(codebook, model.version + 1)
+            model.commits.accepted(codebook, model.commits.version + 1)
             for other in models:
                 if other is not model:
-                    other.remote(str(i % sites), codebook)
+                    other.union.set(str(i % sites), codebook)
     return right / len(ys), commits, used
 
 
@@ -88,11 +88,11 @@ def test_a_commit_is_pending_until_it_is_told_how_it_ended():
     first = model.candidate()
     assert first is not None
     assert model.candidate() is None
-    model.commit_rejected()
+    model.commits.rejected()
     again = model.candidate()
     assert again is not None
-    model.committed(again, 1)
-    assert (model.version, model.test.wins) == (1, 0)
+    model.commits.accepted(again, 1)
+    assert (model.commits.version, model.commits.test.wins) == (1, 0)
     assert model.candidate() is None
 
 
@@ -100,36 +100,36 @@ def test_being_told_the_same_state_again_keeps_the_evidence():
     model = SiteModel(3, 3)
     feed(model, 60)
     codebook = model.candidate()
-    model.committed(codebook, 1)
+    model.commits.accepted(codebook, 1)
     feed(model, 60, seed=1)
-    seen = (model.test.wins, model.test.losses, model.test.ties)
+    seen = (model.commits.test.wins, model.commits.test.losses, model.commits.test.ties)
     assert sum(seen) == 60
-    model.committed(codebook, 1)
-    assert (model.test.wins, model.test.losses, model.test.ties) == seen
-    model.committed(Codebook.empty(model.form), 0)  # a reorganisation took the commit away
-    assert (model.version, model.test.ties) == (0, 0)
+    model.commits.accepted(codebook, 1)
+    assert (model.commits.test.wins, model.commits.test.losses, model.commits.test.ties) == seen
+    model.commits.accepted(Codebook.empty(model.form), 0)  # a reorganisation took the commit away
+    assert (model.commits.version, model.commits.test.ties) == (0, 0)
 
 
 def test_unlimited_commits_whatever_changed_and_nothing_else():
-    model = SiteModel(3, 3, transactions="unlimited")
+    model = SiteModel(3, 3, test="always")
     assert model.candidate() is None
     model.step([0.1, 0.2, 0.3], 2)
     codebook = model.candidate()
     assert len(codebook) == 1
-    model.committed(codebook, 1)
+    model.commits.accepted(codebook, 1)
     assert model.candidate() is None
 
 
 def test_the_committed_state_is_judged_as_the_records_give_it_back():
-    model = SiteModel(1, 2, transactions="unlimited")
+    model = SiteModel(1, 2, test="always")
     for value, y in ((0.123456789, 0), (0.987654321, 1)):
         model.step([value], y)
     codebook = model.candidate()
     assert codebook.features().ravel().tolist() == [1481 / 12000, 11852 / 12000]
-    model.committed(codebook, 1)
+    model.commits.accepted(codebook, 1)
     assert model.step([0.2], 0).committed == 0
     swapped = Codebook.from_prototypes([0, 1], [1, 0], [1, 1], [[0.12], [0.98]], labels=2)
-    model.committed(swapped, 2)
+    model.commits.accepted(swapped, 2)
     outcome = model.step([0.2], 0)
     assert (outcome.committed, outcome.committed_right, outcome.own_right) == (1, False, True)
 
@@ -149,12 +149,14 @@ def test_what_others_commit_is_used_at_once_and_forgotten_at_once():
     for value in (0.1, 0.2, 0.15):
         model.step([value], 0)
     assert model.predict_one([0.9]) == 0
-    model.remote("b", Codebook.from_prototypes([4], [1], [50], [[0.9]], labels=2))
+    model.union.set("b", Codebook.from_prototypes([4], [1], [50], [[0.9]], labels=2))
+    model.settle()
     assert model.predict_one([0.9]) == 1
     outcome = model.step([0.9], None)
     assert (outcome.predicted, outcome.own) == (1, 0)
     snapshot = model.snapshot()
-    model.remote("b", None)
+    model.union.set("b", None)
+    model.settle()
     assert model.predict_one([0.9]) == 0
     assert snapshot.predict_one([0.9]) == 1  # a snapshot is of its moment
     with pytest.raises(SampleError):
@@ -164,7 +166,7 @@ def test_what_others_commit_is_used_at_once_and_forgotten_at_once():
 def test_a_codebook_of_another_form_is_refused():
     model = SiteModel(1, 2)
     other = Codebook.from_prototypes([0], [0], [1], [[0.5, 0.5]], labels=2)
-    for take in (lambda: model.remote("b", other), lambda: model.committed(other, 1)):
+    for take in (lambda: model.union.set("b", other), lambda: model.commits.accepted(other, 1)):
         with pytest.raises(ValueError, match="features"):
             take()
 
@@ -175,14 +177,18 @@ def test_a_restored_model_goes_on_the_same(mode, cut):
     other = SiteModel(3, 3, mode=mode)
     feed(other, 200, seed=5)
     model = SiteModel(3, 3, mode=mode, capacity=9, test="mcnemar", alpha=0.2)
-    model.remote("b", other.codebook())
+    model.union.set("b", other.codebook())
     feed(model, cut)
     if (codebook := model.candidate()) is not None:
-        model.committed(codebook, 1)
+        model.commits.accepted(codebook, 1)
     twin = SiteModel.restore(model.state())
-    twin.remote("b", other.codebook())
+    twin.union.set("b", other.codebook())
     assert twin.state() == model.state()
-    assert (twin.test.name, twin.test.alpha, twin.version) == ("mcnemar", 0.2, model.version)
+    assert (twin.commits.test.name, twin.commits.test.alpha, twin.commits.version) == (
+        "mcnemar",
+        0.2,
+        model.commits.version,
+    )
     outcomes = [
         [replace(outcome, judged=()) for outcome in feed(one, 200, seed=1)] for one in (twin, model)
     ]  # a restored model tells its verdicts again
@@ -253,11 +259,11 @@ def test_outcomes_are_values():
 def test_what_others_have_on_the_ledger_is_not_committed_again():
     first, second = SiteModel(3, 3), SiteModel(3, 3)
     feed(first, 300)
-    second.remote("first", first.codebook())
+    second.union.set("first", first.codebook())
     for x, y in zip(*stream(200, seed=5), strict=True):
         second.step(x, y)
         assert second.candidate() is None
-    second.remote("first", None)  # it left: what it knew must come from somebody else
+    second.union.set("first", None)  # it left: what it knew must come from somebody else
     for x, y in zip(*stream(40, seed=6), strict=True):
         second.step(x, y)
     assert second.candidate() is not None
@@ -268,7 +274,7 @@ def test_who_sees_one_class_commits_where_others_get_it_wrong():
     rng = np.random.default_rng(1)
     model = SiteModel(2, 2)
     points = rng.random((40, 2))
-    model.remote(
+    model.union.set(
         "other",
         Codebook.from_prototypes(np.arange(40), np.ones(40, int), [9] * 40, points, labels=2),
     )
@@ -278,7 +284,7 @@ def test_who_sees_one_class_commits_where_others_get_it_wrong():
         right.append(outcome.own_right)
         if (codebook := model.candidate()) is not None:
             commits += 1
-            model.committed(codebook, model.version + 1)
+            model.commits.accepted(codebook, model.commits.version + 1)
     assert all(right[1:])
     assert commits >= 2
     assert len(codebook or model.codebook()) > 5

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from protoledger.gateway.codebook.codebook import Codebook
 from protoledger.gateway.learner import load_kernels
 from protoledger.gateway.learner.base import Live
-from protoledger.gateway.union.influence import OWN, Block, Court, neighbours, opinions
+from protoledger.gateway.union.influence import OWN, LeaveOneOut, References, neighbours, votes_at
 from protoledger.gateway.union.union import Union
 from protoledger.gateway.union.voting import Beside, Panel
 
@@ -34,6 +34,7 @@ def live(points, classes, weights=None):
 def ask(union, x, own=None):
     own = live([], []) if own is None else own
     x = np.array(x, float)
+    union.settle(own, METRIC)
     squares = ((own.features - x) ** 2).dot(METRIC)
     return union.shares(x, squares, own, METRIC)
 
@@ -48,7 +49,7 @@ def truth(p):
     return int(p[0] > 0.5)
 
 
-def lie(p):
+def falsehood(p):
     return 1 - truth(p)
 
 
@@ -117,24 +118,24 @@ def test_the_order_of_arrival_does_not_matter():
     assert one.trust == two.trust
 
 
-def test_a_liar_never_votes_is_reported_and_comes_back_when_mended():
+def test_a_false_codebook_never_votes_is_reported_and_votes_again_once_corrected():
     own = live(*grid(truth, 4))
     union = Union(2, 2)
-    union.set("liar", book(*grid(lie, 9), weights=[65_535] * 81))
+    union.set("false", book(*grid(falsehood, 9), weights=[65_535] * 81))
     union.set("honest", book(*grid(truth, 6)))
-    assert union.settle(own, METRIC) == ("liar",)
+    assert union.settle(own, METRIC) == ("false",)
     assert ask(union, [0.94, 0.44], own).argmax() == 1
-    verdict = union.trust["liar"]
-    assert (verdict.votes, verdict.harm > 0.5) == (False, True)
+    false = union.trust["false"]
+    assert (false.votes, false.influence > 0.5) == (False, True)
     assert union.trust["honest"].votes
-    union.set("liar", book(*grid(truth, 9)))
-    assert union.settle(own, METRIC) == ("liar",)
-    assert union.trust["liar"].votes
-    assert union.trust["liar"].harm <= 0
+    union.set("false", book(*grid(truth, 9)))
+    assert union.settle(own, METRIC) == ("false",)
+    assert union.trust["false"].votes
+    assert union.trust["false"].influence <= 0
 
 
 def test_who_turns_malicious_where_nobody_else_knows_anything_changes_nothing():
-    """The shadow: its own older version bears witness."""
+    """Its own older version is the reference."""
     own = live(*grid(truth, 6, high=0.4))
     union = Union(2, 2)
     union.set("turns", book(*grid(truth, 6, low=0.5)))
@@ -142,14 +143,14 @@ def test_who_turns_malicious_where_nobody_else_knows_anything_changes_nothing():
     union.set("turns", book(*grid(lambda _: 0, 6, low=0.5), weights=[65_535] * 36))
     assert union.settle(own, METRIC) == ("turns",)
     assert (ask(union, [0.9, 0.9], own) == before).all()
-    assert union.trust["turns"].waits
-    assert union.trust["turns"].denied > 0.5
+    assert union.trust["turns"].held_back
+    assert union.trust["turns"].disagreement > 0.5
     assert set(union.former()) == {"turns"}
     union.set("turns", book(*grid(truth, 7, low=0.5)))
-    assert union.settle(own, METRIC) == ()  # it denies what was refused: once more, please
+    assert union.settle(own, METRIC) == ()  # it disagrees with what was held back: once more
     union.set("turns", book(*grid(truth, 8, low=0.5)))
     assert union.settle(own, METRIC) == ("turns",)
-    assert not union.trust["turns"].waits
+    assert not union.trust["turns"].held_back
     assert union.former() == {}
 
 
@@ -161,22 +162,24 @@ def test_nobody_gets_through_by_trying_at_random():
     for seed in range(30):
         union.set("turns", random_book(seed, 100))
         ask(union, [0.9, 0.9], own)
-    assert union.trust["turns"].waits
+    assert union.trust["turns"].held_back
     assert ask(union, [0.9, 0.9], own) == pytest.approx(before, abs=0.02)
 
 
 def test_a_flood_counts_as_no_more_than_another_has():
     union = Union(2, 2)
     union.set("flood", book(*grid(truth, 30)))
-    assert len(union.panel(live([], []), METRIC)) == 128
+    union.settle(live([], []), METRIC)
+    assert len(union.panel(live([], []))) == 128
     union.set("other", book(*grid(truth, 20)))
-    assert len(union.panel(live([], []), METRIC)) == 800
+    union.settle(live([], []), METRIC)
+    assert len(union.panel(live([], []))) == 800
 
 
 def test_a_restored_union_waits_as_the_saved_one():
     own = live(*grid(truth, 6, high=0.4))
     union, twin = Union(2, 2), Union(2, 2)
-    versions = [grid(truth, 6, low=0.5), grid(lie, 6, low=0.5), grid(lie, 7, low=0.5)]
+    versions = [grid(truth, 6, low=0.5), grid(falsehood, 6, low=0.5), grid(falsehood, 7, low=0.5)]
     for version in versions:
         union.set("turns", book(*version))
         ask(union, [0, 0], own)
@@ -193,13 +196,13 @@ def test_a_world_that_changed_is_believed_once_others_see_it():
     union = Union(2, 2)
     union.set("moves", book(*grid(truth, 6)))
     ask(union, [0, 0], live(*grid(truth, 6)))
-    union.set("moves", book(*grid(lie, 6)))
+    union.set("moves", book(*grid(falsehood, 6)))
     ask(union, [0, 0], live(*grid(truth, 6)))
-    assert union.trust["moves"].waits
-    union.judge_anew()
-    ask(union, [0, 0], live(*grid(lie, 6)))
+    assert union.trust["moves"].held_back
+    union.judge_again()
+    ask(union, [0, 0], live(*grid(falsehood, 6)))
     assert union.trust["moves"].votes
-    assert not union.trust["moves"].waits
+    assert not union.trust["moves"].held_back
 
 
 def test_the_honest_but_different_keep_their_vote():
@@ -212,22 +215,22 @@ def test_the_honest_but_different_keep_their_vote():
     union.set("left", book(*zip(*left, strict=True)))
     own = live(*zip(*[(p, c) for p, c in zip(points, labels, strict=True) if c == 0], strict=True))
     ask(union, [0, 0], own)
-    assert all(verdict.votes for verdict in union.trust.values())
+    assert all(each.votes for each in union.trust.values())
 
 
-def test_a_liar_bears_no_witness_against_the_honest():
-    """The liar came first and is the larger."""
+def test_a_false_codebook_is_no_reference_against_the_honest():
+    """The false one came first and is the larger."""
     own = live(*grid(truth, 3))
     union = Union(2, 2)
-    union.set("a-liar", book(*grid(lie, 20)))
+    union.set("a-false", book(*grid(falsehood, 20)))
     ask(union, [0, 0], own)
     for name in ("b", "c"):
         union.set(name, book(*grid(truth, 5)))
     ask(union, [0, 0], own)
-    assert [union.trust[name].votes for name in ("a-liar", "b", "c")] == [False, True, True]
+    assert [union.trust[name].votes for name in ("a-false", "b", "c")] == [False, True, True]
 
 
-def test_a_weight_is_a_claim():
+def test_weights_are_self_reported():
     """One heavy prototype does not outvote those around it, whoever else is there."""
     union = Union(2, 2)
     union.set("b", book([[0.0, 0.3]], [1], [65_535]))
@@ -235,24 +238,27 @@ def test_a_weight_is_a_claim():
     assert ask(union, [0, 0], own).argmax() == 0
 
 
-def test_samples_are_a_claim_too():
+def test_sums_of_weights_are_self_reported_too():
     """As many prototypes as others have, of as much weight as another's heaviest, are too much."""
     union = Union(2, 2)
     points, labels = grid(truth, 8)
     union.set("b", book(points, labels, [50] + [1] * 63))
-    union.set("heavy", book(*grid(lie, 8, low=0.05), [50] * 64))
+    union.set("heavy", book(*grid(falsehood, 8, low=0.05), [50] * 64))
     ask(union, [0, 0], live(points, labels, [50] + [1] * 63))
-    strengths = union.panel(live([], []), METRIC).strengths
+    union.judge_again()
+    union.settle(live([], []), METRIC)
+    strengths = union.panel(live([], [])).strengths
     assert strengths.max() <= np.sqrt(50) + 1e-9
     assert not union.trust["heavy"].votes
     lone = Union(2, 2)
     lone.set("heavy", book(*grid(truth, 8), [50] * 64))
     own = live(*grid(truth, 8), [1] * 64)
-    claimed = lone.panel(own, METRIC).strengths[64:]
+    lone.settle(own, METRIC)
+    claimed = lone.panel(own).strengths[64:]
     assert (claimed**2).sum() == pytest.approx(128)
 
 
-def test_lies_among_truths_do_not_vote():
+def test_false_prototypes_among_true_ones_do_not_vote():
     """One of five is false, and all claim the greatest weight: they are contradicted one by one."""
     points, labels = grid(truth, 8)
     rng = np.random.default_rng(1)
@@ -267,7 +273,7 @@ def test_lies_among_truths_do_not_vote():
     assert len(wrong) <= 3
 
 
-def test_who_knows_one_class_only_does_not_deny_another():
+def test_an_owner_without_samples_of_a_class_is_no_evidence_against_it():
     """Half of the plane is of a class that neither the gateway nor anybody else knows."""
     union = Union(2, 2)
     own = live(grid(truth, 5)[0], [0] * 25)
@@ -296,7 +302,8 @@ def test_a_panel_votes_like_the_union():
     own = live(rng.random((30, 2)), rng.integers(2, size=30), rng.integers(1, 3, size=30))
     union = Union(2, 2)
     union.set("b", random_book(4, 40))
-    panel = union.panel(own, METRIC)
+    union.settle(own, METRIC)
+    panel = union.panel(own)
     xs = rng.random((50, 2))
     for x, won in zip(xs, panel.winners(xs, METRIC, 2), strict=True):
         shares = ask(union, x, own)
@@ -324,7 +331,7 @@ def test_kernels_give_the_bits_of_their_twins(seed, sizes):
         assert (one == other).all()
     blocks = np.array(sorted(rng.choice(len(sizes), size=rng.integers(1, len(sizes) + 1))))
     said = [
-        opinions(*pairs[0], strengths, labels, np.unique(blocks), classes, engine)
+        votes_at(*pairs[0], strengths, labels, np.unique(blocks), classes, engine)
         for engine in ("numpy", "auto")
     ]
     assert said[0].tobytes() == said[1].tobytes()
@@ -342,8 +349,8 @@ def test_kernels_give_the_bits_of_their_twins(seed, sizes):
     ).all()
 
 
-def test_a_court_of_empty_codebooks():
-    empty = Block(OWN, np.zeros((0, 2)), np.zeros(0, np.int64), np.zeros(0))
-    court = Court([empty, empty], METRIC, 2)
-    assert court.harm(1, [0]) == 0
-    assert court.right(0, [0, 1]).tolist() == []
+def test_a_leave_one_out_of_empty_codebooks():
+    empty = References(OWN, np.zeros((0, 2)), np.zeros(0, np.int64), np.zeros(0))
+    judged = LeaveOneOut([empty, empty], METRIC, 2)
+    assert judged.influence(1, [0]) == 0
+    assert judged.right(0, [0, 1]).tolist() == []

@@ -48,7 +48,7 @@ class Examined(Emulation):
             with Store(site.folder / "gateway.db", self.schema.digest) as store:
                 model = SiteModel.restore(store.model()[0])
             owner = address_of(load_key(site.chain_key_file))
-            self.in_stores[owner] = (model.version, model._base.encode())
+            self.in_stores[owner] = (model.commits.version, model.commits.base.encode())
 
     def _rebuild_from_chain(self):
         """A stranger with nothing but the contract's address folds every codebook."""

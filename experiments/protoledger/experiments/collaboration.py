@@ -67,14 +67,14 @@ class Gateway:
             most=default_records(self.book.form.features),
         )
         if not delta:
-            self.model.commit_rejected()
+            self.model.commits.rejected()
             return False
         after = self.book.apply(delta)
         self.gas += publish(self, after, delta)
         self.book = after
         self.commits += 1
         self.sent_bytes += len(delta)
-        self.model.committed(after, self.model.version + 1)
+        self.model.commits.accepted(after, self.model.commits.version + 1)
         return True
 
 
@@ -161,7 +161,7 @@ class Collaboration:
         """Give all others the gateway's codebook as it is on the ledger."""
         for other in self.gateways:
             if other is not gateway:
-                other.model.remote(gateway.name, gateway.book)
+                other.model.union.set(gateway.name, gateway.book)
 
     def flush(self) -> None:
         """End the stream: every gateway commits what it has, if it is not on the ledger."""
@@ -187,5 +187,6 @@ def restored(gateway: Gateway) -> SiteModel:
 
 def held_out(model: SiteModel, data: Split) -> float:
     """Return a model's accuracy on the rows that no learner sees."""
+    model.settle()
     predicted = model.snapshot().predict_many(data.held_x)
     return float(np.mean(predicted == data.held_y))

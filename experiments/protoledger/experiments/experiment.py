@@ -13,11 +13,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from statistics import NormalDist, fmean, stdev
+from statistics import fmean, stdev
 from typing import Any, Final
 
 from matplotlib.figure import Figure
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from scipy.special import stdtrit
 
 from protoledger.contracts.client.account import Account
 from protoledger.contracts.tools.local_node import LocalNode
@@ -101,25 +102,8 @@ class Table:
 
 def _point(values: list[float]) -> Point:
     n = len(values)
-    half = student(n - 1) * stdev(values) / math.sqrt(n) if n > 1 else math.nan
+    half = float(stdtrit(n - 1, 0.975)) * stdev(values) / math.sqrt(n) if n > 1 else math.nan
     return Point(fmean(values), half, n)
-
-
-def student(freedom: int) -> float:
-    """Return the 97.5 % quantile of Student's t.
-
-    Exact for 1 and 2 degrees, Hill's expansion (CACM 13, 1970) beyond, good to three digits.
-
-    >>> [round(student(n), 2) for n in (1, 2, 9, 19)]
-    [12.71, 4.3, 2.26, 2.09]
-    """
-    if freedom <= 2:
-        return 12.7062 if freedom == 1 else 4.3027
-    z = NormalDist().inv_cdf(0.975)
-    first = (z**3 + z) / 4
-    second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
-    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
-    return z + first / freedom + second / freedom**2 + third / freedom**3
 
 
 def carry_out(experiment: Experiment, seeds: Sequence[int], *, quick: bool) -> Table:

@@ -38,7 +38,7 @@ def publisher(
 
     def publish(gateway: Gateway, after: Codebook, delta: bytes) -> int:
         sender = senders[int(gateway.name.rpartition("-")[2])]
-        call = buffer.commit(gateway.model.version, len(after), after.state_hash(), delta)
+        call = buffer.commit(gateway.model.commits.version, len(after), after.state_hash(), delta)
         sender.send(buffer.address, call, GAS_LIMIT)
         return sender.wait()[0].gas_used
 

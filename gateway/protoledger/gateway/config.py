@@ -5,11 +5,15 @@ from typing import Literal
 
 from pydantic import Field
 
+from protoledger.gateway.learner import Mode
 from protoledger.gateway.ledger.client import LedgerConfig
 from protoledger.protocol.errors import ConfigurationError
 from protoledger.protocol.wire.identity import Roster
 from protoledger.runtime.home_assistant import HomeAssistantConfig
 from protoledger.runtime.site import CredentialsConfig, Model, Name, SiteConfig
+
+TestName = Literal["e-process", "mcnemar", "interval", "always"]
+"""How a candidate is compared with what was committed last; see `training.significance`."""
 
 
 class KernelsConfig(Model):
@@ -26,9 +30,7 @@ class KernelsConfig(Model):
 class LearnerConfig(Model):
     """Which learner, and how large it may grow."""
 
-    mode: Literal["improved", "reference"] = Field(
-        default="improved", description="Ours, or XuILVQ as it was published."
-    )
+    mode: Mode = Field(default="improved", description="Ours, or XuILVQ as it was published.")
     capacity: int = Field(
         default=128, ge=2, le=4096, description="Most prototypes of the improved learner."
     )
@@ -38,7 +40,7 @@ class LearnerConfig(Model):
 class CommitConfig(Model):
     """What is significant enough to be written on the chain."""
 
-    test: Literal["e-process", "mcnemar", "interval", "always"] = Field(
+    test: TestName = Field(
         default="e-process",
         description="How a candidate is compared with what was committed last; `always` commits "
         "the changes of every round.",

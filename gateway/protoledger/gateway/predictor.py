@@ -37,7 +37,9 @@ class Predictor:
         try:
             for owner, newest in ledger.counting().items():
                 if owner != own:
-                    self._trainer.remote(owner, Codebook.decode(newest.snapshot, form))
+                    codebook = Codebook.decode(newest.snapshot, form)
+                    self._trainer.model.union.set(owner, codebook)
+            self._trainer.model.settle()
         finally:
             ledger.close()
 

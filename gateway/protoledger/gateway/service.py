@@ -196,7 +196,7 @@ class Service:
     def _offer_commit(self) -> None:
         if self._ledger is None:
             return
-        candidate = self._trainer.candidate()
+        candidate = self._trainer.model.candidate()
         if candidate is not None:
             learnt_from = self._trainer.round_to_cite
             self._trainer.cite(learnt_from)
@@ -218,13 +218,16 @@ class Service:
         """Take one event of the ledger; False if the gateway cannot go on."""
         match event:
             case CodebookChanged(owner=owner, version=version, codebook=codebook, own=True):
-                self._trainer.committed(codebook, version)
+                self._trainer.model.commits.accepted(codebook, version)
+                self._trainer.unsaved = True
             case CodebookChanged(owner=owner, version=version, codebook=codebook):
-                self._trainer.remote(owner, codebook)
+                self._trainer.model.union.set(owner, codebook)
+                self._trainer.unsaved = True
                 self._events.write("merged", owner=owner, version=version, records=len(codebook))
             case CodebookDropped(owner=owner, reason=reason):
                 log.warning("codebook of %s dropped: %s", owner, reason)
-                self._trainer.remote(owner, None)
+                self._trainer.model.union.set(owner, None)
+                self._trainer.unsaved = True
                 self._events.write("dropped", owner=owner, reason=reason)
             case OwnerLied(owner=owner, version=version, evidence=evidence):
                 log.error("%s lied in version %d: %s", owner, version, evidence)
@@ -240,9 +243,7 @@ class Service:
                     tx=event.tx_hash,
                 )
             case CommitRejected(reason=reason, permanent=permanent):
-                log.warning("commit rejected: %s", reason)
-                self._trainer.commit_rejected(permanent=permanent)
-                self._events.write("rejected", reason=reason, permanent=permanent)
+                self._on_rejected(reason, permanent=permanent)
             case LedgerUnavailable(reason=reason):
                 log.warning("the chain does not answer: %s", reason)
                 self._health.change(chain="does not answer")
@@ -255,6 +256,13 @@ class Service:
                 self._exit = Exit(code) if code in list(Exit) else Exit.FAILED
                 return False
         return True
+
+    def _on_rejected(self, reason: str, *, permanent: bool) -> None:
+        log.warning("commit rejected: %s", reason)
+        if permanent:  # the test goes on; what failed otherwise is tried again
+            self._trainer.count_rejection()
+            self._trainer.model.commits.rejected()
+        self._events.write("rejected", reason=reason, permanent=permanent)
 
     def _housekeeping(self, now: float) -> None:
         if now >= self._health.due():

@@ -116,7 +116,7 @@ def test_a_gateway_learns_from_them_and_names_the_round_once(tmp_path: Path) -> 
     store = Store(tmp_path / "gateway.db", SCHEMA)
     trainer = Trainer.__new__(Trainer)  # its parts only, without a site's files
     trainer.counters, trainer.unsaved = Counters(), False
-    trainer._model, trainer._store = SiteModel(2, 3), store
+    trainer.model, trainer._store = SiteModel(2, 3), store
     trainer.take_outside(book(1, 30), 4)
     assert (trainer.counters.outside, trainer.counters.samples) == (30, 0)
     assert trainer.prototypes > 0

@@ -121,8 +121,8 @@ def _with(played: Collaboration, books: list[Codebook]) -> float:
     for gateway in played.gateways:
         for other, book in zip(played.gateways, books, strict=True):
             if other is not gateway:
-                gateway.model.remote(other.name, None)
-                gateway.model.remote(other.name, book)
+                gateway.model.union.set(other.name, None)
+                gateway.model.union.set(other.name, book)
     return played.accuracy()
 
 

@@ -5,7 +5,7 @@ no learner has seen; the paper measures on the rows that were learnt.
 """
 
 from dataclasses import dataclass
-from typing import get_args
+from typing import Final, Literal, get_args
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -15,7 +15,12 @@ from protoledger.experiments.collaboration import Collaboration, held_out
 from protoledger.experiments.experiment import Experiment, Point, Row, Table
 from protoledger.experiments.figures import legend, line, panels
 from protoledger.experiments.streams import DATA, deal, split
-from protoledger.gateway.training.model import SiteModel, Transactions
+from protoledger.gateway.config import TestName
+from protoledger.gateway.training.model import SiteModel
+
+Transactions = Literal["limited", "unlimited"]
+"""The paper's words: by the commit test, or whatever changed."""
+TESTS: Final[dict[Transactions, TestName]] = {"limited": "e-process", "unlimited": "always"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +51,7 @@ def play(job: Job) -> Collaboration:
     run = Collaboration(
         data,
         deal(data.y, job.gateways, job.seed),
-        lambda: SiteModel(features, data.classes, transactions=job.transactions),
+        lambda: SiteModel(features, data.classes, test=TESTS[job.transactions]),
         *([on_chain.publisher(features, data.classes, job.gateways)] if job.on_chain else []),
     )
     for _ in run.play():
@@ -61,7 +66,7 @@ def run(job: Job) -> list[Row]:
     united = played.accuracy()
     for gateway in played.gateways:
         for other in played.gateways:
-            gateway.model.remote(other.name, None)
+            gateway.model.union.set(other.name, None)
     alone = sum(held_out(g.model, played.data) for g in played.gateways) / len(played.gateways)
     return [
         {

@@ -56,7 +56,7 @@ class _Run(Collaboration):
         """Tell those who can hear it."""
         for other in self.gateways:
             if other is not gateway and self._reaches(gateway, other):
-                other.model.remote(gateway.name, gateway.book)
+                other.model.union.set(gateway.name, gateway.book)
 
     def _reaches(self, one: Gateway, other: Gateway) -> bool:
         if not self.troubled:
@@ -81,7 +81,7 @@ class _Run(Collaboration):
         )
         if self.story == "revoked" and self.troubled and not was:
             for other in self.gateways[:-1]:
-                other.model.remote(last.name, None)
+                other.model.union.set(last.name, None)
         if was and not self.troubled:  # all catch up with the ledger
             for gateway in self.gateways:
                 if len(gateway.book):

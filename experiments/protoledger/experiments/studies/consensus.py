@@ -69,7 +69,7 @@ class _Waiting(Collaboration):
             _, gateway, book = entry
             for other in self.gateways:
                 if other is not gateway:
-                    other.model.remote(gateway.name, book)
+                    other.model.union.set(gateway.name, book)
 
     def share(self, gateway: Gateway, wanted: Codebook) -> None:
         """Send a commit to be mined in the next block."""

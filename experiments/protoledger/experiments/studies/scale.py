@@ -58,7 +58,7 @@ def run(job: Job) -> list[Row]:
     together = played.accuracy(judged)
     for gateway in judged:
         for other in played.gateways:
-            gateway.model.remote(other.name, None)
+            gateway.model.union.set(other.name, None)
     return [
         {
             "data": job.data,

@@ -16,8 +16,9 @@ from protoledger.experiments.collaboration import Collaboration
 from protoledger.experiments.experiment import Experiment, Row, Table
 from protoledger.experiments.figures import COLOURS, MARKERS, legend, panels
 from protoledger.experiments.streams import DATA, deal, split
+from protoledger.gateway.config import TestName
 from protoledger.gateway.training.model import SiteModel
-from protoledger.gateway.training.significance import TestName, make_test
+from protoledger.gateway.training.significance import make_test
 
 GATEWAYS: Final = 4
 LEVELS: Final = (0.001, 0.01, 0.05, 0.2, 0.5)

@@ -4,7 +4,7 @@ No pickle: reading a state runs no code. Every array's length is checked against
 the struct declares, so a damaged state is refused rather than learnt on.
 """
 
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import msgspec
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 from protoledger.gateway.errors import ModelStateError
 
 Saved = TypeVar("Saved", bound=msgspec.Struct)
+Older = TypeVar("Older", bound=msgspec.Struct)
 
 
 def pack(state: msgspec.Struct) -> bytes:
@@ -20,19 +21,30 @@ def pack(state: msgspec.Struct) -> bytes:
     return msgspec.msgpack.encode(state)
 
 
-def unpack(data: bytes, kind: type[Saved]) -> Saved:
+@overload
+def unpack(data: bytes, kind: type[Saved]) -> Saved: ...
+@overload
+def unpack(data: bytes, kind: type[Saved], older: type[Older]) -> Saved | Older: ...
+def unpack(data: bytes, kind: type[Saved], older: type[Older] | None = None) -> Saved | Older:
     """Return the struct, read strictly.
 
+    Args:
+        data: What `pack` wrote.
+        kind: This version's struct.
+        older: The one before, if it can be brought to this version.
+
     Raises:
-        ModelStateError: The bytes are not one struct of this kind.
+        ModelStateError: The bytes are not one struct of these kinds.
     """
     try:
-        return msgspec.msgpack.decode(data, type=kind, strict=True)
+        wanted: Any = kind if older is None else kind | older
+        found: Saved | Older = msgspec.msgpack.decode(data, type=wanted, strict=True)
     except msgspec.DecodeError as error:
         raise ModelStateError(
             f"this is not a saved {kind.__name__} ({error}); restore it with the version and mode "
-            "that saved it, or start anew"
+            "that saved it, or start over"
         ) from error
+    return found
 
 
 def dump(array: NDArray[Any], dtype: str) -> bytes:
@@ -50,7 +62,7 @@ def load(data: bytes, dtype: str, shape: tuple[int, ...], into: DTypeLike) -> ND
     if len(data) != expected:
         raise ModelStateError(
             f"a saved array of shape {shape} must have {expected} bytes, found {len(data)}; "
-            "the state is damaged: restore an older one, or start anew"
+            "the state is damaged: restore an older one, or start over"
         )
     array = np.frombuffer(data, dtype=dtype).reshape(shape).astype(into)
     if array.dtype.kind == "f" and not np.isfinite(array).all():

@@ -13,11 +13,12 @@ on the gain in accuracy, as Beis-Penedo et al. (arXiv 2311.14136) limit their tr
 
 import math
 from statistics import NormalDist
-from typing import ClassVar, Final, Literal, get_args
+from typing import ClassVar, Final, get_args
 
 import numpy as np
 
-TestName = Literal["e-process", "mcnemar", "interval", "always"]
+from protoledger.gateway.config import TestName
+
 TEST_NAMES: Final[tuple[TestName, ...]] = get_args(TestName)
 INTERVAL_MINIMUM: Final = 30
 """Fewer outcomes than this and a normal interval is no approximation at all."""
@@ -166,7 +167,7 @@ class IntervalTest(CommitTest):
 
 
 class AlwaysTest(CommitTest):
-    """Says yes after any outcome: for unlimited transactions, and to compare with."""
+    """Says yes after any outcome: every change is committed."""
 
     name = "always"
     counts_ties = True

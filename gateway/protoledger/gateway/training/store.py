@@ -6,14 +6,23 @@ model is stored with the counters that belong to it, in one transaction.
 
 import contextlib
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from protoledger.protocol.errors import ConfigurationError
 
-VERSION = 1
+
+def _to_user_version(database: sqlite3.Connection) -> None:
+    """Version 1 kept its number in a row of the table."""
+    database.execute("DELETE FROM state WHERE name = 'version'")
+
+
+MIGRATIONS: Final[Mapping[int, Callable[[sqlite3.Connection], None]]] = {1: _to_user_version}
+"""What brings a file of each earlier version to the next one; run in one transaction."""
+VERSION: Final = 2
+"""Of the file, in SQLite's `user_version`. What it keeps of a model says its own version."""
 
 
 class Store:
@@ -24,7 +33,7 @@ class Store:
         schema_hash: of the site; a file of another site's is refused.
 
     Raises:
-        ConfigurationError: if the file is no store, of another version, or of another schema.
+        ConfigurationError: if the file is no store, of a later version, or of another schema.
     """
 
     def __init__(self, path: Path, schema_hash: bytes) -> None:
@@ -37,16 +46,12 @@ class Store:
             )
         except sqlite3.Error as error:
             raise ConfigurationError(f"{path} is no store of a gateway: {error}") from error
-        found = self._get("version"), self._get("schema")
-        if found == (None, None):
-            self._put(version=VERSION, schema=schema_hash)
-        elif found != (VERSION, schema_hash):
+        try:
+            self._migrate(path)
+            self._check_schema(path, schema_hash)
+        except ConfigurationError:
             self.close()
-            raise ConfigurationError(
-                f"{path} holds the model of other channels or labels, or of another version; "
-                f"move it away to start anew"
-            )
-
+            raise
         kept = self._get("round")
         self._last_round = kept if isinstance(kept, int) else 0
 
@@ -85,6 +90,35 @@ class Store:
         if isinstance(model, bytes) and isinstance(counters, bytes):
             return model, counters
         return None
+
+    def _migrate(self, path: Path) -> None:
+        """Bring the file to this version.
+
+        Raises:
+            ConfigurationError: It was written by a later version.
+        """
+        with self._database:
+            self._database.execute("BEGIN IMMEDIATE")
+            (version,) = self._database.execute("PRAGMA user_version").fetchone()
+            if version == 0:  # a new file, or one of version 1
+                version = 1 if self._get("version") is not None else VERSION
+            if version > VERSION:
+                raise ConfigurationError(
+                    f"{path} is of version {version}, this program knows {VERSION} at most; "
+                    "install the newer program again, or move the file away to start over"
+                )
+            for number in range(version, VERSION):
+                MIGRATIONS[number](self._database)
+            self._database.execute(f"PRAGMA user_version = {VERSION}")
+
+    def _check_schema(self, path: Path, schema_hash: bytes) -> None:
+        known = self._get("schema")
+        if known is None:
+            self._put(schema=schema_hash)
+        elif known != schema_hash:
+            raise ConfigurationError(
+                f"{path} holds the model of other channels or labels; move it away to start over"
+            )
 
     def _get(self, name: str) -> bytes | int | str | None:
         row = self._database.execute("SELECT value FROM state WHERE name = ?", (name,)).fetchone()

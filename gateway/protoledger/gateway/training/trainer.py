@@ -34,7 +34,7 @@ class Counters:
         commits: commits of this gateway that stand on the chain.
         gas: what they cost together.
         commits_rejected: commits that the chain refused for good.
-        counted_version: the newest commit that is counted; one may be told twice.
+        counted_version: the newest commit that is counted; one may be reported twice.
         outside: samples of the oracle, learnt from but not counted above.
         oracle_round: the oracle's newest round that was learnt from.
         cited_round: the newest round that a commit of this gateway named.
@@ -66,6 +66,12 @@ class Trainer:
         schema: of the site.
         store: where the model is, or will be.
 
+    Attributes:
+        model: what is learnt; its commits and its union are taken care of there, and who changes
+            them sets `unsaved`.
+        counters: what happened.
+        unsaved: whether there is anything to save.
+
     Raises:
         ConfigurationError: if the stored model cannot be read, or was made with another learner.
     """
@@ -76,7 +82,7 @@ class Trainer:
         self._told_error = False
         self._scaler = Scaler(schema)
         self._store = store
-        self._model = SiteModel(
+        self.model = SiteModel(
             n_features=len(schema.channels),
             n_classes=max(1, len(schema.labels)),
             mode=config.learner.mode,
@@ -86,18 +92,18 @@ class Trainer:
         )
         if (saved := store.model()) is not None:
             try:
-                self._model = _as_configured(SiteModel.restore(saved[0]), config)
+                self.model = _as_configured(SiteModel.restore(saved[0]), config)
                 self.counters = msgspec.json.decode(saved[1], type=Counters)
             except (ModelStateError, msgspec.DecodeError) as error:
                 raise ConfigurationError(
                     f"{config.store_file}: the model in it cannot be used ({error}); "
-                    f"move the file away to start anew"
+                    f"move the file away to start over"
                 ) from error
 
     @property
     def prototypes(self) -> int:
         """How many prototypes of its own the model has."""
-        return len(self._model.learner.live().classes)
+        return len(self.model.learner.live().classes)
 
     def take(self, samples: list[Sample]) -> int:
         """Predict, count and learn a round's samples in order; returns how many had a label."""
@@ -106,7 +112,7 @@ class Trainer:
             x = self._scaler.sample(sample)
             label = None if sample.label == NO_LABEL else sample.label
             try:
-                outcome = self._model.step(x, label)
+                outcome = self.model.step(x, label)
             except (
                 GatewayError
             ) as error:  # a full model, say: predicting goes on, learning does not
@@ -130,22 +136,22 @@ class Trainer:
 
     def _tell(self, judged: tuple[str, ...]) -> None:
         for owner in judged:
-            verdict = self._model.union.trust[owner]
-            (log.info if verdict.votes and not verdict.waits else log.warning)(
-                "gateway %s: %s", owner, verdict
+            trust = self.model.union.trust[owner]
+            (log.info if trust.votes and not trust.held_back else log.warning)(
+                "gateway %s: %s", owner, trust
             )
 
     def guess(self, sample: Sample) -> int | None:
         """Return the union's label for a sample; None where it cannot tell."""
         try:
-            return self._model.predict_one(self._scaler.sample(sample))
+            return self.model.predict_one(self._scaler.sample(sample))
         except GatewayError:
             return None
 
     def take_outside(self, rows: Codebook, oracle_round: int) -> None:
         """Learn from labelled samples of the oracle, as from one's own aggregates."""
         for x, label in zip(rows.features(), rows.classes.tolist(), strict=True):
-            self._model.step(x, label)
+            self.model.step(x, label)
         self.counters.outside += len(rows)
         self.counters.oracle_round = max(self.counters.oracle_round, oracle_round)
         self.unsaved = True
@@ -163,16 +169,7 @@ class Trainer:
 
     def predict(self, values: NDArray[np.float64]) -> int | None:
         """Predict the class of one row of channel values, float64 (C,), without learning."""
-        return self._model.predict_one(self._scaler.scale(values))
-
-    def candidate(self) -> Codebook | None:
-        """Return what is to be committed now, if the test says so."""
-        return self._model.candidate()
-
-    def committed(self, codebook: Codebook, version: int) -> None:
-        """Take what now stands on the chain for this gateway."""
-        self._model.committed(codebook, version)
-        self.unsaved = True
+        return self.model.predict_one(self._scaler.scale(values))
 
     def count_commit(self, version: int, gas_used: int) -> None:
         """Count a commit of this gateway, once."""
@@ -182,33 +179,27 @@ class Trainer:
             self.counters.gas += gas_used
             self.unsaved = True
 
-    def commit_rejected(self, *, permanent: bool) -> None:
-        """Take a refusal; after a permanent one the test goes on, others are tried again."""
-        if permanent:
-            self.counters.commits_rejected += 1
-            self._model.commit_rejected()
-
-    def remote(self, owner: str, codebook: Codebook | None) -> None:
-        """Take another owner's codebook, or forget it."""
-        self._model.remote(owner, codebook)
+    def count_rejection(self) -> None:
+        """Count a commit that the chain refused for good."""
+        self.counters.commits_rejected += 1
         self.unsaved = True
 
     def save(self) -> None:
         """Keep model and counters, if they changed."""
         if self.unsaved:
-            self._store.save(self._model.state(), msgspec.json.encode(self.counters))
+            self._store.save(self.model.state(), msgspec.json.encode(self.counters))
             self.unsaved = False
 
 
 def forget_chain(store_file: Path) -> None:
-    """Let a stopped gateway's counters begin anew where they are numbers of a chain's."""
+    """Let a stopped gateway's counters start over where they are numbers of a chain's."""
 
-    def begun_anew(saved: bytes) -> bytes:
+    def started_over(saved: bytes) -> bytes:
         counters = msgspec.json.decode(saved, type=Counters)
         counters.counted_version = counters.oracle_round = counters.cited_round = 0
         return msgspec.json.encode(counters)
 
-    change_counters(store_file, begun_anew)
+    change_counters(store_file, started_over)
 
 
 def _as_configured(model: SiteModel, config: GatewayConfig) -> SiteModel:
@@ -222,6 +213,6 @@ def _as_configured(model: SiteModel, config: GatewayConfig) -> SiteModel:
             f"it was learnt in mode {model.mode!r}, learner.mode is {config.learner.mode!r}"
         )
     wanted = config.commit
-    if (model.test.name, model.test.alpha) != (wanted.test, wanted.alpha):
-        model.test = make_test(wanted.test, wanted.alpha)
+    if (model.commits.test.name, model.commits.test.alpha) != (wanted.test, wanted.alpha):
+        model.commits.test = make_test(wanted.test, wanted.alpha)
     return model

@@ -1,14 +1,14 @@
-"""What codebooks do to each other: who gets whose prototypes right, with and without whom.
+"""Leave-one-out influence: how a codebook changes what the other owners' prototypes are taken for.
 
-Every prototype is a witness: its owner saw samples of its class there. So the gateway needs no
+Every prototype is a **reference**: its owner saw samples of its class there. So a gateway needs no
 samples of its own to judge a codebook. It asks how many of the other owners' prototypes (its own
-among them, which count double) the union classifies worse with that codebook than without it, each
-prototype kept out of its own vote. That an owner knows other classes or regions than the gateway
-costs it nothing, because nobody's prototypes are outvoted there.
+count double) the union classifies worse with that codebook than without it, each prototype left out
+of its own vote. That an owner knows other classes or regions than the gateway costs it nothing,
+because nobody's prototypes are outvoted there.
 
 Source: the value of data as what leaving it out changes (leave-one-out; Ghorbani, Zou, "Data
 Shapley", ICML 2019), by nearest neighbours (Jia et al., PVLDB 12, 2019); here the unit is a
-codebook, and the witnesses are prototypes instead of validation samples.
+codebook, and prototypes stand in for validation samples.
 """
 
 from collections.abc import Sequence
@@ -27,25 +27,25 @@ Booleans = NDArray[np.bool_]
 
 OWN: Final = ""
 """The gateway's own owner."""
-OWN_SAY: Final = 2.0
-"""The gateway's own prototypes count as those of so many owners: it knows that they are true."""
-DOUBT: Final = 4.0
-"""A codebook of so many prototypes says half of what a large one says as a witness."""
-FAMILIAR: Final = 0.8
-"""Share of what classes have on average, from which on a class counts as known."""
-STRANGER: Final = 0.1
-"""How much of a loss counts if it is one to a class that the losers know nothing of."""
+OWN_WEIGHT: Final = 2.0
+"""The gateway's own prototypes count as those of so many owners: it knows where they come from."""
+SHRINKAGE: Final = 4.0
+"""Influence on a codebook of n prototypes is shrunk to 0 by n / (n + this)."""
+COVERED: Final = 0.8
+"""Share of what classes have on average, from which on a class counts as covered."""
+UNCOVERED: Final = 0.1
+"""How much of a loss counts if it is one to a class that the losers do not cover at all."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Block:
-    """One codebook in court.
+class References:
+    """One codebook's prototypes: they vote, and others are judged by what they do to them.
 
     Attributes:
         owner: whose; `OWN` for the gateway's own.
-        features: float64 (n, d).
+        features: float64 (n, d), NaN where a prototype lacks a feature.
         classes: int64 (n,).
-        strengths: float64 (n,), what each vote is multiplied by; also the weight of a witness.
+        strengths: float64 (n,), what each vote is multiplied by; also its weight as a reference.
     """
 
     owner: str
@@ -63,82 +63,82 @@ class Block:
         )
 
 
-class Court:
+class LeaveOneOut:
     """Codebooks side by side in the gateway's metric.
 
     Args:
-        blocks: the codebooks; the methods name them by their place here.
+        books: the codebooks; the methods name them by their place here.
         metric: (d,) weight of each feature.
         n_classes: number of labels.
         engine: what computes.
 
     >>> places = np.array([[0.0], [0.2], [1.0], [1.2]])
-    >>> wide = Block("a", places, np.array([0, 0, 1, 1]), np.ones(4))
-    >>> liar = Block("b", np.array([[0.1], [1.1]]), np.array([1, 0]), np.full(2, 9.0))
-    >>> court = Court([wide, liar], np.ones(1), 2)
-    >>> court.right(0, (0,)).all().item(), court.right(0, (0, 1)).any().item()
+    >>> wide = References("a", places, np.array([0, 0, 1, 1]), np.ones(4))
+    >>> wrong = References("b", np.array([[0.1], [1.1]]), np.array([1, 0]), np.full(2, 9.0))
+    >>> judged = LeaveOneOut([wide, wrong], np.ones(1), 2)
+    >>> judged.right(0, (0,)).all().item(), judged.right(0, (0, 1)).any().item()
     (True, False)
-    >>> court.harm(1, (0,))  # all is lost, but only four prototypes say so
+    >>> judged.influence(1, (0,))  # all is lost, shrunk because that is four prototypes only
     0.5
     """
 
     def __init__(
-        self, blocks: Sequence[Block], metric: Floats, n_classes: int, engine: Engine = "auto"
+        self, books: Sequence[References], metric: Floats, n_classes: int, engine: Engine = "auto"
     ) -> None:
-        self.blocks = blocks
+        self.books = books
         self.n_classes = n_classes
         self._engine: Engine = engine
-        self._starts = np.cumsum([0, *(len(block.classes) for block in blocks)])
-        features = np.concatenate([block.features for block in blocks]).T
-        self._classes = np.concatenate([block.classes for block in blocks])
-        self._strengths = np.concatenate([block.strengths for block in blocks])
+        self._starts = np.cumsum([0, *(len(book.classes) for book in books)])
+        features = np.concatenate([book.features for book in books]).T
+        self._classes = np.concatenate([book.classes for book in books])
+        self._strengths = np.concatenate([book.strengths for book in books])
         self._rows, self._squares = neighbours(
             np.ascontiguousarray(features), metric, self._starts, engine
         )
         self._known: dict[tuple[int, tuple[int, ...]], Floats] = {}
         self._by_class = np.array(
-            [np.bincount(b.classes, b.strengths, minlength=n_classes) for b in blocks]
+            [np.bincount(b.classes, b.strengths, minlength=n_classes) for b in books]
         )
 
-    def right(self, block: int, voting: Sequence[int]) -> Booleans:
-        """Return which prototypes of a block the voting blocks classify right, each without itself.
+    def right(self, book: int, voting: Sequence[int]) -> Booleans:
+        """Return which prototypes of a book the voting books classify right, each without itself.
 
         Returns:
             bool (n,).
         """
-        found: Booleans = self.won(block, voting) == self.blocks[block].classes
+        found: Booleans = self.won(book, voting) == self.books[book].classes
         return found
 
-    def won(self, block: int, voting: Sequence[int]) -> Ints:
-        """Return the class that blocks vote for at each prototype of a block, itself kept out.
+    def won(self, book: int, voting: Sequence[int]) -> Ints:
+        """Return the class that books vote for at each prototype of a book, itself left out.
 
         Returns:
-            int64 (n,), −1 where nobody votes.
+            int64 (n,), −1 where no prototype votes.
         """
-        return winners(self.shares(block, voting))
+        return winners(self.shares(book, voting))
 
-    def margins(self, block: int, voting: Sequence[int]) -> Floats:
-        """Return how clearly blocks get each prototype of a block right: float64 (n,), −1 to 1.
+    def margins(self, book: int, voting: Sequence[int]) -> Floats:
+        """Return how clearly books classify each prototype of a book right: float64 (n,), −1 to 1.
 
-        The share of the vote for its class, less the largest other share; 0 where nobody votes.
+        The share of the vote for its class, less the largest other share; 0 without any vote.
         """
-        shares = self.shares(block, voting)
-        at = (np.arange(len(shares)), self.blocks[block].classes)
+        shares = self.shares(book, voting)
+        at = (np.arange(len(shares)), self.books[book].classes)
         others = shares.copy()
         others[at] = 0.0
         margins: Floats = shares[at] - others.max(axis=1)
         return margins
 
-    def shares(self, block: int, voting: Sequence[int]) -> Floats:
-        """Return how blocks vote at each prototype of a block, itself kept out.
+    def shares(self, book: int, voting: Sequence[int]) -> Floats:
+        """Return how books vote at each prototype of a book, itself left out.
 
         Returns:
-            float64 (n, n_classes), rows of sum 1, or 0 where nobody votes.
+            float64 (n, n_classes), rows of sum 1, or 0 without any vote.
         """
-        key = (block, tuple(sorted(voting)))
+        key = (book, tuple(sorted(voting)))
         if key not in self._known:
-            among = slice(self._starts[block], self._starts[block + 1])
-            self._known[key] = opinions(
+            among = slice(self._starts[book], self._starts[book + 1])
+            self._known[key] = votes_at(
                 self._rows[among],
                 self._squares[among],
                 self._strengths,
@@ -149,119 +149,125 @@ class Court:
             )
         return self._known[key]
 
-    def harm(self, block: int, others: Sequence[int]) -> float:
-        """Return the share of the others' witnesses that a block turns wrong, less turned right.
+    def influence(self, book: int, others: Sequence[int]) -> float:
+        """Return the share of the others' prototypes that a book turns wrong, less turned right.
 
         Args:
-            block: the codebook in question.
-            others: those it joins, and whose prototypes bear witness. A large codebook says as much
-                as any other, a small one less, and the gateway's own `OWN_SAY` times as much.
+            book: the codebook in question.
+            others: those it joins, whose prototypes are the references. All large codebooks weigh
+                the same, small ones less, and the gateway's own `OWN_WEIGHT` times as much.
         """
-        total = said = 0.0
-        for witness in others:
-            many = len(self.blocks[witness].classes)
-            say = many / (many + DOUBT) * (OWN_SAY if self.blocks[witness].owner == OWN else 1.0)
-            total += say * self.change(witness, others, [*others, block])
-            said += say
-        return total / max(said, 1.0)
+        total = weights = 0.0
+        for reference in others:
+            many = len(self.books[reference].classes)
+            own = self.books[reference].owner == OWN
+            weight = many / (many + SHRINKAGE) * (OWN_WEIGHT if own else 1.0)
+            total += weight * self.change(reference, others, [*others, book])
+            weights += weight
+        return total / max(weights, 1.0)
 
-    def denial(self, block: int, by: int, doubt: float) -> float:
-        """Return the share of a block's prototypes, by strength, that another block gets wrong.
+    def disagreement(self, book: int, by: int, shrinkage: float) -> float:
+        """Return the share of a book's prototypes, by strength, that another book gets wrong.
 
-        Prototypes that their own codebook contradicts are no witnesses.
+        Prototypes that their own codebook contradicts do not count.
+
+        Args:
+            book: the earlier codebook.
+            by: the later one.
+            shrinkage: prototypes of mean strength that are taken to agree besides.
         """
-        weights = self.blocks[block].strengths
-        clear = weights * (self.margins(block, [block]) >= 0)
+        weights = self.books[book].strengths
+        clear = weights * (self.margins(book, [book]) >= 0)
         if not clear.any():
             return 0.0
-        wrong = float(clear.dot(~self.right(block, [by])))
-        return wrong / float(clear.sum() + doubt * weights.mean())
+        wrong = float(clear.dot(~self.right(book, [by])))
+        return wrong / float(clear.sum() + shrinkage * weights.mean())
 
-    def change(self, block: int, before: Sequence[int], after: Sequence[int]) -> float:
-        """Return the share of a block's prototypes, by strength, that only `before` gets right.
+    def change(self, book: int, before: Sequence[int], after: Sequence[int]) -> float:
+        """Return the share of a book's prototypes, by strength, that only `before` gets right.
 
-        Less those that only `after` gets right. What is lost to a class counts as far as that class
-        is `familiar` to those before: who knows nothing of a class cannot say where it is not.
+        Less those that only `after` gets right. What is lost to a class counts as far as those
+        before cover that class: an owner without samples of a class is no evidence against it.
         """
-        weights = self.blocks[block].strengths
+        weights = self.books[book].strengths
         if not len(weights):
             return 0.0
-        won = self.won(block, after)
-        was, now = self.right(block, before), won == self.blocks[block].classes
-        lost = weights * (was & ~now) * self.familiar(before)[won]
+        won = self.won(book, after)
+        was, now = self.right(book, before), won == self.books[book].classes
+        lost = weights * (was & ~now) * self.coverage(before)[won]
         gained = weights * (now & ~was)
         return float(lost.sum() - gained.sum()) / float(weights.sum())
 
-    def familiar(self, blocks: Sequence[int]) -> Floats:
-        """Return how well some blocks know each class: float64 (n_classes,), `STRANGER` to 1."""
-        known = self._by_class[list(blocks)].sum(axis=0)
+    def coverage(self, books: Sequence[int]) -> Floats:
+        """Return how well some books cover each class: float64 (n_classes,), `UNCOVERED` to 1."""
+        known = self._by_class[list(books)].sum(axis=0)
         share = known / max(float(known.sum()), 1e-9) * self.n_classes
-        familiar: Floats = STRANGER + (1 - STRANGER) * np.minimum(share / FAMILIAR, 1.0)
-        return familiar
+        coverage: Floats = UNCOVERED + (1 - UNCOVERED) * np.minimum(share / COVERED, 1.0)
+        return coverage
 
 
 def neighbours(
     features: Floats, metric: Floats, starts: Ints, engine: Engine = "auto"
 ) -> tuple[Ints, Floats]:
-    """Return the nearest prototypes of each block to each prototype, itself left out.
+    """Return the nearest prototypes of each book to each prototype, itself left out.
 
     Args:
         features: (d, n), a prototype a column, C order.
         metric: (d,) weight of each feature.
-        starts: (blocks + 1,), the first column of each block, and n.
+        starts: (books + 1,), the first column of each book, and n.
         engine: what computes.
 
     Returns:
-        int64 (n, blocks, 5) their columns, and float64 (n, blocks, 5) their squared distances,
-        nearest first; infinite where a block has fewer.
+        int64 (n, books, k) their columns, and float64 (n, books, k) their squared distances,
+        nearest first, k = `TOGETHER.voters`; infinite where a book has fewer.
     """
-    n, blocks = features.shape[1], len(starts) - 1
-    rows = np.zeros((n, blocks, TOGETHER.voters), np.int64)
-    squares = np.full((n, blocks, TOGETHER.voters), np.inf)
+    n, books = features.shape[1], len(starts) - 1
+    rows = np.zeros((n, books, TOGETHER.voters), np.int64)
+    squares = np.full((n, books, TOGETHER.voters), np.inf)
     if kernels := compiled.kernels(engine):
         kernels.union.neighbours(features, metric, starts, rows, squares)
         return rows, squares
     for point in range(n):
         distances = measure(features, metric, np.ascontiguousarray(features[:, point]))
         distances[point] = np.inf
-        for block in range(blocks):
-            first = starts[block]
-            within = distances[first : starts[block + 1]]
+        for book in range(books):
+            first = starts[book]
+            within = distances[first : starts[book + 1]]
             near = nearest(within, TOGETHER.voters)
             near = near[within[near] < np.inf]
-            rows[point, block, : len(near)] = first + near
-            squares[point, block, : len(near)] = within[near]
+            rows[point, book, : len(near)] = first + near
+            squares[point, book, : len(near)] = within[near]
     return rows, squares
 
 
-def opinions(
+def votes_at(
     rows: Ints,
     squares: Floats,
     strengths: Floats,
     classes: Ints,
-    blocks: Ints,
+    books: Ints,
     n_classes: int,
     engine: Engine = "auto",
 ) -> Floats:
-    """Return how some blocks vote at each point: float64 (points, n_classes), see `vote`.
+    """Return how some books vote at each point: float64 (points, n_classes), see `vote`.
 
     Args:
-        rows: (points, all blocks, 9), see `neighbours`.
-        squares: (points, all blocks, 9).
+        rows: (points, all books, k), see `neighbours`.
+        squares: (points, all books, k).
         strengths: (n,) of all prototypes.
         classes: (n,).
-        blocks: (voting blocks,), which vote.
+        books: (voting books,), which vote.
         n_classes: number of labels.
         engine: what computes.
     """
     shares = np.zeros((len(rows), n_classes))
     if kernels := compiled.kernels(engine):
-        kernels.union.opinions(rows, squares, strengths, classes, blocks, shares)
+        kernels.union.votes_at(rows, squares, strengths, classes, books, shares)
         return shares
     for point in range(len(rows)):
-        voters = rows[point, blocks].ravel()
+        voters = rows[point, books].ravel()
         shares[point] = vote(
-            squares[point, blocks].ravel(),
+            squares[point, books].ravel(),
             classes[voters],
             strengths[voters],
             n_classes,

@@ -1,127 +1,147 @@
-"""Trust: whose codebook votes, in which version, and the evidence.
+"""Trust: which owners' codebooks vote, in which version, and the evidence.
 
-Two questions, asked whenever a codebook or the gateway's own prototypes have changed (see `court`
-for how they are measured):
+Two questions, asked whenever a codebook or the gateway's own prototypes have changed (see
+`influence` for how they are measured):
 
-- **Does a codebook do harm?** Owners whose codebook costs the other owners' prototypes more than
-  `BAR` do not vote. The worst goes first, and the others are asked again without it, so that no
-  liar's prototypes bear witness against the honest.
-- **Does a new version deny the old one?** One that gets more than `DENIAL` of its predecessor's
-  prototypes wrong waits in its shadow, and the old one votes on, until the old one does harm or a
-  new one stops denying it. So a gateway that turns malicious changes nothing by doing so, not even
-  in regions that it alone knows, and one whose world changed is believed once others see it too.
-  Nor may a version deny the one that waited before it: nobody gets through by trying at random.
+- **What is its influence?** An owner whose codebook costs the other owners' prototypes more than
+  `MOST_INFLUENCE` is quarantined: it does not vote. The worst goes first, and the others are asked
+  again without it, so that a quarantined owner's prototypes are no references.
+- **Does a new version disagree with its predecessor?** One that gets more than `MOST_DISAGREEMENT`
+  of its predecessor's prototypes wrong is held back, and the older version votes on, until that one
+  is quarantined or a new one agrees. So a gateway that turns malicious changes nothing by doing so,
+  not even in regions that it alone knows, and one whose world changed votes with its new version
+  once others have seen the change, too. Nor may a version disagree with the one that was held back
+  before it: trying at random gets nobody through.
 
-Verdicts follow from the codebooks that are there, and from nothing else: who mends is back at once,
-and who leaves leaves no trace.
+Decisions follow from the codebooks that are present, and from nothing else: an owner that corrects
+its codebook votes again at once, and one that leaves has no effect any more.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from protoledger.gateway.union.influence import Court
+from protoledger.gateway.union.influence import LeaveOneOut
 
-BAR: Final = 0.06
+MOST_INFLUENCE: Final = 0.06
 """Share of the others' prototypes that a codebook may turn wrong."""
-DENIAL: Final = 0.10
+MOST_DISAGREEMENT: Final = 0.10
 """Share of its predecessor's prototypes that a new version may get wrong."""
-DENIAL_DOUBT: Final = 2.0
-"""Prototypes that are taken to stand by every new version."""
+AGREEING: Final = 2.0
+"""Prototypes that every new version is taken to agree with: shrinks the share of a small book."""
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What is known about one owner.
+class Candidate:
+    """One owner's codebooks, by their places in a `LeaveOneOut`.
 
     Attributes:
-        votes: whether a codebook of it votes.
-        harm: share of the other owners' prototypes, the gateway's own counting double, that the
-            union gets wrong with that codebook and right without it, less the reverse.
-        waits: whether its newest version does not vote, an older one in its place.
-        denied: share of an older version's prototypes that the newest gets wrong; 0 if it does
-            not wait.
+        owner: its name.
+        newest: the version that the ledger has.
+        older: the version that votes so far, if that is another.
+        refused: the version that was held back when the newest came, if there was one.
+    """
+
+    owner: str
+    newest: int
+    older: int | None = None
+    refused: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """What was decided about one owner, and why.
+
+    Attributes:
+        votes: whether a codebook of it votes; else it is quarantined.
+        influence: share of the other owners' prototypes, the gateway's own counting double, that
+            the union gets wrong with that codebook and right without it, less the reverse.
+        held_back: whether its newest version does not vote, but an older one.
+        disagreement: share of an older version's prototypes that the newest gets wrong; 0 unless it
+            is held back.
     """
 
     votes: bool = True
-    harm: float = 0.0
-    waits: bool = False
-    denied: float = 0.0
+    influence: float = 0.0
+    held_back: bool = False
+    disagreement: float = 0.0
 
     def __str__(self) -> str:
         """Say it for an operator."""
         if not self.votes:
-            return f"does not vote: its codebook turns {self.harm:.0%} of all others wrong"
-        if self.waits:
             return (
-                f"its newest codebook waits, for it gets {self.denied:.0%} of its last one's "
-                f"prototypes wrong (the last one votes, at a harm of {self.harm:.0%})"
+                f"quarantined: its codebook turns {self.influence:.0%} of the other prototypes "
+                "wrong"
             )
-        return f"votes (harm {self.harm:.0%} of all others' prototypes)"
+        if self.held_back:
+            return (
+                f"its newest codebook is held back, for it gets {self.disagreement:.0%} of the "
+                f"previous one's prototypes wrong (that one votes, influence {self.influence:.0%})"
+            )
+        return f"votes (influence {self.influence:.0%} of the other prototypes)"
 
 
-def judge(
-    court: Court,
-    newest: Mapping[str, int],
-    older: Mapping[str, int],
-    refused: Mapping[str, int],
-) -> dict[str, Verdict]:
-    """Decide whose codebook votes, and in which version.
+def judge(books: LeaveOneOut, candidates: Sequence[Candidate]) -> dict[str, Trust]:
+    """Decide which owners vote, and in which version.
 
     Args:
-        court: all codebooks; block 0 is the gateway's own.
-        newest: block of each owner's newest version.
-        older: block of the version that votes so far, of owners where that is another.
-        refused: block of the version that waited in vain before the newest came.
+        books: all codebooks; book 0 is the gateway's own.
+        candidates: the owners.
 
     >>> import numpy as np
-    >>> from protoledger.gateway.union.influence import OWN, Block
+    >>> from protoledger.gateway.union.influence import OWN, References
     >>> places = np.array([[0.0], [0.2], [1.0], [1.2]])
-    >>> own = Block(OWN, places, np.array([0, 0, 1, 1]), np.ones(4))
-    >>> liar = Block("b", np.array([[0.1], [1.1]]), np.array([1, 0]), np.full(2, 9.0))
-    >>> judge(Court([own, liar], np.ones(1), 2), {"b": 1}, {}, {})
-    {'b': Verdict(votes=False, harm=1.0, waits=False, denied=0.0)}
+    >>> own = References(OWN, places, np.array([0, 0, 1, 1]), np.ones(4))
+    >>> wrong = References("b", np.array([[0.1], [1.1]]), np.array([1, 0]), np.full(2, 9.0))
+    >>> judge(LeaveOneOut([own, wrong], np.ones(1), 2), [Candidate("b", newest=1)])
+    {'b': Trust(votes=False, influence=1.0, held_back=False, disagreement=0.0)}
     """
-    denied = {
-        owner: max(
-            court.denial(before, newest[owner], DENIAL_DOUBT)
-            for before in (old, *([refused[owner]] if owner in refused else []))
-        )
-        for owner, old in older.items()
-    }
+    disagreement = {each.owner: _disagreement(books, each) for each in candidates}
     chosen = {
-        owner: older[owner] if denied.get(owner, 0.0) > DENIAL else block
-        for owner, block in newest.items()
+        each.owner: each.older
+        if each.older is not None and disagreement[each.owner] > MOST_DISAGREEMENT
+        else each.newest
+        for each in candidates
     }
-    harm = _exclude(court, chosen)
-    for owner in sorted(older):
-        other = newest[owner] if chosen[owner] == older[owner] else older[owner]
-        if harm[owner] > BAR:
-            rest = [0, *(chosen[name] for name in chosen if name != owner and harm[name] <= BAR)]
-            if (instead := court.harm(other, rest)) <= BAR:
-                chosen[owner], harm[owner] = other, instead
+    influence = _quarantine(books, chosen)
+    for each in sorted(candidates, key=lambda each: each.owner):
+        owner, others = each.owner, [name for name in chosen if name != each.owner]
+        if each.older is None or influence[owner] <= MOST_INFLUENCE:
+            continue
+        other = each.newest if chosen[owner] == each.older else each.older
+        rest = [0, *(chosen[name] for name in others if influence[name] <= MOST_INFLUENCE)]
+        if (instead := books.influence(other, rest)) <= MOST_INFLUENCE:
+            chosen[owner], influence[owner] = other, instead
     return {
-        owner: Verdict(
-            votes=harm[owner] <= BAR,
-            harm=harm[owner],
-            waits=block != newest[owner],
-            denied=denied[owner] if block != newest[owner] else 0.0,
+        each.owner: Trust(
+            votes=influence[each.owner] <= MOST_INFLUENCE,
+            influence=influence[each.owner],
+            held_back=(held_back := chosen[each.owner] != each.newest),
+            disagreement=disagreement[each.owner] if held_back else 0.0,
         )
-        for owner, block in chosen.items()
+        for each in candidates
     }
 
 
-def _exclude(court: Court, chosen: Mapping[str, int]) -> dict[str, float]:
-    """Return each owner's harm; where it is beyond the bar, as found when it was excluded."""
+def _disagreement(books: LeaveOneOut, each: Candidate) -> float:
+    """Return how far the newest version disagrees with those before it, 0 if there are none."""
+    if each.older is None:
+        return 0.0
+    before = [each.older, *([each.refused] if each.refused is not None else [])]
+    return max(books.disagreement(old, each.newest, AGREEING) for old in before)
+
+
+def _quarantine(books: LeaveOneOut, chosen: Mapping[str, int]) -> dict[str, float]:
+    """Return each owner's influence; beyond the bar, as found when it was quarantined."""
     left, found = dict(chosen), dict[str, float]()
     while left:
-        harm = {
-            owner: court.harm(block, [0, *(left[name] for name in left if name != owner)])
-            for owner, block in left.items()
+        influence = {
+            owner: books.influence(book, [0, *(left[name] for name in left if name != owner)])
+            for owner, book in left.items()
         }
-        worst = max(sorted(harm), key=lambda owner: harm[owner])
-        if harm[worst] <= BAR:
-            return found | harm
-        found[worst] = harm[worst]
+        worst = max(sorted(influence), key=lambda owner: influence[owner])
+        if influence[worst] <= MOST_INFLUENCE:
+            return found | influence
+        found[worst] = influence[worst]
         del left[worst]
     return found

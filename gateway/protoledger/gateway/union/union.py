@@ -1,10 +1,13 @@
 """Prediction with one's own prototypes and those of all trusted owners on the ledger.
 
 Each owner keeps a namespace: codebooks are never merged, so one that changes or disappears takes
-all of its influence with it. All vote together, in the gateway's own learnt metric. Who votes, and
-in which version, is for `trust` to say; `editing` leaves out what all others contradict. A vote's
-strength is that of its prototype's weight; but a weight is a claim, so nobody's prototypes count as
-heavier, or are more, or stand for more samples, than the second largest of all owners'.
+all of its influence with it. All vote together, in the gateway's own learnt metric. Which owners
+vote, and in which version, is decided in `trust`; `editing` leaves out what all others contradict.
+A vote's strength is that of its prototype's weight. Weights are self-reported: weight, number and
+sum are clipped to the second-largest owner's.
+
+`set` and `own_changed` take changes in, `settle` decides again if anything has changed, and the
+other methods answer from what was decided last and change nothing.
 """
 
 import math
@@ -19,15 +22,15 @@ from protoledger.gateway.codebook.codebook import Codebook
 from protoledger.gateway.learner.base import Engine, Floats, Live
 from protoledger.gateway.learner.vote import ALONE, TOGETHER, Reach, strengths_of
 from protoledger.gateway.union.editing import edited
-from protoledger.gateway.union.influence import OWN, Block, Court
-from protoledger.gateway.union.trust import Verdict, judge
+from protoledger.gateway.union.influence import OWN, LeaveOneOut, References
+from protoledger.gateway.union.trust import Candidate, Trust, judge
 from protoledger.gateway.union.voting import Beside, Panel
 
 JUDGED_AFTER: Final = 64
 """Own samples between two judgements, at least; a remote change is judged at once."""
 HEAVY: Final = 4.0
 MANY: Final = 128
-"""A weight, and a number of prototypes and of samples, that are believed of anybody."""
+"""A weight, and a number of prototypes and of samples, to which nothing is ever clipped."""
 
 
 @dataclass(slots=True)
@@ -37,7 +40,7 @@ class _Owner:
     Attributes:
         newest: as the ledger has it.
         older: what votes so far, if it is another.
-        refused: what waited when the newest came.
+        refused: what was held back when the newest came.
     """
 
     newest: Codebook
@@ -51,20 +54,24 @@ class Union:
     Args:
         n_features: Length of a sample.
         n_classes: Number of labels.
-        defended: Whether codebooks are judged, edited and their weights doubted. Only to compare
+        defended: Whether codebooks are judged and edited and their weights clipped. Only to compare
             with: without it every codebook votes, whatever is in it.
 
     Attributes:
-        trust: The verdict on each present owner, with the evidence; as of the last vote.
+        trust: What `settle` decided about each present owner, with the evidence.
         engine: What computes.
 
     >>> union = Union(n_features=1, n_classes=2)
     >>> union.set("b", Codebook.from_prototypes([0], [1], [9], [[1.0]], labels=2))
     >>> own = Live(np.array([0]), np.array([5.0]), np.array([[0.0]]))
     >>> x, metric = np.array([0.9]), np.ones(1)
+    >>> union.settle(own, metric)
+    ()
     >>> int(union.shares(x, np.array([0.81]), own, metric).argmax())
     1
     >>> union.set("b", None)
+    >>> union.settle(own, metric)
+    ()
     >>> int(union.shares(x, np.array([0.81]), own, metric).argmax())
     0
     """
@@ -74,9 +81,9 @@ class Union:
         self.n_features = n_features
         self.n_classes = n_classes
         self.engine: Engine = "auto"
-        self.trust: dict[str, Verdict] = {}
+        self.trust: dict[str, Trust] = {}
         self._owners: dict[str, _Owner] = {}
-        self._panel = _nobody(n_features)
+        self._panel = _empty(n_features)
         self._until_judged = 0
 
     @property
@@ -85,7 +92,7 @@ class Union:
         return tuple(sorted(self._owners))
 
     def former(self) -> Mapping[str, Sequence[Codebook]]:
-        """Older codebooks that still count: what votes in place of the newest, what was refused.
+        """Older codebooks that still count: what votes in place of the newest, what was held back.
 
         Given to `set` in this order, and then the newest, they lead to the same state.
         """
@@ -97,6 +104,8 @@ class Union:
 
     def set(self, owner: str, codebook: Codebook | None) -> None:
         """Take an owner's codebook in place of its last one, or none: then nothing of it stays.
+
+        Effective with the next `settle`.
 
         Raises:
             ValueError: The codebook has another number of features or labels.
@@ -124,8 +133,34 @@ class Union:
             known.older = known.refused = None
 
     def own_changed(self) -> None:
-        """Note that the gateway has learnt a sample; after enough of them all are judged anew."""
+        """Note that the gateway has learnt a sample; after enough of them all are judged again."""
         self._until_judged -= 1
+
+    def judge_again(self) -> None:
+        """Let the next `settle` judge: on saving, so that a restored model does the same."""
+        self._until_judged = 0
+
+    def settle(self, own: Live, metric: Floats) -> tuple[str, ...]:
+        """Judge all owners, if something has changed.
+
+        Args:
+            own: The gateway's own prototypes.
+            metric: (d,) weight of each feature.
+
+        Returns:
+            Owners that from now on vote, do not vote, or are held back, sorted; `trust` has the
+            evidence.
+        """
+        if self._until_judged > 0:
+            return ()
+        before = self.trust
+        self._judge(own, metric)
+        return tuple(
+            name
+            for name, trust in sorted(self.trust.items())
+            if (known := before.get(name, Trust())).votes != trust.votes
+            or known.held_back != trust.held_back
+        )
 
     def shares(self, x: Floats, own_squares: Floats, own: Live, metric: Floats) -> Floats:
         """Return each class's share of the union's vote at x, all 0 where nobody votes.
@@ -136,40 +171,15 @@ class Union:
             own: The gateway's own prototypes.
             metric: (d,) weight of each feature.
         """
-        self.settle(own, metric)
         mine = Beside(own_squares, own.classes, strengths_of(own.weights))
         return self._panel.shares(x, metric, self.n_classes, mine, self.engine, self._reach())
 
-    def others(self, x: Floats, own: Live, metric: Floats) -> Beside:
+    def others(self, x: Floats, metric: Floats) -> Beside:
         """Return the other owners' prototypes that are nearest to x, and vote."""
-        self.settle(own, metric)
         return self._panel.nearest(x, metric, self.engine)
 
-    def settle(self, own: Live, metric: Floats) -> tuple[str, ...]:
-        """Judge all owners, if something has changed.
-
-        Returns:
-            Owners that from now on vote, do not vote, or wait in another version, sorted; `trust`
-            has the evidence.
-        """
-        if self._until_judged > 0:
-            return ()
-        before = self.trust
-        self._judge(own, metric)
-        return tuple(
-            name
-            for name, verdict in sorted(self.trust.items())
-            if (known := before.get(name, Verdict())).votes != verdict.votes
-            or known.waits != verdict.waits
-        )
-
-    def judge_anew(self) -> None:
-        """Forget the last verdicts: also when the model is saved, so that a restored one agrees."""
-        self._until_judged = 0
-
-    def panel(self, own: Live, metric: Floats) -> Panel:
-        """Return all prototypes that vote now, the gateway's own among them, as copies."""
-        self.settle(own, metric)
+    def panel(self, own: Live) -> Panel:
+        """Return all prototypes that vote, the gateway's own among them, as copies."""
         remote = self._panel
         return Panel.of(
             np.concatenate((own.features, remote.columns.T)),
@@ -183,56 +193,61 @@ class Union:
 
     def _judge(self, own: Live, metric: Floats) -> None:
         if not self.defended:
-            self._believe_all()
+            self._admit_all()
             return
-        believed = self._believed(own)
-        blocks = [Block(OWN, own.features, own.classes, strengths_of(own.weights))]
-        newest, older, refused = dict[str, int](), dict[str, int](), dict[str, int]()
+        limits = self._limits(own)
+        books = [References(OWN, own.features, own.classes, strengths_of(own.weights))]
+        candidates = list[Candidate]()
+
+        def place(name: str, book: Codebook | None) -> int | None:
+            if book is None:
+                return None
+            books.append(limits.clip(name, book))
+            return len(books) - 1
+
         for name in self.owners:
             owner = self._owners[name]
-            for book, places in (
-                (owner.newest, newest),
-                (owner.older, older),
-                (owner.refused, refused),
-            ):
-                if book is not None:
-                    places[name] = len(blocks)
-                    blocks.append(believed.block(name, book))
-        court = Court(blocks, metric, self.n_classes, self.engine)
-        self.trust = judge(court, newest, older, refused)
+            books.append(limits.clip(name, owner.newest))
+            newest = len(books) - 1
+            older, refused = place(name, owner.older), place(name, owner.refused)
+            candidates.append(Candidate(name, newest, older, refused))
+        judged = LeaveOneOut(books, metric, self.n_classes, self.engine)
+        self.trust = judge(judged, candidates)
         voting = []
-        for name, verdict in self.trust.items():
-            if not verdict.waits:
-                self._owners[name].older = self._owners[name].refused = None
-            if verdict.votes:
-                voting.append(blocks[older[name] if verdict.waits else newest[name]])
-        voting = edited(blocks[0], voting, metric, self.n_classes, self.engine)
+        for each in candidates:
+            trust, owner = self.trust[each.owner], self._owners[each.owner]
+            if not trust.held_back:
+                owner.older = owner.refused = None
+            if trust.votes:
+                older = each.older if trust.held_back else None
+                voting.append(books[each.newest if older is None else older])
+        voting = edited(books[0], voting, metric, self.n_classes, self.engine)
         self._panel = _joined(voting, self.n_features)
-        self._until_judged = max(JUDGED_AFTER, sum(len(block.classes) for block in blocks) // 4)
+        self._until_judged = max(JUDGED_AFTER, sum(len(book.classes) for book in books) // 4)
 
-    def _believe_all(self) -> None:
-        blocks = list[Block]()
+    def _admit_all(self) -> None:
+        books = list[References]()
         for name in self.owners:
             self._owners[name].older = None
-            blocks.append(_Believed().block(name, self._owners[name].newest))
-        self.trust = {name: Verdict() for name in self.owners}
-        self._panel = _joined(blocks, self.n_features)
+            books.append(_Limits().clip(name, self._owners[name].newest))
+        self.trust = {name: Trust() for name in self.owners}
+        self._panel = _joined(books, self.n_features)
         self._until_judged = JUDGED_AFTER
 
-    def _believed(self, own: Live) -> "_Believed":
+    def _limits(self, own: Live) -> "_Limits":
         weights = [own.weights, *(owner.newest.weights for owner in self._owners.values())]
-        return _Believed(
-            heaviest=_second(HEAVY, [float(block.max()) for block in weights if len(block)]),
+        return _Limits(
+            heaviest=_second(HEAVY, [float(book.max()) for book in weights if len(book)]),
             most=int(_second(MANY, list(map(len, weights)))),
-            samples=_second(MANY, [float(block.sum()) for block in weights]),
+            samples=_second(MANY, [float(book.sum()) for book in weights]),
         )
 
 
 @dataclass(frozen=True, slots=True)
-class _Believed:
-    """What is believed of anybody: a claim of more is cut to the second largest of all owners'.
+class _Limits:
+    """What a codebook's self-reported weights are clipped to: the second largest of all owners'.
 
-    Nobody can raise that alone.
+    No owner can raise that alone.
 
     Attributes:
         heaviest: weight of a prototype.
@@ -244,29 +259,29 @@ class _Believed:
     most: int = sys.maxsize
     samples: float = math.inf
 
-    def block(self, owner: str, codebook: Codebook) -> Block:
-        """Return a codebook as far as it is believed."""
+    def clip(self, owner: str, codebook: Codebook) -> References:
+        """Return a codebook within these limits."""
         rows = np.sort(np.argsort(-codebook.weights, kind="stable")[: self.most])
         weights = np.minimum(codebook.weights[rows].astype(np.float64), self.heaviest)
-        if (claimed := float(weights.sum())) > self.samples:
-            weights *= self.samples / claimed
+        if (reported := float(weights.sum())) > self.samples:
+            weights *= self.samples / reported
         features, classes = codebook.features()[rows], codebook.classes[rows]
-        return Block(owner, features, classes, strengths_of(weights))
+        return References(owner, features, classes, strengths_of(weights))
 
 
-def _second(least: float, claims: Sequence[float]) -> float:
-    return max([least, *sorted(claims)[-2:-1]])
+def _second(least: float, reported: Sequence[float]) -> float:
+    return max([least, *sorted(reported)[-2:-1]])
 
 
-def _joined(blocks: list[Block], n_features: int) -> Panel:
-    if not blocks:
-        return _nobody(n_features)
+def _joined(books: list[References], n_features: int) -> Panel:
+    if not books:
+        return _empty(n_features)
     return Panel.of(
-        np.concatenate([block.features for block in blocks]),
-        np.concatenate([block.classes for block in blocks]),
-        np.concatenate([block.strengths for block in blocks]),
+        np.concatenate([book.features for book in books]),
+        np.concatenate([book.classes for book in books]),
+        np.concatenate([book.strengths for book in books]),
     )
 
 
-def _nobody(n_features: int) -> Panel:
+def _empty(n_features: int) -> Panel:
     return Panel.of(np.zeros((0, n_features)), np.zeros(0, np.int64), np.zeros(0))

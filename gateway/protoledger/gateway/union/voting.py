@@ -44,12 +44,12 @@ class Beside:
         return len(self.classes)
 
 
-_NOBODY = Beside(np.zeros(0), np.zeros(0, np.int64), np.zeros(0))
+_NONE = Beside(np.zeros(0), np.zeros(0, np.int64), np.zeros(0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Panel:
-    """Prototypes that vote, with a common axis n; nobody writes to them.
+    """Prototypes that vote, with a common axis n; nothing writes to them.
 
     Attributes:
         columns: float64 (d, n), a prototype a column, C order, in channel ranges.
@@ -84,19 +84,19 @@ class Panel:
         x: Floats,
         metric: Floats,
         n_classes: int,
-        beside: Beside = _NOBODY,
+        beside: Beside = _NONE,
         engine: Engine = "auto",
         reach: Reach | None = None,
     ) -> Floats:
-        """Return each class's share of the vote at x: float64 (n_classes,), all 0 if nobody votes.
+        """Return each class's share of the vote at x: float64 (n_classes,), all 0 without any vote.
 
         Args:
             x: (d,) a checked sample.
             metric: (d,) weight of each feature.
             n_classes: number of labels.
-            beside: who votes, too; before the panel where distances are equal.
+            beside: prototypes that vote, too; before the panel where distances are equal.
             engine: what computes.
-            reach: how far the vote reaches; by default `TOGETHER` if there is anybody beside.
+            reach: how far the vote reaches; by default `TOGETHER` if there are any beside.
         """
         reach = reach or (TOGETHER if len(beside) else self.reach)
         if kernels := compiled.kernels(engine):
@@ -124,7 +124,7 @@ class Panel:
         )
 
     def nearest(self, x: Floats, metric: Floats, engine: Engine = "auto") -> Beside:
-        """Return those that would vote at x if nobody voted beside them, nearest first.
+        """Return those that would vote at x by themselves, nearest first.
 
         Args:
             x: (d,) a checked sample.
@@ -140,7 +140,7 @@ class Panel:
         return Beside(squares[rows], self.classes[rows], self.strengths[rows])
 
     def winners(self, xs: Floats, metric: Floats, n_classes: int, engine: Engine = "auto") -> Ints:
-        """Return the class with the largest share at each row of xs (m, d), −1 if nobody votes."""
+        """Return the class with the largest share at each row of xs (m, d), −1 without any vote."""
         won = np.full(len(xs), -1, np.int64)
         if kernels := compiled.kernels(engine):
             voters, softening = self.reach.voters, self.reach.softening

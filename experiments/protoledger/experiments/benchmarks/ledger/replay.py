@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from statistics import median
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 
     from protoledger.contracts.client.rpc import Node
     from protoledger.contracts.tools.local_node import LocalNode
+    from protoledger.gateway.config import TestName
 
+TESTS: Final[dict[str, TestName]] = {"limited": "e-process", "unlimited": "always"}
 Mode = Literal["limited", "unlimited"]
 ROWS_A_ROUND = 15
 UNLIMITED_LEAST = 13  # `least_records` where no test decides
@@ -79,29 +81,31 @@ class _Gateway:
             name: LedgerConfig.model_fields[name].get_default()
             for name in ("tolerance", "weight_ratio")
         }
-        self._least = UNLIMITED_LEAST if model.transactions == "unlimited" else 1
+        self._least = UNLIMITED_LEAST if model.commits.test.name == "always" else 1
         self._most = default_records(model.form.features)
 
     def commit(self, wanted: Codebook) -> tuple[int, int] | None:
         """Commit as the ledger client would; returns gas and payload bytes, None if nothing."""
         delta = self.book.delta_to(wanted, **self._terms, most=self._most)
         if not worth_it(delta, wanted, self._least):
-            self.model.commit_rejected()
+            self.model.commits.rejected()
             return None
         after = self.book.apply(delta)
-        call = self._buffer.commit(self.model.version, len(after), after.state_hash(), delta)
+        call = self._buffer.commit(
+            self.model.commits.version, len(after), after.state_hash(), delta
+        )
         self._sender.send(self._buffer.address, call, GAS_LIMIT)
         gas = self._sender.wait()[0].gas_used
         self.book = after
-        self.model.committed(after, self.model.version + 1)
+        self.model.commits.accepted(after, self.model.commits.version + 1)
         return gas, len(delta)
 
     def check(self) -> None:
         """Make sure that the chain holds what the gateway believes."""
         head = self._buffer.head(self._node, self.account.address)
         found = (head.version, head.state_hash)
-        if found != (self.model.version, self.book.state_hash()):
-            raise AssertionError(f"the chain has {found}, not version {self.model.version}")
+        if found != (self.model.commits.version, self.book.state_hash()):
+            raise AssertionError(f"the chain has {found}, not version {self.model.commits.version}")
 
 
 def stream(data: str) -> tuple[NDArray[np.float64], NDArray[np.int64], int]:
@@ -127,7 +131,7 @@ def replay(chain: LocalNode, data: str, mode: Mode, gateways: int) -> Run:
     made = deploy(chain.url, KEYS[-1], bytes(32), xs.shape[1], classes, accounts)
     buffer = Buffer(made.buffer)
     sites = [
-        _Gateway(chain.node, buffer, key, SiteModel(xs.shape[1], classes, transactions=mode))
+        _Gateway(chain.node, buffer, key, SiteModel(xs.shape[1], classes, test=TESTS[mode]))
         for key in keys
     ]
     right, spent = 0, list[tuple[int, int]]()
@@ -159,9 +163,10 @@ def _share(site: _Gateway, sites: Sequence[_Gateway]) -> list[tuple[int, int]]:
         return []
     for other in sites:
         if other is not site:
-            other.model.remote(site.account.address, site.book)
+            other.model.union.set(site.account.address, site.book)
     return [spent]
 
 
 def _accuracy(model: SiteModel, xs: NDArray[np.float64], ys: NDArray[np.int64]) -> float:
+    model.settle()
     return float(np.mean([model.predict_one(x) == y for x, y in zip(xs, ys, strict=True)]))

@@ -33,10 +33,10 @@ def neighbours(features: Floats, metric: Floats, starts: Ints, rows: Ints, squar
 
 
 @kernel("void(i8[:,:,::1], f8[:,:,::1], f8[::1], i8[::1], i8[::1], f8[:,::1])")
-def opinions(
+def votes_at(
     rows: Ints, squares: Floats, strengths: Floats, classes: Ints, books: Ints, shares: Floats
 ) -> None:
-    """Write how codebooks vote at points; see `protoledger.gateway.union.influence.opinions`."""
+    """Write how codebooks vote at points; see `protoledger.gateway.union.influence.votes_at`."""
     near = np.empty(len(books) * NEAREST_OF_ALL)
     row = np.empty(len(books) * NEAREST_OF_ALL, np.int64)
     found = np.empty(NEAREST_OF_ALL, np.int64)
