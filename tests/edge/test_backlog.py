@@ -205,7 +205,7 @@ def test_a_disk_that_cannot_be_written_is_told_once(tmp_path, caplog):
     agent.announced(1, 0.0)
     feed(agent, 0.5, 1000.0)
     assert len(caplog.records) == 1
-    assert "going on without it" in caplog.text
+    assert "continuing without it" in caplog.text
     agent.announced(2, 1000.0)
     assert agent.announced(3, 1000.1).values[0, 0] < 10, "memory is enough"
 

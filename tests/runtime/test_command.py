@@ -9,16 +9,14 @@ import pytest
 from protoledger.runtime.command import FILES, PARTS
 
 
-def run(*arguments, code="from protoledger import main; main()"):
+def run(*arguments, code="from protoledger.runtime.command import main; main()"):
     return subprocess.run(
         [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False
     )
 
 
 def test_help_lists_every_part_and_loads_none():
-    code = (
-        "import sys; from protoledger import main\ntry: main()\nfinally: print(sorted(sys.modules))"
-    )
+    code = "import sys; from protoledger.runtime.command import main\ntry: main()\nfinally: print(sorted(sys.modules))"
     ended = run("--help", code=code)
     assert ended.returncode == 0
     help_text, _, modules = ended.stdout.rpartition("[")

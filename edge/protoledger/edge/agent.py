@@ -1,7 +1,8 @@
-"""One agent: its windows, its rounds and its link, without a thread of its own.
+"""One agent: it joins the sensors' windows, the protocol's rounds and the connection to the broker.
 
-`AgentHost` in `host` feeds it events; whatever comes from the network is refused or taken by
-`protoledger.protocol.rounds.agent`, and the agent's own part is to publish what that returns.
+An agent has no thread. `protoledger.edge.host.AgentHost` calls it with events and passed deadlines.
+`protoledger.protocol.rounds.agent` decides which messages are accepted and what is answered; this
+module hands it the messages and publishes its answers.
 """
 
 import collections
@@ -46,13 +47,13 @@ class Agent:
 
     Args:
         config: the agent's file.
-        outgoing: looks at what is about to be sent and returns what is; the emulator loses
-            messages here.
-        opener: opens the sensors; others than real ones for benchmarks and `--mock`.
+        outgoing: receives the messages that are about to be sent and returns those to send; the
+            emulator drops messages here.
+        opener: opens the sensors; benchmarks and `--mock` pass one that opens simulated sensors.
 
     Raises:
-        ConfigurationError: if anything in its files does not fit.
-        SensorError: if a sensor cannot be opened.
+        ConfigurationError: if the agent's file, the site file and the roster do not fit together.
+        SensorError: if a sensor is misconfigured.
     """
 
     def __init__(
@@ -85,14 +86,14 @@ class Agent:
         )
         self._windows = opener(config, terms.schema, site.round)
         self._rounds = AgentRounds(self._session, terms, self._windows.take)
-        self._connected = self._told_down = False
+        self._connected = self._logged_down = False
         self._assistant = config.home_assistant
         self._answered_at: float | None = None
         self._health_due = math.inf
 
     @property
     def status(self) -> str:
-        """How it does, in a line for `systemctl status`."""
+        """The agent's state in one line, for `systemctl status`."""
         broker = "connected" if self._connected else "waiting for the broker"
         failing = [state.name for state in self._windows.states() if state.problem]
         sensors = f"; no reading from {', '.join(failing)}" if failing else ""
@@ -101,17 +102,17 @@ class Agent:
         return f"{broker}; {rounds}{sensors}"
 
     def healthy(self, now: float) -> bool:
-        """Whether its sensors are still being read; what systemd's watchdog asks."""
+        """Whether the sensors are still being read; systemd's watchdog is fed only then."""
         return self._windows.healthy(now)
 
     @property
     def deadline(self) -> float | None:
-        """When `expire` is due, monotonic."""
+        """The monotonic time in seconds at which `expire` is due; None if nothing is."""
         due = min(self._rounds.deadline or math.inf, self._health_due)
         return None if due == math.inf else due
 
     def handle(self, event: LinkEvent, now: float) -> None:
-        """Take one event of the link."""
+        """Handle one event of the connection to the broker."""
         match event:
             case LinkUp():
                 self._connected = True
@@ -123,9 +124,9 @@ class Agent:
                     self._introduce(self._assistant)
                     self._health_due = now
             case LinkDown(reason=reason):
-                if self._connected or not self._told_down:  # a change of state, not each attempt
+                if self._connected or not self._logged_down:  # a change of state, not each attempt
                     log.info("%s: not connected: %s", self.id, reason)
-                self._connected, self._told_down = False, True
+                self._connected, self._logged_down = False, True
                 self._health_due = math.inf
             case Refused(what=what, reason=reason):
                 log.error("%s: the broker refuses the %s: %s", self.id, what, reason)
@@ -133,7 +134,7 @@ class Agent:
                 self._take(topic, payload, now)
 
     def expire(self, now: float) -> None:
-        """Act on a deadline that has passed."""
+        """Act on the deadlines that have passed at `now`."""
         self._publish(self._rounds.expire(now))
         if self._assistant is not None and self._health_due <= now:
             self._health_due = now + self._assistant.every_s
@@ -150,7 +151,7 @@ class Agent:
             self.link.publish(topic, content, expiry_s=None)
 
     def _health(self, now: float) -> dict[str, object]:
-        """How it does: numbers of sensors and rounds, and nothing that was read."""
+        """Count sensors and rounds for Home Assistant; no reading is among them."""
         failed = sum(bool(slot.problem) for slot in self._windows.states())
         age = None if self._answered_at is None else round(now - self._answered_at, 1)
         return {
@@ -166,7 +167,7 @@ class Agent:
             if address.kind is None:
                 online = payload == topics.ONLINE
                 self._publish(self._rounds.presence(address.sender, online=online))
-            elif payload:  # an empty retained message is a cleared one
+            elif payload:  # an empty message clears a retained one
                 self._publish(self._rounds.handle(address.kind, address.sender, payload, now))
         except ProtocolError as error:
             self._count_refused(error)
@@ -187,6 +188,6 @@ class Agent:
                 self._answered_at = time.monotonic()
             self.answered += message.kind is Kind.SUM
             target = topics.topic(self._site.site, message.kind, self.id, message.receiver)
-            # a session key is kept by the broker for who comes later
+            # the broker retains session keys for devices that connect later
             expiry_s = None if message.kind is Kind.KEY else self._expiry_s
             self.link.publish(target, message.payload, expiry_s=expiry_s)

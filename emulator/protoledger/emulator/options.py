@@ -1,4 +1,4 @@
-"""What a person may ask of an emulation, checked before anything is started."""
+"""The options of an emulation, validated before any process starts."""
 
 from pathlib import Path
 from typing import Literal
@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from protoledger.emulator.sources.dealing import DEFAULT_NOISE
+from protoledger.runtime.site import Partitions
 
 Learner = Literal["improved", "reference"]
 Test = Literal["e-process", "mcnemar", "interval", "always"]
@@ -25,7 +26,7 @@ class Options(BaseModel):
     noise: float = Field(default=DEFAULT_NOISE, ge=0)
     collusion: int = Field(default=1, ge=1)
     dropouts: int = Field(default=1, ge=0)
-    partitions: Literal["all", "auto"] | int = "all"
+    partitions: Partitions = "all"
     drop_rate: float = Field(default=0.0, ge=0, le=1)
     round_seconds: float = Field(default=4.0, gt=0, le=600)
     seed: int = Field(default=0, ge=0)
@@ -41,5 +42,5 @@ class Options(BaseModel):
 
     @property
     def minimum_contributors(self) -> int:
-        """The smallest set that agents answer: three, or what `collusion` needs if that is more."""
+        """The smallest number of agents whose sum may be decoded: 3, or `collusion` + 2."""
         return max(3, self.collusion + 2)

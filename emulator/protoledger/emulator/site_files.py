@@ -1,7 +1,8 @@
-"""The files of an emulated deployment: just those that Ansible would put on real hosts.
+"""The files of an emulated deployment, the same ones that Ansible installs on real hosts.
 
-Every agent and gateway has its own configuration, identity, certificate and roster, and reads
-nothing else; so what is emulated is a deployment, and `--keep` leaves one that can be looked at.
+Every agent and gateway reads only its own configuration, identity and certificate, its site's file
+and roster. So the processes run as they would on separate machines, and the folder that `--keep`
+leaves is a complete deployment.
 """
 
 from dataclasses import dataclass
@@ -22,19 +23,19 @@ from protoledger.emulator.sources.recordings import (
 from protoledger.protocol.wire.identity import Identity, Member
 from protoledger.runtime.identity_files import create_identity, write_roster
 
-LEAST_RECORDS = 13  # of a commit where no test says which are worth their gas
+LEAST_RECORDS = 13  # in a commit, where no test selects the records that are worth their gas
 
 
 @dataclass(frozen=True)
 class SiteFiles:
-    """Where one site's files are, and what its devices are called.
+    """The paths of one site's files, and the ids of its devices.
 
     Attributes:
-        name: of the site.
-        folder: of its files.
+        name: name of the site.
+        folder: folder of its files.
         gateway: id of its gateway.
         agents: ids of its agents, in the order of their positions and recordings.
-        rounds: how many its recordings have.
+        rounds: number of rounds that its recordings hold.
     """
 
     name: str
@@ -50,11 +51,11 @@ class SiteFiles:
 
     @property
     def chain_key_file(self) -> Path:
-        """The gateway's key on the chain."""
+        """The private key of the gateway's account on the chain."""
         return self.folder / "chain.key"
 
     def agent_file(self, agent: str) -> Path:
-        """Return an agent's configuration."""
+        """Return the path of an agent's configuration."""
         return self.folder / f"{agent}.yaml"
 
 
@@ -81,7 +82,7 @@ def write_sites(
     broker: BrokerAddress,
     authority: CertificateAuthority,
 ) -> None:
-    """Write all files but the gateways', which need the contract's address."""
+    """Write all files except the gateways' configurations, which need the contract's address."""
     fleet_file = sites[0].folder.parent / "fleet.key"
     fleet = create_identity(fleet_file)
     short = [agent.partition(".")[2] for agent in sites[0].agents]
@@ -113,7 +114,7 @@ def write_gateway(
     authority: CertificateAuthority,
     ledger: dict[str, object],
 ) -> None:
-    """Write a gateway's file; `ledger` says which chain and contract."""
+    """Write a gateway's configuration; `ledger` holds the keys that name chain and contract."""
     content = _device(site.gateway)
     if options.test == "always":
         ledger = {**ledger, "least_records": LEAST_RECORDS}

@@ -90,7 +90,7 @@ def _load(word: str) -> typer.Typer:
             raise  # ours and broken, not a library that an extra would bring
         sys.exit(
             f"protoledger: `{word}` needs the Python package {missing!r}, which is not installed; "
-            f"install protoledger[{module.partition('.')[0]}]"
+            f"install protoledger[{module.split('.')[1]}]"
         )
     loaded = part.app
     if not isinstance(loaded, typer.Typer):

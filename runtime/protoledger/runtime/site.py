@@ -1,7 +1,7 @@
-"""The site file, shared word for word by a site's gateway and agents, and how files are read.
+"""The site file, of which a site's gateway and all its agents hold the same copy.
 
-Every model is frozen, refuses unknown keys and describes each field: the reference page and the
-JSON Schema are made from them. All that is wrong with a file is told at once.
+Every configuration model is frozen, refuses unknown keys and describes each field; the reference
+page and the JSON Schema are generated from the models. `load` reports all errors of a file at once.
 """
 
 from collections import Counter
@@ -21,10 +21,12 @@ from protoledger.protocol.wire.topics import NAME_PATTERN
 from protoledger.runtime.yaml_files import read
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+Partitions = Literal["all", "auto"] | int
+"""K, how many parts a vector is cut into: a number, or how to choose it."""
 
 
 class Model(BaseModel):
-    """The base of all configuration: frozen, unknown keys refused."""
+    """Base class of all configuration: frozen, refuses unknown keys, NaN and infinity."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -34,11 +36,12 @@ class ChannelConfig(Model):
 
     name: str = Field(min_length=1, max_length=64, description="Unique name of the channel.")
     unit: str = Field(default="", max_length=16, description="Unit as a person reads it.")
-    low: float = Field(description="Smallest value kept; what is below is clipped.")
-    high: float = Field(description="Largest value kept; what is above is clipped.")
-    step: float = Field(gt=0, description="Resolution; readings are rounded to it.")
+    low: float = Field(description="Smallest value; smaller readings are clipped to it.")
+    high: float = Field(description="Largest value; larger readings are clipped to it.")
+    step: float = Field(gt=0, description="Resolution; readings are rounded to a multiple of it.")
     private: bool = Field(
-        default=True, description="Whether minimum_contributors agents must carry the channel."
+        default=True,
+        description="Whether at least minimum_contributors agents must measure the channel.",
     )
 
     @model_validator(mode="after")
@@ -49,27 +52,33 @@ class ChannelConfig(Model):
 
 
 class AggregationConfig(Model):
-    """Whom the sums protect, and what they survive."""
+    """How many colluding and how many missing agents secure aggregation withstands."""
 
-    collusion: int = Field(default=1, ge=1, description="T: agents that may pool what they see.")
-    dropouts: int = Field(default=1, ge=0, description="D: agents that may vanish in a round.")
-    partitions: Literal["all", "auto"] | int = Field(
+    collusion: int = Field(
+        default=1,
+        ge=1,
+        description="T: so many agents may pool all that they receive and still learn nothing.",
+    )
+    dropouts: int = Field(
+        default=1, ge=0, description="D: so many agents may drop out in a round at no cost."
+    )
+    partitions: Partitions = Field(
         default="all",
         description="K: parts of a vector; K + T + D agents make a group. `all`: one group of "
-        "all agents; `auto`: what needs the least of `optimise`.",
+        "all agents; `auto`: the K for which `optimise` is smallest.",
     )
     optimise: Literal["bytes", "latency"] = Field(
-        default="latency", description="What `partitions: auto` makes small."
+        default="latency", description="What `partitions: auto` minimises."
     )
     minimum_contributors: int = Field(
         default=3,
         ge=3,
         description="The smallest number of agents whose sum may be decoded; at least collusion "
-        "+ 2, or colluders could subtract themselves.",
+        "+ 2, because colluding agents can subtract their own readings.",
     )
 
     def partitions_for(self, agents: int, length: int) -> int | None:
-        """Return K for so many agents and symbols; None for one group of all.
+        """Choose K for a number of agents and of symbols; None stands for one group of all agents.
 
         Raises:
             ConfigurationError: if no K fits.
@@ -80,49 +89,60 @@ class AggregationConfig(Model):
 
 
 class RoundConfig(Model):
-    """What a round carries, and how long it may take."""
+    """How many windows a round carries, and how long it may take."""
 
     windows: int = Field(default=1, ge=1, le=4096, description="B: windows in a round.")
     every_s: float = Field(
-        default=10.0, ge=0, le=86_400, description="Seconds between rounds; 0: without a pause."
+        default=10.0,
+        ge=0,
+        le=86_400,
+        description="Seconds from the start of a round to the start of the next; 0: no pause.",
     )
     catch_up: int = Field(
         default=9000,
         ge=0,
         le=1_000_000,
-        description="After an outage, most rounds without a pause in which agents hand in what "
-        "they kept; they end as soon as nothing comes. None with every_s: 0.",
+        description="Largest number of rounds without a pause after an outage, in which agents "
+        "contribute the windows that they kept; they end as soon as a round brings none. There "
+        "are none with every_s: 0.",
     )
-    share_s: float = Field(default=2.0, gt=0, le=600, description="Time for shares to arrive.")
-    sum_s: float = Field(default=2.0, gt=0, le=600, description="Time for sums to arrive.")
+    share_s: float = Field(
+        default=2.0, gt=0, le=600, description="Seconds that the gateway waits for shares."
+    )
+    sum_s: float = Field(
+        default=2.0, gt=0, le=600, description="Seconds that the gateway waits for sums."
+    )
 
 
 class BrokerConfig(Model):
-    """Where the MQTT broker is, and how it is spoken to."""
+    """The address of the MQTT broker, and how to connect to it."""
 
-    host: str = Field(description="Name or address; the certificate must bear it.")
+    host: str = Field(description="Host name or address; the broker's certificate must name it.")
     port: int = Field(default=8883, ge=1, le=65_535, description="TCP port.")
     ca_file: Path | None = Field(
-        default=None, description="The authority that signed the broker's certificate."
+        default=None,
+        description="Certificate (PEM) of the authority that signed the broker's certificate.",
     )
     plaintext: bool = Field(
-        default=False, description="Speak without TLS; only towards a broker on this machine."
+        default=False, description="Connect without TLS; only to a broker on this machine."
     )
     version: int = Field(
-        default=5, ge=4, le=5, description="MQTT 5, or 4 for a broker that knows only 3.1.1."
+        default=5, ge=4, le=5, description="5 for MQTT 5; 4 for a broker with MQTT 3.1.1 only."
     )
 
     @model_validator(mode="after")
     def _secured(self) -> Self:
         if not self.plaintext and self.ca_file is None:
-            raise ValueError("ca_file is needed for TLS; or say plaintext: true")
+            raise ValueError("ca_file is needed for TLS; name it, or set plaintext: true")
         if self.plaintext and self.host not in {"localhost", "127.0.0.1", "::1"}:
-            raise ValueError(f"plaintext towards {self.host} would show who reads what; use TLS")
+            raise ValueError(
+                f"plaintext to {self.host}: the network could read and change messages; use TLS"
+            )
         return self
 
 
 class CredentialsConfig(Model):
-    """What a client shows the broker."""
+    """How a client authenticates to the broker."""
 
     certificate_file: Path | None = Field(default=None, description="Client certificate, PEM.")
     key_file: Path | None = Field(default=None, description="Its private key, mode 0600.")
@@ -136,11 +156,12 @@ class SiteConfig(Model):
 
     site: Name = Field(description="Name of the site, a level of the MQTT topics.")
     fleet_key: str = Field(
-        pattern=r"^[0-9a-f]{64}$", description="Public key that signs the roster, hexadecimal."
+        pattern=r"^[0-9a-f]{64}$",
+        description="Public key that verifies the roster's signature, hexadecimal.",
     )
     channels: tuple[ChannelConfig, ...] = Field(min_length=1, max_length=1024)
     labels: tuple[Annotated[str, Field(min_length=1, max_length=64)], ...] = Field(
-        max_length=255, description="Names of the classes; none for a site that only averages."
+        max_length=255, description="Names of the classes; empty for a site that only averages."
     )
     aggregation: AggregationConfig = AggregationConfig()
     round: RoundConfig = RoundConfig()
@@ -153,20 +174,20 @@ class SiteConfig(Model):
             ("label", list(self.labels)),
         ):
             if twice := sorted({name for name in names if names.count(name) > 1}):
-                raise ValueError(f"{what} named twice: {', '.join(twice)}")
+                raise ValueError(f"{what} named more than once: {', '.join(twice)}")
         return self
 
     def as_schema(self) -> Schema:
-        """Return the channels and labels as the protocol sees them."""
+        """Return the channels and labels as the protocol's schema."""
         return Schema(
             tuple(Channel(**channel.model_dump()) for channel in self.channels), self.labels
         )
 
     def terms(self, roster: Roster) -> Terms:
-        """Fit this file to a roster.
+        """Derive the terms of a round from this file and a roster.
 
         Raises:
-            ConfigurationError: naming every knob that does not fit.
+            ConfigurationError: names every setting that does not fit the roster.
         """
         problems = [*self._roster_problems(roster)]
         schema, wanted = self.as_schema(), self.aggregation
@@ -201,15 +222,16 @@ class SiteConfig(Model):
             carriers = carried[channel.name]
             if channel.private and carriers < minimum:
                 yield (
-                    f"channel {channel.name!r} is carried by {carriers} agents, "
-                    f"minimum_contributors is {minimum}: its mean would show single readings; "
-                    f"add kits, lower the minimum, or say `private: false` for the channel"
+                    f"channel {channel.name!r} is measured by {carriers} agents, but "
+                    f"minimum_contributors is {minimum}: a mean of so few agents would show single "
+                    f"readings; add agents, lower the minimum, or set `private: false` for the "
+                    f"channel"
                 )
         voters = sum(agent.votes for agent in roster.agents)
         if 0 < voters < minimum:
             yield (
-                f"{voters} agents have a label source, minimum_contributors is {minimum}: no vote "
-                f"would ever count; add label sources or lower the minimum"
+                f"{voters} agents have a label source, but minimum_contributors is {minimum}: no "
+                f"vote would ever count; add label sources or lower the minimum"
             )
 
 
@@ -217,10 +239,10 @@ _Config = TypeVar("_Config", bound=Model)
 
 
 def load(path: Path, shape: type[_Config]) -> _Config:
-    """Read a YAML file into a model; paths in it are relative to the file.
+    """Read a YAML file into a model; paths in it are relative to the file's folder.
 
     Raises:
-        ConfigurationError: with one line for everything that is wrong.
+        ConfigurationError: with one line for each error in the file.
     """
     model, problems = read(path, shape)
     if problems or model is None:

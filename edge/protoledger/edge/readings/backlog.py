@@ -1,22 +1,23 @@
-"""What an agent saw while no round was announced, kept so that all agents can hand it in aligned.
+"""Windows that an agent keeps through an outage, so that all agents can contribute them aligned.
 
-A sum over different moments would be worth nothing, and no agent knows the time. What a site's
-agents have in common is the last announce that they heard: it is the anchor, at 0. From there each
-counts its windows on its own monotonic clock, 1, 2, 3 …; the same number is the same moment at all
-of them, but for the network's latency and some parts per million.
+A sum makes sense only over windows of the same moment, and no agent knows the time of day. What a
+site's agents have in common is the last announce that reached them: the anchor, at time 0. From the
+anchor on, each agent numbers its windows 1, 2, 3 … on its own monotonic clock. The same number then
+means the same moment at every agent, up to network latency and clock drift (parts per million).
 
-The first announce after an outage carries live windows as ever. If the rounds' numbers went on by
-less than half of what would have been held in that time, the outage was everybody's (a gateway may
-announce a few to nobody before it notices), and what was kept becomes the backlog; if not, others
-have summed those moments without this agent, and it is forgotten.
+The first announce after an outage carries live windows as usual. The agent then compares the
+rounds' numbers before and after. If fewer than half of the rounds that fit in the outage were
+announced, the outage concerned the whole site (a gateway may announce a few rounds to nobody before
+it notices), and the kept windows become the backlog. Otherwise the other agents have summed those
+moments without this agent, and it discards its windows.
 
-A round that is announced *early*, within half the time that its windows take, cannot be meant for
-live windows: the rounds r + 2, r + 3 … that follow each other so fast carry the backlog, oldest
-first, by number. Which windows these are follows from the round's number alone, so an agent that
-misses one stays aligned. Who kept nothing gives nothing then: what it read in the moment since the
-last round would be summed with others' other moments, or alone.
+A round that is announced *early*, before half the length of its windows has passed, cannot be meant
+for live windows. The early rounds r + 2, r + 3 … after the outage's end carry the backlog by
+number, oldest first. The round's number alone determines which windows it carries, so an agent that
+misses a round stays aligned. An agent without a backlog contributes nothing to early rounds: what
+it read since the last round would be summed with other moments of the other agents, or alone.
 
-Each window is handed out once or never, whatever happens: it is struck off before it is given.
+Each window is contributed at most once: it is removed from the backlog before it is returned.
 """
 
 import logging
@@ -32,58 +33,60 @@ from protoledger.protocol.wire.schema import NO_LABEL, Window
 log = logging.getLogger(__name__)
 
 OUTAGE = 3
-"""An announce that is so many times its windows' length late ends an outage."""
+"""A gap between announces of this many times a round's windows is an outage."""
 EARLY = 0.5
+"""An announce is early if less than this share of a round's windows has passed."""
 LOST = 0.5
-"""Of the rounds that an outage had time for, so many may have been announced to nobody."""
+"""The largest share of an outage's rounds that may have been announced to nobody."""
 
 
 @dataclass(frozen=True)
 class Anchor:
-    """The last announce before an outage: its round's number, and when, monotonic."""
+    """The last announce before an outage: the round's number, and its monotonic time in seconds."""
 
     round_id: int
     at: float
 
 
 Kept = tuple[list[float], int]
-"""Means by channel, NaN where nothing was read, and the label that was seen most."""
+"""Means by channel, NaN where nothing was read, and the most frequent label."""
 
 
 class Spool(Protocol):
     """Keeps windows while the agent may be restarted; see `protoledger.edge.readings.spool`."""
 
     def load(self) -> tuple[Anchor | None, dict[int, Kept]]:
-        """Return what was kept; the anchor's time is None's if the machine was rebooted since."""
+        """Return what was kept; the anchor's time is NaN if the machine was rebooted since."""
 
     def keep(self, anchor: Anchor, windows: dict[int, Kept]) -> None:
         """Add windows of an outage."""
 
     def clear(self) -> bool:
-        """Forget all of them for good; False if they may still be there after a restart."""
+        """Delete all windows; False if they may still be there after a restart."""
 
 
 @dataclass
 class _Giving:
-    """The backlog while it is handed in: `first` is the round that ended the outage."""
+    """The backlog while it is contributed; `first` is the round that ended the outage."""
 
     first: int
     windows: dict[int, Kept] = field(repr=False)
 
 
 class Backlog:
-    """Windows of an outage, by number; the caller sees to it that one thread at a time is in here.
+    """Windows of an outage by number; the caller holds a lock, as methods are not thread-safe.
 
     Args:
         window_s: length of a window.
         count: B, windows in a round.
         width: channels.
-        most: windows that are kept, the first ones: where to start must not depend on how long an
-            outage was, on which agents could differ by one.
-        every_s: what a gateway waits between rounds. If that is less than makes a round early,
-            any round may be for live windows, and is for them unless there is a backlog.
-        spool: keeps them on disk; None: in memory only.
-        flush_s: so long are they gathered before they go there.
+        most: number of windows that are kept. The first ones of an outage are kept: keeping the
+            last ones would let agents start at different numbers, as they may differ by one in
+            the outage's length.
+        every_s: pause between rounds. If it is too short to tell early rounds from others, a round
+            carries live windows unless there is a backlog.
+        spool: keeps windows on disk; None: in memory only.
+        flush_s: seconds for which windows are gathered before they are written to the spool.
     """
 
     def __init__(
@@ -113,11 +116,11 @@ class Backlog:
         self._flushed_at = self._anchor.at if self._anchor else 0.0
 
     def __len__(self) -> int:
-        """How many windows are kept."""
+        """Return how many windows are kept."""
         return len(self._kept) + len(self._fresh)
 
     def add(self, now: float, values: list[float], label: int) -> None:
-        """Take a reading."""
+        """Add a reading: values by channel at the monotonic time `now`, and a label."""
         anchor = self._anchor
         if anchor is None or math.isnan(anchor.at):
             return
@@ -131,10 +134,10 @@ class Backlog:
             self._readings.append((values, label))
 
     def announced(self, round_id: int, now: float) -> Window | None:
-        """Return what a round carries of the backlog, or None if it is for live windows."""
+        """Return the windows of the backlog that a round carries; None if it takes live windows."""
         anchor, length_s = self._anchor, self._count * self._window_s
         early = anchor is not None and now - anchor.at < EARLY * length_s  # false for NaN
-        if not early:  # a failed round in between costs the windows it would have carried
+        if not early:  # the windows that a failed round carried are lost
             self._giving = self._after_outage(round_id, now) or self._giving
         self._anchor = Anchor(round_id, now)
         self._number, self._readings, self._fresh = 0, [], {}
@@ -148,7 +151,7 @@ class Backlog:
         return self._window(rows)
 
     def _after_outage(self, round_id: int, now: float) -> _Giving | None:
-        """Make the backlog of what was kept since the anchor, and strike it off."""
+        """Turn what was kept since the anchor into a backlog, and delete it from the spool."""
         anchor, length_s = self._anchor, self._count * self._window_s
         self._close_window()
         kept, self._kept = self._kept, {}
@@ -157,18 +160,18 @@ class Backlog:
         windows = {**kept, **self._fresh}
         if anchor is None or not windows:
             return None
-        away_s = now - anchor.at  # NaN after a reboot, which was an outage
+        away_s = now - anchor.at  # NaN after a reboot, which counts as an outage
         if away_s < OUTAGE * length_s:
             self._spacing_s = away_s
             return None
         between = round_id - anchor.round_id
         if between != 1 and not 0 < between * self._spacing_s <= LOST * away_s:
-            log.info("%d windows are forgotten: rounds went on without them", len(windows))
+            log.info("%d windows are discarded: rounds went on without this agent", len(windows))
             return None
-        # the newest ones are in the live windows of this very round
+        # this round's live windows contain the newest ones
         last = math.inf if math.isnan(anchor.at) else (now - length_s - anchor.at) / self._window_s
         windows = {number: kept for number, kept in windows.items() if number <= last}
-        log.info("%d windows of the outage wait for rounds that ask for them", len(windows))
+        log.info("%d windows of the outage are kept for the rounds that ask for them", len(windows))
         return _Giving(round_id, windows)
 
     def _on_disk(self, anchor: Anchor) -> bool:

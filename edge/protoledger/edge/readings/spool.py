@@ -1,8 +1,8 @@
-"""Windows of an outage on disk: written in batches, only while it lasts, never a share or a key.
+"""Windows of an outage on disk, so that they survive a restart; no share or key is ever written.
 
-A card wears by being written to, so nothing is written while rounds go on, and the file is open
-only for moments. Whatever is wrong with disk or file is told once; the agent goes on with what it
-has in memory.
+Writing wears an SD card. So the agent writes only while an outage lasts, in batches, and keeps the
+file closed in between. The first error of disk or file is logged; the agent then continues with the
+windows that it has in memory.
 """
 
 import contextlib
@@ -29,10 +29,10 @@ CREATE TABLE IF NOT EXISTS windows (
 
 
 def waiting(path: Path) -> int:
-    """Count the windows that a spool holds; changes nothing.
+    """Count the windows in a spool without changing it.
 
     Raises:
-        sqlite3.Error: it is no spool, or damaged.
+        sqlite3.Error: if the file is not a spool, or is damaged.
     """
     address = f"{path.absolute().as_uri()}?mode=ro"
     with contextlib.closing(sqlite3.connect(address, uri=True, timeout=1.0)) as database:
@@ -40,26 +40,26 @@ def waiting(path: Path) -> int:
 
 
 class SqliteSpool:
-    """A `Spool` in a SQLite file, made when it is needed.
+    """A `Spool` in a SQLite file, which is created by the first outage.
 
     Args:
         path: the file.
-        schema: the site's schema hash; windows of another are dropped.
-        width: channels.
+        schema: the site's schema hash; windows that were kept under another schema are dropped.
+        width: number of channels.
     """
 
     def __init__(self, path: Path, schema: bytes, width: int) -> None:
         self._path = path
         self._schema = schema
         self._width = width
-        self._told = False
+        self._logged = False
         try:
             self._boot = _BOOT_ID.read_text(encoding="ascii").strip()
         except OSError:
-            self._boot = ""  # then every start counts as a reboot
+            self._boot = ""  # every start then counts as a reboot
 
     def load(self) -> tuple[Anchor | None, dict[int, Kept]]:
-        """Return what was kept before this process; the anchor's time is NaN after a reboot."""
+        """Return what an earlier process kept; the anchor's time is NaN after a reboot."""
         if not self._path.exists():
             return None, {}
         try:
@@ -70,19 +70,19 @@ class SqliteSpool:
                 rows = database.execute("SELECT number, label, means FROM windows").fetchall()
                 windows = {number: (self._means(blob), label) for number, label, blob in rows}
         except sqlite3.DatabaseError as error:
-            self._tell(error)
+            self._log_once(error)
             if not isinstance(error, sqlite3.OperationalError):
                 self._set_aside()
             return None, {}
         except ValueError as error:
-            self._tell(error)
+            self._log_once(error)
             self._set_aside()
             return None, {}
         same_boot = bool(self._boot) and row[2] == self._boot
         return Anchor(row[0], row[1] if same_boot else math.nan), windows
 
     def keep(self, anchor: Anchor, windows: dict[int, Kept]) -> None:
-        """Add windows; those of another anchor go."""
+        """Add windows of an outage, and delete those of any earlier one."""
         try:
             with self._open() as database, database:
                 kept = database.execute("SELECT round, boot, schema FROM anchor").fetchone()
@@ -100,10 +100,10 @@ class SqliteSpool:
                     ],
                 )
         except (sqlite3.Error, OSError) as error:
-            self._tell(error)
+            self._log_once(error)
 
     def clear(self) -> bool:
-        """Forget all windows, on disk before this returns, so that none is handed in twice."""
+        """Delete all windows from disk before any is contributed, so that none is sent twice."""
         if not self._path.exists():
             return True
         try:
@@ -111,7 +111,7 @@ class SqliteSpool:
                 database.execute("DELETE FROM windows")
                 database.execute("DELETE FROM anchor")
         except (sqlite3.Error, OSError) as error:
-            self._tell(error)
+            self._log_once(error)
             with contextlib.suppress(OSError):
                 self._path.unlink()
                 return True
@@ -135,7 +135,7 @@ class SqliteSpool:
         with contextlib.suppress(OSError):
             self._path.replace(self._path.with_name(f"{self._path.name}.damaged"))
 
-    def _tell(self, error: Exception) -> None:
-        if not self._told:
-            log.warning("%s: %s; going on without it", self._path, error)
-        self._told = True
+    def _log_once(self, error: Exception) -> None:
+        if not self._logged:
+            log.warning("%s: %s; continuing without it", self._path, error)
+        self._logged = True
