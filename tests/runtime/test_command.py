@@ -16,7 +16,8 @@ def run(*arguments, code="from protoledger.runtime.command import main; main()")
 
 
 def test_help_lists_every_part_and_loads_none():
-    code = "import sys; from protoledger.runtime.command import main\ntry: main()\nfinally: print(sorted(sys.modules))"
+    code = "import sys; from protoledger.runtime.command import main\n"
+    code += "try: main()\nfinally: print(sorted(sys.modules))"
     ended = run("--help", code=code)
     assert ended.returncode == 0
     help_text, _, modules = ended.stdout.rpartition("[")
