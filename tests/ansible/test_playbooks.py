@@ -21,7 +21,7 @@ from protoledger.runtime.site import SiteConfig
 ANSIBLE = Path(__file__).parents[2] / "ansible"
 TOOLS = Path(sys.executable).parent
 ROLES = sorted(path.name for path in (ANSIBLE / "roles").iterdir())
-PLAYBOOKS = sorted(p for p in ANSIBLE.glob("*.yml") if "example" not in p.name)
+PLAYBOOKS = sorted((ANSIBLE / "playbooks").glob("*.yml"))
 
 
 @pytest.fixture
@@ -49,14 +49,15 @@ def module(capsys, monkeypatch):
     """Run one of the modules in this process, as Ansible would in another; gives its result."""
     monkeypatch.setattr(
         ansible.module_utils, "__path__",
-        [*ansible.module_utils.__path__, str(ANSIBLE / "module_utils")],
+        [*ansible.module_utils.__path__, str(ANSIBLE / "plugins/module_utils")],
     )  # fmt: skip
 
     def run(which: str, *, ok: bool = True, **arguments) -> dict:
         given = {"ANSIBLE_MODULE_ARGS": {**arguments, "_ansible_remote_tmp": "/tmp"}}
         monkeypatch.setattr(basic, "_ANSIBLE_ARGS", json.dumps(given).encode())
         monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy")
-        spec = importlib.util.spec_from_file_location(which, ANSIBLE / "library" / f"{which}.py")
+        file = ANSIBLE / "plugins/modules" / f"{which}.py"
+        spec = importlib.util.spec_from_file_location(which, file)
         loaded = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(loaded)
         with pytest.raises(SystemExit) as left:
@@ -182,7 +183,7 @@ def test_a_roster_is_signed_and_refused_before_agents_would(module, tmp_path):
     told = module("fleet_roster", ok=False, **given, agents=agents[:2])
     assert "carried by 2 agents, minimum_contributors is 3" in told["msg"]
     told = module("fleet_roster", ok=False, **given, agents=[*agents, "attic-pi-9"])
-    assert "attic-pi-9 has told no public key yet" in told["msg"]
+    assert "attic-pi-9 has no public key yet" in told["msg"]
 
 
 def test_contracts_are_deployed_once_and_gateways_let_in(module, tmp_path):
@@ -213,7 +214,7 @@ def test_contracts_are_deployed_once_and_gateways_let_in(module, tmp_path):
 
 @pytest.fixture(scope="module")
 def filters() -> dict:
-    path = ANSIBLE / "filter_plugins/fleet.py"
+    path = ANSIBLE / "plugins/filter/fleet.py"
     spec = importlib.util.spec_from_file_location("fleet_filters", path)
     loaded = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(loaded)

@@ -127,7 +127,8 @@ class Deployment:
             PlaybookError: with the end of the output.
         """
         command = [*(self.machines.inside if inside else ()), _TOOLS / "ansible-playbook"]
-        command += ["--inventory", self.inventory, ROOT / "ansible" / f"{name}.yml", *options]
+        playbook = ROOT / "ansible/playbooks" / f"{name}.yml"
+        command += ["--inventory", self.inventory, playbook, *options]
         environment = {
             **os.environ,
             "ANSIBLE_CONFIG": str(ROOT / "ansible/ansible.cfg"),

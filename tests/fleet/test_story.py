@@ -128,7 +128,7 @@ def test_a_broken_release_goes_back_by_itself(fleet, broken):
     fleet.play("build", *given, inside=False)
     log = fleet.play("update", *given, check=False)
     first, *others = SITES["attic"]
-    assert f"0.2.0-broken is not well on {first}, which is back on" in " ".join(log.split())
+    assert f"0.2.0-broken is not healthy on {first}, which is back on" in " ".join(log.split())
     for name in (first, *others):
         link = fleet.machines[name].ssh("readlink", "/opt/protoledger/current").strip()
         assert "broken" not in link
@@ -166,7 +166,7 @@ def test_backup_and_restore(fleet):
 def test_a_retired_agent_cannot_connect(fleet):
     agent = fleet.machines["attic-pi-4"]
     log = fleet.play("retire", "-e", "device=attic-pi-9", check=False)
-    assert "device=attic-pi-9 is none of the agents" in log.replace("\n", " ")
+    assert "device=attic-pi-9 is not one of the agents" in log.replace("\n", " ")
     fleet.play("retire", "-e", "device=attic-pi-4")
     assert fleet.wait_for_rounds("attic", 3)
     agent.ssh("systemctl", "start", "protoledger-edge", check=False)

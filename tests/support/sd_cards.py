@@ -95,7 +95,7 @@ def play(
         "ANSIBLE_NOCOLOR": "1",
     }
     command = [Path(sys.executable).parent / "ansible-playbook", "--inventory", inventory]
-    command += [ROOT / "ansible/flash.yml", "-e", "host=attic-pi-1", *options]
+    command += [ROOT / "ansible/playbooks/flash.yml", "-e", "host=attic-pi-1", *options]
     return subprocess.run(
         [str(word) for word in command],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, env=environment,

@@ -1,4 +1,4 @@
-"""One at a time: modules that run on the controller for many hosts at once."""
+"""A lock for modules that Ansible runs on the controller for many hosts at once."""
 
 import contextlib
 import fcntl
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Wait until nobody else is in a block with this folder, which is made with mode 0700."""
+    """Hold the folder's lock during the block; the folder is made with mode 0700 if missing."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

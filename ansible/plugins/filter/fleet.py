@@ -1,4 +1,4 @@
-"""Ansible filters: what the playbooks take from protoledger instead of writing it twice."""
+"""Ansible filters that give playbooks access to functions of protoledger."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ from protoledger.protocol.wire.topics import ROOT
 
 
 def chain_address(point: str) -> str:
-    """Tell the account of a public point of 128 hexadecimal digits; nothing for nothing."""
+    """Give the account of a public point (128 hexadecimal digits); empty for an empty point."""
     return "0x" + keccak(bytes.fromhex(point))[12:].hex() if point else ""
 
 
@@ -25,7 +25,7 @@ def access_list(sites: Mapping[str, Mapping[str, Any]]) -> str:
         parts = [acl_text(site, d["gateway"], d["agents"]) for site, d in sorted(sites.items())]
     except NameRefusedError as error:
         raise AnsibleFilterError(str(error)) from error
-    # who may clear what a retired device has left; its certificate is made for the moment
+    # for retire.yml, which clears a device's retained messages with a short-lived certificate
     administrator = ["user protoledger-administrator"]
     for kind in ("presence", "key"):
         administrator += [f"topic readwrite {ROOT}/{site}/{kind}/+" for site in sorted(sites)]
@@ -53,7 +53,7 @@ def members(
 
 
 def accounts(gateways: list[str], folder: str) -> list[str]:
-    """Give the chain accounts of gateways that have told theirs, without retired ones."""
+    """Give the known chain accounts of the gateways, without retired ones."""
     base = Path(folder).expanduser()
     files = [base / "devices" / f"{gateway}.json" for gateway in gateways]
     told = [json.loads(file.read_text()) for file in files if file.exists()]

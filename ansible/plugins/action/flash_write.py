@@ -45,7 +45,8 @@ class ActionModule(ActionBase):
         try:
             told = json.loads(output)
         except ValueError:
-            return {**result, "failed": True, "msg": "\n".join(errors[-5:]) or "it told nothing"}
+            message = "\n".join(errors[-5:]) or "flash_card.py printed nothing"
+            return {**result, "failed": True, "msg": message}
         if "refused" in told:
             return {**result, "failed": True, "msg": told["refused"]}
         return {**result, "changed": True, **told}

@@ -5,7 +5,7 @@ DOCUMENTATION = """
 module: fleet_roster
 short_description: Sign the list of a site's devices
 description:
-  - Runs on the controller. Writes the roster anew only if it would say something else.
+  - Runs on the controller. Writes the roster only if its content would change.
 options:
   folder:
     description: The controller's folder, as of M(fleet_authority).
@@ -16,7 +16,7 @@ options:
     type: dict
     required: true
   gateway:
-    description: The gateway's id; what it told of itself lies in C(devices/) of the folder.
+    description: The gateway's id; its public key is in C(devices/) of the folder.
     type: str
     required: true
   agents:
@@ -66,7 +66,7 @@ def _member(folder: Path, device: str, suffix: str) -> Member:
         told = json.loads(path.read_text())
     except FileNotFoundError:
         raise ConfigurationError(
-            f"{device} has told no public key yet ({path}); provision it together with the others"
+            f"{device} has no public key yet ({path}); run site.yml with this host too"
         ) from None
     return Member(device, told["public_key"], tuple(told["channels"]), votes=bool(told["votes"]))
 

@@ -151,12 +151,12 @@ class _Chain:
             raise ValueError(
                 f"{self.options['rpc_url']} is not the chain that {self.folder}/deployment.json "
                 f"tells of: no contract at {buffer.address}; restore the chain from its backup, or "
-                f"remove that file to deploy anew, whereby all that was committed is lost"
+                f"remove that file to deploy again; all codebooks on the chain are then lost"
             )
         if buffer.terms(self.node).schema_hash != self.schema.digest:
             raise ValueError(
                 "the channels or labels are others than those the contracts were deployed for; "
-                "change them back, or remove chain/deployment.json to deploy anew"
+                "change them back, or remove chain/deployment.json to deploy again"
             )
         return buffer
 

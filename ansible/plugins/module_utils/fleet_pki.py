@@ -2,7 +2,10 @@
 
 Elliptic-curve keys (P-256). `ca.key` is made with mode 0600 and never leaves the controller; a
 device makes its own key and sends a request. A certificate's common name is the device's id, which
-the broker takes as user name. What is revoked stands in `crl.pem`, which the broker reads.
+the broker uses as the user name. The broker reads the revoked certificates from `crl.pem`.
+
+The emulator's authority (trustme) lives as long as an emulation. This one is kept for years, signs
+requests instead of making keys for others, and has a revocation list.
 """
 
 from __future__ import annotations
@@ -35,7 +38,7 @@ class PkiError(ValueError):
 
 
 def write_file(path: Path, data: bytes, mode: int) -> None:
-    """Write a file whole or not at all; nobody but its owner can ever open it before `mode`."""
+    """Write a file atomically; until `mode` is set, only its owner can open it."""
     fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
     handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
@@ -68,7 +71,7 @@ def spki(public: object) -> bytes:
 
 
 def days_left(certificate: x509.Certificate) -> float:
-    """Tell how many days a certificate is valid yet; negative once it is not."""
+    """Give the days until a certificate expires; negative after that."""
     end = getattr(certificate, "not_valid_after_utc", None)
     if end is None:
         end = certificate.not_valid_after.replace(tzinfo=UTC)
@@ -165,7 +168,7 @@ class Authority:
     def revoke(self, serials: list[int]) -> None:
         """Add serial numbers to the list; it is valid as long as the authority.
 
-        A list that ends sooner would shut everybody out on that day.
+        A list that expires sooner would lock out every device on that day.
         """
         now = datetime.now(UTC)
         builder = (

@@ -73,7 +73,7 @@ def _context(folder: Path) -> ssl.SSLContext:
     request = request_for(key, ADMINISTRATOR)
     certificate = authority.issue(ADMINISTRATOR, request, "client", [], 1)
     context = ssl.create_default_context(cafile=str(folder / "pki/ca.crt"))
-    with tempfile.TemporaryDirectory() as scratch:  # mode 0700, and gone at once
+    with tempfile.TemporaryDirectory() as scratch:  # mode 0700, removed at the end
         both = Path(scratch) / "both.pem"
         write_file(both, private_pem(key) + certificate.public_bytes(Encoding.PEM), 0o600)
         context.load_cert_chain(both)

@@ -35,7 +35,7 @@ options:
     type: int
     default: 397
   renew_days:
-    description: Sign anew when fewer days are left.
+    description: Sign a new one when fewer days are left.
     type: int
     default: 30
 author: protoledger

@@ -1,4 +1,4 @@
-"""Ansible tests: what the playbooks ask about a device."""
+"""Ansible tests about a device."""
 
 from collections.abc import Callable
 from pathlib import Path

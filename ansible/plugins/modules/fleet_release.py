@@ -41,7 +41,7 @@ author: protoledger
 EXAMPLES = """
 - name: Pack an agent for Raspberry Pi OS (Trixie)
   fleet_release:
-    source: "{{ playbook_dir }}/.."
+    source: "{{ playbook_dir }}/../.."
     folder: ~/.protoledger/releases
     version: 0.1.0
     part: edge
