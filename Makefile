@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help setup check test test-long test-pi test-fleet test-fleet-small test-fresh
-.PHONY: emulate lock contracts geth clean
+.PHONY: emulate lock contracts docs coverage geth clean
 # A caller's environment must not lead Python elsewhere.
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
@@ -41,6 +41,12 @@ emulate: setup ## a whole deployment on this machine
 bench-%: setup ## a benchmark, for example bench-aggregation
 	@.venv/bin/protoledger bench $* $(ARGS)
 
+docs: setup ## the documentation as a site, in site/
+	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build $(ARGS)
+
+coverage: setup ## what share of the code the tests run; ARGS: pytest's
+	@bash scripts/coverage.sh $(ARGS)
+
 lock: setup ## resolve the Python dependencies anew; ARGS=--upgrade: the newest
 	@bash scripts/lock.sh $(ARGS)
 
@@ -51,7 +57,7 @@ geth: setup ## build Geth with Go: the ledger's tests and benchmark then use it 
 	@bash scripts/setup.sh geth
 
 clean: ## remove what the others made
-	@rm -rf .venv .venv-bench .venv-pi .fleet .fresh node_modules contracts/out contracts/cache .*_cache .hypothesis
+	@rm -rf .venv .venv-bench .venv-pi .fleet .fresh node_modules contracts/out contracts/cache site .coverage* .*_cache .hypothesis
 
 .venv/.ready: requirements.lock pyproject.toml scripts/setup.sh scripts/pip_settings.py
 	@bash scripts/setup.sh python

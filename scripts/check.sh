@@ -24,4 +24,5 @@ run lint
 # shellcheck disable=SC2329
 shell() { git grep -lzE '^#!.*\b(bash|sh)$' | xargs -0 "$bin/shellcheck"; }
 run shell
+run env NO_MKDOCS_2_WARNING=1 $bin/mkdocs build --quiet
 exit $failed

@@ -77,7 +77,7 @@ class Writer:
         return self.send(call)
 
 
-# records, features, most gas of a median update of a tenth (the design's section 7)
+# records, features, most gas of a median update of a tenth
 SIZES = [(11, 2, 45_000), (20, 2, 45_000), (70, 9, 45_000), (125, 18, 65_000)]
 
 

@@ -58,7 +58,7 @@ def wiring(kit):
 
 
 def drawing(kit):
-    return ET.fromstring((ROOT / f"docs/wiring-{kit}.svg").read_text(encoding="utf-8"))
+    return ET.fromstring((ROOT / f"docs/images/wiring-{kit}.svg").read_text(encoding="utf-8"))
 
 
 def test_every_kit_file_is_tried_here():
@@ -181,7 +181,7 @@ def test_the_drawing_labels_the_pins_that_it_uses(kit):
 
 
 def test_the_drawing_stands_alone(kit):
-    text = (ROOT / f"docs/wiring-{kit}.svg").read_text(encoding="utf-8")
+    text = (ROOT / f"docs/images/wiring-{kit}.svg").read_text(encoding="utf-8")
     assert not re.search(r"<script|<image|href=|url\(", text)
     assert f"wiring-{kit}.svg" in section(kit)
     assert drawing(kit).find("{http://www.w3.org/2000/svg}desc").text

@@ -1,4 +1,4 @@
-"""Writes `tests/vectors/`: `python tests/make_vectors.py`. Always the same bytes.
+"""Writes `tests/protocol/vectors/`: `python -m tests.support.make_vectors`. Always the same bytes.
 
 Bytes are hexadecimal, symbols are numbers. Nothing here imports `protocol`: see `slow_swiftagg`.
 """

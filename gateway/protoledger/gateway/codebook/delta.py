@@ -1,6 +1,6 @@
 """What a commit writes: the difference of two codebooks, in as few bytes as matter.
 
-Source: the design's section 6. A **delta** is a row of entries sorted by id: a record inserts or
+Source: docs/chain.md. A **delta** is a row of entries sorted by id: a record inserts or
 replaces, and the three bytes `id u16 | 0xff` remove. So class 255 is no label. With at most 127
 labels a record may also be **narrow**, marked by the class's high bit:
 `id u16 | class + 0x80 | weight u16 | features × u8`, where b stands for b/255 of the range. Most

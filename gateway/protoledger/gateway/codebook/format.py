@@ -1,6 +1,6 @@
 """The record format of one ledger: what its bytes mean.
 
-Source: the design's section 6; the format is also told in `contracts/src/interfaces`.
+Source: docs/chain.md; the format is also told in `contracts/src/interfaces`.
 
 A **record** is, big-endian, `id u16 | class u8 | weight u16 | features × i16`: that is
 5 + 2·features bytes. A feature x is normalised by its channel (low → 0, high → 1) and written as

@@ -1,6 +1,6 @@
 """The gateway's ledger client: a thread that commits its codebook and follows the others.
 
-Source: the design's section 6. The thread owns the connection and the folded copy; `submit` only
+Source: docs/chain.md. The thread owns the connection and the folded copy; `submit` only
 writes to the outbox and wakes it. web3 takes 1.5–3 s and 60 MB to import, so the thread imports it,
 and importing this module is cheap. Events go to one callback in the thread, which must only
 enqueue.

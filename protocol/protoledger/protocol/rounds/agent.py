@@ -1,4 +1,4 @@
-"""The agent's side of a round, as a state machine without I/O (DESIGN section 4).
+"""The agent's side of a round, as a state machine without I/O (docs/protocol.md).
 
     Idle ── announce ──▶ Sharing ── include ──▶ Adding ── children's sums ──▶ Answered
       ▲                                                                          │

@@ -1,4 +1,4 @@
-"""The gateway's side of a round, as a state machine without I/O (DESIGN section 4).
+"""The gateway's side of a round, as a state machine without I/O (docs/protocol.md).
 
     Idle ── start ──▶ Collecting ── all reports, or deadline ──▶ Summing ── quorum ──▶ Idle
 

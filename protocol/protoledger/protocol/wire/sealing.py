@@ -1,4 +1,4 @@
-"""Sessions and the seal between two parties (DESIGN: X25519 → HKDF → ChaCha20-Poly1305).
+"""Sessions and the seal between two parties (X25519 → HKDF → ChaCha20-Poly1305).
 
 A process makes an ephemeral X25519 key and a nonce when it starts and publishes both, signed by its
 identity. Each direction of each pair has its own key; both are derived from the exchange, the
