@@ -2,8 +2,8 @@
 
 The algebra is galois's (polynomials over GF(2³¹−1), Lagrange interpolation), MessagePack and HKDF
 are written out below, Ed25519, X25519 and ChaCha20-Poly1305 are the library's: what
-`tests/support/make_vectors.py` writes with it is an independent opinion on what the protocol must do.
-galois takes seconds to load, so only functions import it.
+`tests/support/make_vectors.py` writes with it is an independent opinion on what the protocol must
+do. galois takes seconds to load, so only functions import it.
 """
 
 import functools
