@@ -1,4 +1,4 @@
-"""`python -m protoledger`: the command where no script was installed."""
+"""`python -m protoledger` runs the command `protoledger`."""
 
 from protoledger.runtime.command import main
 

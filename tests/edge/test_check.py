@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from protoledger.edge import cli
-from protoledger.edge.check.examine import examine
+from protoledger.edge.check.agent_files import read_agent_files
 from protoledger.edge.readings.backlog import Anchor
 from protoledger.edge.readings.spool import SqliteSpool
 from protoledger.emulator.processes.broker import find_mosquitto
@@ -64,7 +64,10 @@ def test_a_running_agent_is_not_thrown_out(site):
         (lambda text: "topic readwrite #\n" + text, None),
         (
             lambda text: text.replace(USER, f"{USER}topic readwrite #\n"),
-            ["may publish a key in the name of site-1.agent-2", "can read what is not for it"],
+            [
+                "may publish a key in the name of site-1.agent-2",
+                "can read a message for another device",
+            ],
         ),
         (
             lambda text: text.replace(f"topic write {AT}/share/site-1.agent-1/+\n", ""),
@@ -205,7 +208,7 @@ def test_the_spool_is_looked_at_and_left_alone(site, tmp_path):
     assert (code, verdict, spool.exists()) == (0, "ok", False), found
     SqliteSpool(spool, b"schema", 1).keep(Anchor(3, 1.0), {1: ([1.0], 0), 2: ([2.0], 0)})
     before = spool.read_bytes()
-    assert re.search(r": 2 windows of an outage wait, \d+ KiB", told(spool)[2])
+    assert re.search(r": keeps 2 windows of an outage, \d+ KiB", told(spool)[2])
     assert spool.read_bytes() == before
     spool.write_bytes(b"no database at all" * 100)
     code, verdict, found = told(spool)
@@ -236,7 +239,7 @@ def test_a_pin_that_cannot_be_had_is_told(site, monkeypatch):
     assert code == Exit.UNAVAILABLE
     assert (items["pins"]["verdict"], items["pins"]["found"]) == (
         "failed",
-        "cannot be had: GPIO5 (label)",
+        "cannot be claimed: GPIO5 (label)",
     )
     assert "GPIO busy" in items["label (button)"]["found"]
     assert items["temperature (digital)"]["verdict"] != "failed"
@@ -266,20 +269,20 @@ def test_a_sensor_whose_lines_are_wrong_is_not_blamed_on_its_wires(site):
 def test_what_could_not_be_compared_yet_is_said(site):
     folder = copy(site.folder, "missing")
     path = folder / AGENT
-    assert "check again" not in examine(path).text
+    assert "check again" not in read_agent_files(path).text
     change(path, identity_file=None)
-    assert "then check again" in examine(path).text
+    assert "then check again" in read_agent_files(path).text
 
 
 SIX = """\
 {agent}: 5 problems
   sampling.windows_s = 10: unknown key; did you mean 'window_s'?
-  colour = 'red': unknown key; known are id, site_file, roster_file, identity_file, credentials, \
+  colour = 'red': unknown key; known keys: id, site_file, roster_file, identity_file, credentials, \
 sampling, spool_file, home_assistant, sensors, label
-  sensors.2.channel = 'humidty': no channel of the site; did you mean 'humidity'? it has co2, \
+  sensors.2.channel = 'humidty': not a channel of the site; did you mean 'humidity'? it has co2, \
 temperature, humidity, light
   sensors.1: GPIO4 is used twice: by 'button' at sensors.0 and by 'motion' here; move one of them
-  identity_file = '{identity}': can be read by others (mode 0644); run: chmod 600 {identity}
+  identity_file = '{identity}': can be read by other users (mode 0644); run: chmod 600 {identity}
 {site}: 1 problem
   channel 'light', step = 1e-12: 4 agents × 2000000000000000 steps exceed 1073741823, the largest \
 sum; raise its step to at least 7.45e-06
@@ -325,7 +328,7 @@ def test_six_errors_are_told_at_once_with_key_value_and_suggestion(site):
         ({"roster.json": "{}"}, "is no roster"),
         ({"site.yaml": "- 1\n"}, "expected keys and values, found list"),
         ({"site.yaml": None}, "No such file"),
-        ({AGENT: "{"}, "is no YAML"),
+        ({AGENT: "{"}, "is not valid YAML"),
         ({AGENT: "{}"}, "identity_file: is missing"),
         ({"sensors": []}, "at least 1 item"),
         ({"id": "site-1.agent-9"}, "no agent of the roster"),
@@ -346,7 +349,7 @@ def test_each_thing_that_is_wrong_is_named(site, tmp_path, spoil, said):
             (folder / name).unlink()
         else:
             (folder / name).write_text(content)
-    text = examine(path).text
+    text = read_agent_files(path).text
     assert re.search(said, text)
     done = invoke(cli.app, "run", "-c", path)
     assert done.exit_code == Exit.CONFIGURATION
@@ -359,5 +362,5 @@ def test_no_secret_is_told(site):
     identity = folder / yaml.safe_load(path.read_text())["identity_file"]
     secret = identity.read_text().strip()
     identity.write_text(secret + "x")
-    assert secret[:12] not in examine(path).text
+    assert secret[:12] not in read_agent_files(path).text
     assert load_identity(site.folder / identity.name)

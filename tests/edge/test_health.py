@@ -108,7 +108,7 @@ def test_metrics_are_counted():
         metrics.snapshot = Snapshot({"gas": 7}, {"accuracy": 0.5}, {"DecodeError": 2})
         url = f"http://127.0.0.1:{metrics.port}/metrics"
         text = urllib.request.urlopen(url, timeout=60).read().decode()
-        with pytest.raises(ConfigurationError, match="cannot be listened on"):
+        with pytest.raises(ConfigurationError, match="cannot listen on"):
             Metrics(MetricsConfig(port=metrics.port))
     finally:
         metrics.close()

@@ -196,7 +196,7 @@ def test_all_that_is_wrong_with_a_file_is_told_at_once(tmp_path):
     ("change", "named"),
     [
         ({"sensors": [{"channel": "c", "driver": "mock"}]}, "channel = 'c'"),
-        ({"sensors": [{"channel": "a", "driver": "mock"}]}, "carries b"),
+        ({"sensors": [{"channel": "a", "driver": "mock"}]}, "measures b"),
         ({"id": "pi-9"}, "pi-9"),
         ({"label": {"driver": "mock"}}, "no label source"),
     ],

@@ -148,7 +148,7 @@ def test_presence_is_taken_back_by_leaving_and_by_dying(site):
     from protoledger.gateway.config import GatewayConfig
     from protoledger.protocol.wire import topics
     from protoledger.runtime.mqtt.client import Arrived, Link
-    from protoledger.runtime.mqtt.loop import Links
+    from protoledger.runtime.mqtt.loop import LinkLoop
     from protoledger.runtime.site import SiteConfig, load
 
     config = load(site.gateway_file, GatewayConfig)
@@ -157,7 +157,7 @@ def test_presence_is_taken_back_by_leaving_and_by_dying(site):
     topic = topics.topic(shared.site, None, agent_id)
     link = Link(me, shared.broker, config.credentials, [topic], (f"{topic}x", b""))
     seen = []
-    with Links([link]) as links:
+    with LinkLoop([link]) as links:
 
         def until(payload):
             deadline = time.monotonic() + 60
@@ -300,9 +300,9 @@ def test_the_command_leaves_in_time_even_if_the_main_thread_hangs(tmp_path):
     script = tmp_path / "hang.py"
     script.write_text(
         "import signal, sys, threading\n"
-        "from protoledger.edge.shutdown import Leaving\n"
+        "from protoledger.edge.shutdown import ShutdownGuard\n"
         "released = lambda: print('released', flush=True)\n"
-        "with Leaving(released):\n"
+        "with ShutdownGuard(released):\n"
         "    signal.signal(signal.SIGTERM, lambda *_: None)\n"
         "    print('ready', flush=True)\n"
         "    threading.Lock().acquire()\n"
@@ -333,10 +333,10 @@ def test_a_gateway_is_checked_and_watched(tmp_path, manager):
         items = {item["name"]: item for item in json.loads(done.stdout)["items"]}
         assert done.returncode == 0, done.stdout
         assert items["access list"]["verdict"] == "ok"
-        assert "will be made" in items["store"]["found"]
+        assert "will be created" in items["store"]["found"]
         done = command("gateway", "check", "-c", path, "--running")
         assert done.returncode == 69
-        assert "does not run" in done.stdout
+        assert "is not running" in done.stdout
         env = manager.environment(watchdog_s=0.5)
         with Running(["gateway", "run", "-c", path], env=env) as gateway:
             manager.wait("READY=1")

@@ -1,4 +1,4 @@
-"""Links over a real Mosquitto that comes, goes, refuses and sends nonsense."""
+"""LinkLoop over a real Mosquitto that comes, goes, refuses and sends nonsense."""
 
 import socket
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 
 from protoledger.emulator.processes.broker import LOOPBACK, find_mosquitto, free_port
 from protoledger.runtime.mqtt.client import Arrived, Link, LinkDown, LinkUp, Refused
-from protoledger.runtime.mqtt.loop import Links
+from protoledger.runtime.mqtt.loop import LinkLoop
 from protoledger.runtime.site import BrokerConfig, CredentialsConfig
 
 pytestmark = pytest.mark.skipif(find_mosquitto() is None, reason="Mosquitto is not installed")
@@ -67,7 +67,7 @@ def up(name):
 
 def test_messages_flow_and_a_refused_publish_is_told(broker):
     one, two = link(broker.port, "one"), link(broker.port, "two")
-    with Links([one, two]) as links:
+    with LinkLoop([one, two]) as links:
         deadline = time.monotonic() + 60
         while not (one._up and two._up) and time.monotonic() < deadline:
             links.wait(0.1)
@@ -83,7 +83,7 @@ def test_a_link_starts_without_a_broker_and_comes_back_after_each_loss(tmp_path)
     broker = Broker(tmp_path)
     one = link(broker.port, "one")
     try:
-        with Links([one]) as links:
+        with LinkLoop([one]) as links:
             collect(links, lambda e: isinstance(e, LinkDown))
             one.publish("open/a", b"too early", expiry_s=2)  # dropped, not kept
             broker.start()
@@ -104,16 +104,16 @@ def test_a_link_starts_without_a_broker_and_comes_back_after_each_loss(tmp_path)
 
 def test_the_will_is_published_when_a_client_vanishes_and_the_farewell_when_it_leaves(broker):
     watcher = link(broker.port, "watcher", topics=("will/+",))
-    with Links([watcher]) as links:
+    with LinkLoop([watcher]) as links:
         collect(links, up("watcher"))
         vanishing = link(broker.port, "vanishing")
-        with Links([vanishing]) as its:
+        with LinkLoop([vanishing]) as its:
             collect(its, up("vanishing"))
             vanishing.client.socket().close()
         seen = collect(links, lambda e: isinstance(e, Arrived))
         assert Arrived("watcher", "will/vanishing", b"gone") in seen
         leaving = link(broker.port, "leaving")
-        with Links([leaving]) as its:
+        with LinkLoop([leaving]) as its:
             collect(its, up("leaving"))
             its.farewell(b"goodbye")
         seen = collect(links, lambda e: isinstance(e, Arrived))
@@ -121,7 +121,7 @@ def test_the_will_is_published_when_a_client_vanishes_and_the_farewell_when_it_l
 
 
 def test_events_of_other_threads_wake_the_loop_at_once():
-    with Links([]) as links:
+    with LinkLoop([]) as links:
         threading.Timer(0.1, links.post, ["ring"]).start()
         assert links.wait(3600.0) == ["ring"]
 
@@ -150,7 +150,7 @@ def test_a_broker_that_sends_nonsense_ends_no_process(nonsense):
                 return
 
         threading.Thread(target=answer, daemon=True).start()
-        with Links([link(server.getsockname()[1], "one")]) as links:
+        with LinkLoop([link(server.getsockname()[1], "one")]) as links:
             until = time.monotonic() + 1.5
             seen = []
             while time.monotonic() < until:
@@ -162,6 +162,6 @@ def test_a_stop_is_seen_while_brokers_hang():
     """TCP is accepted and nothing answers, as with TLS behind a dead proxy."""
     with socket.create_server((LOOPBACK, 0), backlog=64) as server:
         port = server.getsockname()[1]
-        with Links([link(port, f"l{i}") for i in range(5)]) as links:
+        with LinkLoop([link(port, f"l{i}") for i in range(5)]) as links:
             links.post("stop")
             assert any("stop" in links.wait(0.5) for _ in range(10))

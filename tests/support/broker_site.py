@@ -121,7 +121,7 @@ class Hall:
                 rounds = Rounds(config, self.site, self.roster, store)
                 self.parties[self.gateway] = Party(self.gateway, rounds._machine, rounds._session)
                 self.machine = rounds._machine
-                self._links = edge_host.Links([rounds.link])
+                self._links = edge_host.LinkLoop([rounds.link])
                 ready.set()
                 with self._links:
                     self._serve(rounds)

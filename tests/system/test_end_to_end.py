@@ -37,7 +37,7 @@ from protoledger.runtime.site import load
 pytestmark = pytest.mark.skipif(find_mosquitto() is None, reason="Mosquitto is not installed")
 
 
-class Examined(Emulation):
+class DeviceFiles(Emulation):
     """Looks at chain and stores after the workers have ended, while the chain still runs."""
 
     def _examine(self):
@@ -73,7 +73,7 @@ class Examined(Emulation):
 
 
 def test_what_gateways_learn_crosses_the_chain_and_sums_are_exact():
-    emulation = Examined(
+    emulation = DeviceFiles(
         Options(sites=2, agents=4, rounds=60, batch=4, source="bananas", test="always", seed=3),
         say=lambda _text: None,
     )

@@ -1,4 +1,4 @@
-"""`protoledger edge`: the agent's commands."""
+"""`protoledger edge`: the commands that run, check and read an agent."""
 
 import contextlib
 import logging
@@ -19,19 +19,19 @@ from protoledger.runtime.exits import Exit
 from protoledger.runtime.site import load
 from protoledger.sensors import SensorError
 
-app = typer.Typer(no_args_is_help=True, help="The agent on a Pi.")
+app = typer.Typer(no_args_is_help=True, help="Run and check the agent on a Pi.")
 
 Configs = Annotated[
     list[Path], typer.Option("--config", "-c", help="An agent's file; several make one process.")
 ]
 Config = Annotated[Path, typer.Option("--config", "-c", help="The agent's file.")]
 Mock = Annotated[bool, typer.Option("--mock", help="Simulate the sensors: no hardware is touched.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Tell it to a program.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
 @app.callback()
 def _edge() -> None:
-    """Keep the commands words of their own."""
+    """Make typer keep the commands' names even if there is only one command."""
 
 
 @app.command()
@@ -43,7 +43,7 @@ def run(config: Configs, *, mock: Mock = False) -> None:
 
 
 def _open_all(paths: list[Path], opener: WindowsOpener) -> list[Agent]:
-    """Make the agents of all files, or say everything that is wrong with the first bad one."""
+    """Open the agents of all files; report every error of the first file that has any."""
     agents: list[Agent] = []
     for path in paths:
         try:
@@ -51,9 +51,9 @@ def _open_all(paths: list[Path], opener: WindowsOpener) -> list[Agent]:
         except (ConfigurationError, SensorError) as error:
             for agent in agents:
                 agent.close()
-            from protoledger.edge.check.examine import examine  # noqa: PLC0415 - needed only when something is wrong
+            from protoledger.edge.check import read_agent_files  # noqa: PLC0415 - only for an error
 
-            typer.echo(examine(path).text or f"{path}: {error}", err=True)
+            typer.echo(read_agent_files(path).text or f"{path}: {error}", err=True)
             sys.exit(Exit.CONFIGURATION)
     return agents
 
@@ -69,13 +69,13 @@ def check(
         bool, typer.Option(help="Read the sensors; a running agent holds their pins.")
     ] = True,
 ) -> None:
-    """Try everything that an agent needs, and say what to do where something is wrong."""
-    from protoledger.edge.check import check as checks  # noqa: PLC0415 - `run` stays small without it
-    from protoledger.runtime.check.findings import report  # noqa: PLC0415
+    """Check everything that an agent needs, and say how to correct what is wrong."""
+    from protoledger.edge.check.report import check_agent  # noqa: PLC0415 - `run` stays small without it
+    from protoledger.runtime.check.findings import print_report  # noqa: PLC0415
 
-    logging.getLogger().addHandler(logging.NullHandler())  # the report says it better
-    items = checks.check(config, mock=mock, broker=broker, sensors=sensors)
-    sys.exit(report(items, as_json=as_json))
+    logging.getLogger().addHandler(logging.NullHandler())  # the report shows every problem
+    items = check_agent(config, mock=mock, broker=broker, sensors=sensors)
+    sys.exit(print_report(items, as_json=as_json))
 
 
 @app.command("read")
@@ -84,18 +84,18 @@ def show(
     *,
     mock: Mock = False,
     as_json: AsJson = False,
-    once: Annotated[bool, typer.Option("--once", help="Read once, show it, and leave.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Read once, show it, and end.")] = False,
     every: Annotated[
         float | None,
-        typer.Option(min=0.05, help="Seconds between readings; as the agent's file by default."),
+        typer.Option(min=0.05, help="Seconds between readings; default: the agent's file."),
     ] = None,
 ) -> None:
-    """Show what the sensors give now; the agent must not be running, as it holds the pins."""
+    """Show the sensors' readings; stop the agent first, because it holds the pins."""
     from protoledger.edge.check import show as shown  # noqa: PLC0415
-    from protoledger.edge.check.examine import examine  # noqa: PLC0415
+    from protoledger.edge.check.agent_files import read_agent_files  # noqa: PLC0415
 
     logging.getLogger().addHandler(logging.NullHandler())
-    found = examine(config)
+    found = read_agent_files(config)
     if found.config is None or found.site is None:
         typer.echo(found.text, err=True)
         sys.exit(Exit.CONFIGURATION)

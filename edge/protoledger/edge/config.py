@@ -1,4 +1,4 @@
-"""An agent's file: who it is, and what hangs on its pins."""
+"""The configuration of an agent: its identity, its sensors, and how it samples them."""
 
 import difflib
 from collections.abc import Sequence
@@ -17,43 +17,45 @@ from protoledger.sensors.registry import states
 
 
 class SensorConfig(Model):
-    """One driver and the channel that it fills."""
+    """The sensor of one channel."""
 
-    channel: str = Field(description="A channel of the site file.")
+    channel: str = Field(description="Name of a channel of the site file.")
     driver: str = Field(description="Name of the driver.")
     options: dict[str, object] = Field(default_factory=dict, description="The driver's options.")
     filters: dict[str, object] = Field(
-        default_factory=dict, description="What differs from the driver's own filters."
+        default_factory=dict, description="Changes to the driver's default filters."
     )
 
 
 class LabelConfig(Model):
-    """Where the agent's vote comes from: a sensor whose reading is a label's number."""
+    """The agent's label source: a sensor whose reading is the number of a label."""
 
     driver: str = Field(description="Name of the driver.")
     options: dict[str, object] = Field(default_factory=dict, description="The driver's options.")
     filters: dict[str, object] = Field(
-        default_factory=dict, description="What differs from the driver's own filters."
+        default_factory=dict, description="Changes to the driver's default filters."
     )
 
 
 class SamplingConfig(Model):
-    """How readings become windows."""
+    """How readings are averaged into windows."""
 
-    window_s: float = Field(default=10.0, gt=0, le=86_400, description="Length of a window.")
-    read_every_s: float = Field(default=2.0, gt=0, le=3600, description="Time between readings.")
+    window_s: float = Field(
+        default=10.0, gt=0, le=86_400, description="Length of a window in seconds."
+    )
+    read_every_s: float = Field(default=2.0, gt=0, le=3600, description="Seconds between readings.")
     by_round: bool = Field(
         default=False,
-        description="For recordings: a window is the row that bears its number, counted from the "
-        "first window of round 1, so that all agents of a site observe the same moment.",
+        description="For recordings: window n is row n of the recording, counted from the first "
+        "window of round 1, so that all agents of a site observe the same moment.",
     )
 
     keep_windows: int = Field(
         default=8640,
         ge=0,
         le=1_000_000,
-        description="Most windows kept while no round is announced, the first ones of an outage; "
-        "they are handed in afterwards.",
+        description="Largest number of windows that the agent keeps while no round is announced; "
+        "it keeps the first ones of an outage and contributes them afterwards.",
     )
 
     @model_validator(mode="after")
@@ -66,38 +68,39 @@ class SamplingConfig(Model):
 
 
 class AgentConfig(Model):
-    """An agent."""
+    """The configuration of an agent."""
 
-    id: Name = Field(description="The agent's name in the roster, and towards the broker.")
+    id: Name = Field(description="The agent's id in the roster; also its user name at the broker.")
     site_file: Path = Field(description="The site file.")
-    roster_file: Path = Field(description="The roster, signed by the fleet's key.")
+    roster_file: Path = Field(description="The roster, signed with the fleet's key.")
     identity_file: Path = Field(description="The agent's own signing key, mode 0600.")
     credentials: CredentialsConfig = CredentialsConfig()
     sampling: SamplingConfig = SamplingConfig()
     spool_file: Path | None = Field(
         default=None,
-        description="SQLite file for windows of an outage that lasts, so that they survive a "
-        "restart; written then only. Without it they are kept in memory.",
+        description="SQLite file for the windows of a long outage, so that they survive a "
+        "restart; it is written only during an outage. Without it they are kept in memory.",
     )
     home_assistant: HomeAssistantConfig | None = Field(
         default=None,
-        description="Tell Home Assistant how the agent does, never what it reads; off without it.",
+        description="Publish the agent's state, never its readings, for Home Assistant; off by "
+        "default.",
     )
-    sensors: tuple[SensorConfig, ...] = Field(min_length=1, description="What it measures.")
-    label: LabelConfig | None = Field(default=None, description="Its label source, if any.")
+    sensors: tuple[SensorConfig, ...] = Field(min_length=1, description="The agent's sensors.")
+    label: LabelConfig | None = Field(default=None, description="The agent's label source, if any.")
 
     def check_against(self, site: SiteConfig, roster: Roster) -> None:
-        """Compare with the site and the roster.
+        """Compare this file with the site file and the roster.
 
         Raises:
-            ConfigurationError: naming everything that does not fit.
+            ConfigurationError: names everything that does not fit.
         """
         problems = [*self.problems(), *self.problems_with(site, roster)]
         if problems:
             raise ConfigurationError(*problems)
 
     def problems(self) -> list[str]:
-        """Tell what is wrong with the file by itself, as `key = value: what; what to do`."""
+        """List what is wrong within this file, as `key = value: what; what to do`."""
         by_channel: dict[str, list[str]] = {}
         for number, sensor in enumerate(self.sensors):
             by_channel.setdefault(sensor.channel, []).append(f"sensors.{number}")
@@ -108,7 +111,7 @@ class AgentConfig(Model):
         ]
 
     def problems_with(self, site: SiteConfig, roster: Roster | None) -> list[str]:
-        """Tell what does not fit the site and its roster, in the same form."""
+        """List what does not fit the site file and the roster, as `problems` does."""
         known = [channel.name for channel in site.channels]
         problems = []
         for number, sensor in enumerate(self.sensors):
@@ -116,7 +119,7 @@ class AgentConfig(Model):
                 close = difflib.get_close_matches(sensor.channel, known, n=1)
                 hint = f"did you mean {close[0]!r}? " if close else ""
                 problems.append(
-                    f"sensors.{number}.channel = {sensor.channel!r}: no channel of the site; "
+                    f"sensors.{number}.channel = {sensor.channel!r}: not a channel of the site; "
                     f"{hint}it has {', '.join(known)}"
                 )
         if self.label is not None and not site.labels:
@@ -128,13 +131,13 @@ class AgentConfig(Model):
         return problems + self._problems_with_roster(roster, misnamed=misnamed)
 
     def _problems_with_votes(self, labels: Sequence[str]) -> list[str]:
-        """Find values of the label source that would never vote, without a word."""
+        """Find values of the label source that are no label's number and so would never vote."""
         if self.label is None or not labels:
             return []
         try:
             values = states(self.label.driver, self.label.options)
         except SensorError:
-            return []  # told where sensors are checked or opened
+            return []  # reported where sensors are checked or opened
         listed = _some([f"{number} ({name})" for number, name in enumerate(labels)], most=10)
         return [
             f"label.options.{key} = {value:g}: no label has this number; the site has {listed}, "
@@ -156,10 +159,10 @@ class AgentConfig(Model):
         problems = []
         measured = {sensor.channel for sensor in self.sensors}
         missing = sorted(set(member.channels) - measured)
-        if missing and not misnamed:  # else the right name mends both
+        if missing and not misnamed:  # a corrected channel name would cure both
             problems.append(
-                f"sensors: the roster says that {self.id} carries {', '.join(missing)}, no sensor "
-                f"here fills it; add one, or sign a roster without it"
+                f"sensors: the roster says that {self.id} measures {', '.join(missing)}, but no "
+                f"sensor here does; add one, or sign a roster without it"
             )
         if member.votes != (self.label is not None):
             says = "has a label source" if member.votes else "has no label source"

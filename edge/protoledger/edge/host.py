@@ -1,4 +1,4 @@
-"""The loop of an agent process: one thread, any number of agents."""
+"""The main loop of an agent process: one thread serves any number of agents."""
 
 import signal
 import threading
@@ -7,25 +7,26 @@ from collections.abc import Iterable
 from types import FrameType
 
 from protoledger.edge.agent import Agent
-from protoledger.edge.shutdown import Leaving
+from protoledger.edge.shutdown import ShutdownGuard
 from protoledger.protocol.wire import topics
-from protoledger.runtime.mqtt.loop import Links
+from protoledger.runtime.mqtt.loop import LinkLoop
 from protoledger.runtime.systemd import Notifier
 
 FAREWELL_S = 0.6
+"""How long the last messages may take to reach the broker at the end."""
 
 
 class AgentHost:
-    """Runs agents until it is told to stop.
+    """Runs agents until `stop`.
 
     Args:
-        agents: with their sensors open; the host closes them.
-        notifier: tells systemd.
+        agents: the agents, with their sensors open; the host closes them.
+        notifier: reports to systemd.
     """
 
     def __init__(self, agents: Iterable[Agent], notifier: Notifier | None = None) -> None:
         self.agents = {agent.id: agent for agent in agents}
-        self._links: Links[None] = Links([agent.link for agent in self.agents.values()])
+        self._links: LinkLoop[None] = LinkLoop([agent.link for agent in self.agents.values()])
         self._notifier = notifier or Notifier()
 
     def stop(self, *_signal: int | FrameType | None) -> None:
@@ -35,7 +36,7 @@ class AgentHost:
     def run(self) -> None:
         """Connect all agents and serve them until `stop`."""
         if threading.current_thread() is threading.main_thread():
-            with Leaving(self._release):
+            with ShutdownGuard(self._release):
                 signal.signal(signal.SIGTERM, self.stop)
                 signal.signal(signal.SIGINT, self.stop)
                 self._run()
@@ -66,10 +67,10 @@ class AgentHost:
             for agent in self.agents.values():
                 if agent.deadline is not None and agent.deadline <= now:
                     agent.expire(now)
-            self._tell(now)
+            self._notify(now)
 
-    def _tell(self, now: float) -> None:
-        """Pet the watchdog if all sensors are being read; the loop turns, or we were not here."""
+    def _notify(self, now: float) -> None:
+        """Report the status to systemd; pet the watchdog only if all sensors are being read."""
         due = self._notifier.due
         if due is None or due > now:
             return

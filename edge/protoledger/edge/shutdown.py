@@ -1,9 +1,10 @@
-"""Leave in time, whatever hangs.
+"""Ends the process in time after SIGTERM or SIGINT, even if the main thread hangs.
 
-A signal handler of Python's runs only between two steps of the main thread: while that one waits
-for a name server or a sensor's driver, SIGTERM would wait, too, until systemd kills. The
-interpreter itself, however, writes a byte to a socket at once; a thread that reads it gives the
-loop its time and then releases the pins and ends the process by itself.
+Python runs signal handlers only between two bytecodes of the main thread. While the main thread
+waits for a name server or a sensor's driver, SIGTERM has no effect, until systemd kills the process
+and the pins stay claimed. But Python's C-level handler writes the signal's number to a socket at
+once (`signal.set_wakeup_fd`). A thread reads that socket, gives the loop `PATIENCE_S` to end, and
+then releases the pins and ends the process itself.
 """
 
 import contextlib
@@ -18,27 +19,27 @@ from typing import Self
 from protoledger.runtime.exits import Exit
 
 PATIENCE_S = 1.2
-"""How long the loop may take to leave in good order; together with releasing under 2 s."""
+"""How long the loop may take to end; together with the release of the pins this is under 2 s."""
 
 
-class Leaving:
-    """A guard around the loop; for the main thread.
+class ShutdownGuard:
+    """Guards the block in which the loop runs; for the main thread only.
 
     Args:
-        release: gives back the pins; must return soon.
-        end: ends the process.
+        release: releases the pins; must return soon.
+        end: ends the process with an exit code.
     """
 
     def __init__(self, release: Callable[[], None], end: Callable[[int], None] = os._exit) -> None:
         self._release = release
         self._end = end
-        self._left = threading.Event()
-        self._hear, self._speak = socket.socketpair()
-        self._speak.setblocking(False)
-        self._thread = threading.Thread(target=self._wait, name="leaving", daemon=True)
+        self._ended = threading.Event()
+        self._receiver, self._sender = socket.socketpair()
+        self._sender.setblocking(False)
+        self._thread = threading.Thread(target=self._wait, name="shutdown", daemon=True)
 
     def __enter__(self) -> Self:
-        self._former = signal.set_wakeup_fd(self._speak.fileno(), warn_on_full_buffer=False)
+        self._former = signal.set_wakeup_fd(self._sender.fileno(), warn_on_full_buffer=False)
         self._thread.start()
         return self
 
@@ -48,19 +49,19 @@ class Leaving:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._left.set()
+        self._ended.set()
         signal.set_wakeup_fd(self._former)
-        self._speak.close()
+        self._sender.close()
         self._thread.join(1.0)
-        self._hear.close()
+        self._receiver.close()
 
     def _wait(self) -> None:
         with contextlib.suppress(OSError):
-            while heard := self._hear.recv(1):
-                if heard[0] in {signal.SIGTERM, signal.SIGINT}:
+            while number := self._receiver.recv(1):
+                if number[0] in {signal.SIGTERM, signal.SIGINT}:
                     break
             else:
-                return  # the other end is closed: the loop has left
-            if not self._left.wait(PATIENCE_S):
+                return  # the other end is closed: the loop has ended
+            if not self._ended.wait(PATIENCE_S):
                 self._release()
                 self._end(Exit.OK)

@@ -39,7 +39,7 @@ from protoledger.protocol.wire.schema import Sample
 from protoledger.runtime.exits import Exit
 from protoledger.runtime.identity_files import load_roster
 from protoledger.runtime.mqtt.client import Arrived, LinkDown, LinkUp, Refused
-from protoledger.runtime.mqtt.loop import Links
+from protoledger.runtime.mqtt.loop import LinkLoop
 from protoledger.runtime.site import SiteConfig, load
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Service:
         self._may_compile = config.learner.kernels.enabled
         self._warmup = Warmup(config.learner.kernels.path)
         self._rounds = Rounds(config, site, roster, self._store)
-        self._links: Links[LedgerEvent | None] = Links([self._rounds.link])
+        self._links: LinkLoop[LedgerEvent | None] = LinkLoop([self._rounds.link])
         self._health = Health(status_path(config.store_file), len(roster.agents))
         self._labels = site.labels
         self._assistant = config.home_assistant

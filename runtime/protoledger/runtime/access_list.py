@@ -1,11 +1,12 @@
-"""The broker's access list: who may write and read which topic, as Mosquitto's `acl_file` has it.
+"""The broker's access list, in the format of Mosquitto's `acl_file`.
 
-One `user` block a client, least privilege, everything else denied (`$SYS` too). A client's username
-is its certificate's common name is its id, and each topic has its writer's id as its fifth level
-(`protoledger.protocol.wire.topics`): so nobody can write in another's name, read shares meant for
-another, or see another site. What lies in the topics is signed or sealed besides; the list is there
-so that a broken device cannot even try. Mosquitto grants every SUBSCRIBE and applies the list to
-each message that it would deliver.
+The list has one `user` block for each client. It grants the topics that the client needs and denies
+all others, `$SYS` included. A client's user name is the common name of its certificate, which is
+its id, and every topic has the id of its writer as its fifth level
+(`protoledger.protocol.wire.topics`). So no client can write in the name of another, read shares
+meant for another, or see another site. Messages are also signed or sealed; the list is a second
+line of defence against a device that was taken over. Mosquitto accepts every SUBSCRIBE and applies
+the list to each message that it is about to deliver.
 """
 
 import re
@@ -14,47 +15,45 @@ from collections.abc import Iterable
 from protoledger.protocol.errors import ConfigurationError
 from protoledger.protocol.wire.topics import ROOT
 
-# 64 characters is what X.520 allows a common name; the rest keeps MQTT's wildcards and levels
-# (`+ # /`), `%u` patterns and parent folders out of topics, access lists and file names.
+# X.520 allows a common name 64 characters. The allowed characters exclude MQTT's wildcards and
+# levels (`+ # /`), Mosquitto's patterns (`%u`) and parent folders.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
-_BY_ANYONE = ("presence", "key")  # written by each client under its own id, read by the site
-_BY_GATEWAY = ("announce", "include", "result")  # read by the site
+_BY_ANYONE = ("presence", "key")  # each client writes under its own id; the whole site reads
+_BY_GATEWAY = ("announce", "include", "result")  # the whole site reads
 _TO_GATEWAY = ("received", "sum")
-_TO_PEER = ("share", "partial")  # a further level names the only reader
+_TO_PEER = ("share", "partial")  # a sixth level names the only reader
 
 
 class NameRefusedError(ConfigurationError):
-    """A name cannot become a certificate's subject, an MQTT topic level and a file's name."""
+    """A name cannot be used in a certificate, as a level of an MQTT topic, or as a file name."""
 
 
 def checked_name(name: str) -> str:
-    """Hand back `name` if it may be a client's id or a site's name.
+    """Return `name` if it is valid as a client's id or a site's name.
 
     Raises:
-        NameRefusedError: If it is empty, longer than 64 characters, does not begin with a letter
-            or digit, or holds anything besides letters, digits, dot, underscore and hyphen.
+        NameRefusedError: If it is empty, is longer than 64 characters, does not begin with a letter
+            or digit, or has other characters than letters, digits, dot, underscore and hyphen.
     """
     if not _NAME.fullmatch(name):
         raise NameRefusedError(
-            f"the name {name!r} cannot be used in certificates and topics; take 1 to 64 letters, "
+            f"the name {name!r} cannot be used in certificates and topics; use 1 to 64 letters, "
             "digits, '.', '_' or '-', beginning with a letter or a digit",
         )
     return name
 
 
 def acl_text(site: str, gateway_id: str, agent_ids: Iterable[str]) -> str:
-    r"""Write the part of an access list that concerns one site.
-
-    The parts of several sites can simply be put one behind the other.
+    r"""Return the access list of one site; the lists of several sites can be concatenated.
 
     Args:
-        site: Its name, the third topic level.
-        gateway_id: The gateway's id, which is its certificate's common name.
-        agent_ids: The agents' ids, likewise.
+        site: The site's name, the third level of its topics.
+        gateway_id: The gateway's id, which is the common name of its certificate.
+        agent_ids: The agents' ids, which are the common names of their certificates.
 
     Raises:
-        NameRefusedError: If a name could not be a topic level, or an id occurs twice.
+        NameRefusedError: If a name is invalid, or an id occurs more than once.
 
     Examples:
         >>> text = acl_text("attic", "attic.gateway", ["attic.agent-01"])

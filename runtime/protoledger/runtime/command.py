@@ -1,6 +1,6 @@
-"""The command `protoledger`: one word per part, each loaded only when it is asked for.
+"""The command `protoledger`: its first word names a part, and only that part is imported.
 
-An agent on a Pi has the `edge` extra alone, so the command must not import what stands beside it.
+An agent on a Pi has only the `edge` extra installed, so importing the other parts would fail there.
 """
 
 import importlib
@@ -12,31 +12,36 @@ from typing import Annotated
 
 import typer
 
+from protoledger.runtime.exits import Exit
+
 # word → (module with a Typer `app`, the line that --help shows)
 PARTS = {
     "emulate": (
         "protoledger.emulator.cli",
-        "A whole deployment on this machine: broker, agents, gateways, chain.",
+        "Run a whole deployment on this machine: broker, agents, gateways, chain.",
     ),
-    "edge": ("protoledger.edge.cli", "The agent on a Pi."),
-    "gateway": ("protoledger.gateway.commands.gateway", "A site's gateway."),
-    "contracts": ("protoledger.gateway.commands.contracts", "The contracts on the chain."),
+    "edge": ("protoledger.edge.cli", "Run and check the agent on a Pi."),
+    "gateway": ("protoledger.gateway.commands.gateway", "Run, check and query a site's gateway."),
+    "contracts": (
+        "protoledger.gateway.commands.contracts",
+        "Deploy, inspect and administer the contracts on the chain.",
+    ),
     "oracle": (
         "protoledger.gateway.commands.oracle",
-        "Outside data on the chain: the reporter, and its owner.",
+        "Bring outside data onto the chain: the reporter, and its owner's commands.",
     ),
     "experiment": (
         "protoledger.experiments.cli",
-        "What collaboration is worth: the papers' tables and beyond.",
+        "Measure what collaboration is worth: the papers' tables, and further studies.",
     ),
     "bench": (
         "protoledger.experiments.benchmarks.cli",
-        "Measurements, and comparisons with what others reach.",
+        "Measure speed, traffic and gas, and compare them with other projects.",
     ),
-    "keys": ("protoledger.runtime.keys", "Identities and the signed roster."),
+    "keys": ("protoledger.runtime.keys", "Create identities and sign the roster."),
 }
 
-_TYPERS_USAGE, _USAGE = 2, 64  # what typer ends with for a wrong option, and what we do
+_TYPER_USAGE = 2  # typer's own exit code for a wrong option; ours is Exit.USAGE
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -74,7 +79,7 @@ def schema(
 ) -> None:
     """Print the JSON Schema of a configuration file, for an editor to check and complete it."""
     if file not in FILES:
-        raise typer.BadParameter(f"{file!r} is none of {', '.join(FILES)}")
+        raise typer.BadParameter(f"{file!r} is unknown; choose one of {', '.join(FILES)}")
     module, name = FILES[file]
     model = getattr(importlib.import_module(module), name)
     typer.echo(json.dumps(model.model_json_schema(), indent=2))
@@ -87,14 +92,16 @@ def _load(word: str) -> typer.Typer:
     except ModuleNotFoundError as error:
         missing = (error.name or "?").partition(".")[0]
         if importlib.util.find_spec(missing) is not None:
-            raise  # ours and broken, not a library that an extra would bring
-        sys.exit(
+            raise  # an error of ours: no extra would install the missing module
+        typer.echo(
             f"protoledger: `{word}` needs the Python package {missing!r}, which is not installed; "
-            f"install protoledger[{module.split('.')[1]}]"
+            f"install protoledger[{module.split('.')[1]}]",
+            err=True,
         )
+        sys.exit(Exit.UNAVAILABLE)
     loaded = part.app
     if not isinstance(loaded, typer.Typer):
-        raise TypeError(f"{module}.app is no Typer application")
+        raise TypeError(f"{module}.app is not a Typer application")
     return loaded
 
 
@@ -109,8 +116,8 @@ def main() -> None:
             app.command(part, help=summary)(lambda: None)
         app()
     except SystemExit as ended:
-        if ended.code == _TYPERS_USAGE:
-            sys.exit(_USAGE)
+        if ended.code == _TYPER_USAGE:
+            sys.exit(Exit.USAGE)
         raise
 
 

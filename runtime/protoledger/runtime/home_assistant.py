@@ -1,8 +1,9 @@
-"""Home Assistant's MQTT discovery: what a device says about itself, never what it reads.
+"""A device's state for Home Assistant, by its MQTT discovery; sensor readings are never published.
 
-Off unless configured. A device publishes, retained, one configuration a value under the discovery
-prefix, and one JSON object with all values under its own topic, beside its presence, which Home
-Assistant takes for its availability. The access list must allow both topics (`docs/edge.md`).
+Off unless configured. For each value the device publishes one retained message under the discovery
+prefix, which tells Home Assistant how to show the value. All values follow as one JSON object under
+the device's own health topic. Home Assistant reads the device's presence topic as its availability.
+The broker's access list must allow both kinds of topic (`docs/edge.md`).
 """
 
 import json
@@ -18,7 +19,7 @@ HEALTH = "health"
 
 
 class HomeAssistantConfig(Model):
-    """Tell Home Assistant how this device does."""
+    """Publish the device's state for Home Assistant."""
 
     prefix: str = Field(
         default="homeassistant",
@@ -33,11 +34,11 @@ class Entity:
     """One value as Home Assistant shows it.
 
     Args:
-        key: in the JSON object.
-        name: for people.
-        unit: as a person reads it; empty for none.
-        icon: of Material Design Icons.
-        diagnostic: whether it is about the device and not what the device is for.
+        key: key of the value in the JSON object.
+        name: name that Home Assistant shows.
+        unit: unit that Home Assistant shows; empty for none.
+        icon: name in Material Design Icons.
+        diagnostic: whether the value concerns the device itself, not its task.
     """
 
     key: str
@@ -48,7 +49,7 @@ class Entity:
 
 
 def health_topic(site: str, device: str) -> str:
-    """Name where a device's values are.
+    """Return the topic of a device's values.
 
     >>> health_topic("attic", "pi-1")
     'protoledger/v1/attic/health/pi-1'
@@ -90,5 +91,5 @@ def discovery(
 
 
 def state(values: Mapping[str, object]) -> bytes:
-    """Write a device's values."""
+    """Encode a device's values as one JSON object."""
     return json.dumps(values).encode()

@@ -1,4 +1,4 @@
-"""Identities and rosters as files: keys of mode 0600, a roster replaced in one step."""
+"""Identities and rosters as files: keys have mode 0600, and a roster is replaced atomically."""
 
 from pathlib import Path
 
@@ -8,10 +8,10 @@ from protoledger.runtime.key_files import read_secret, write_secret
 
 
 def create_identity(path: Path) -> Identity:
-    """Make a key and store it in a new file of mode 0600.
+    """Generate a signing key and store it in a new file of mode 0600.
 
     Raises:
-        FileExistsError: an identity is never overwritten.
+        FileExistsError: if the file exists; an identity is never overwritten.
     """
     identity = Identity.generate()
     write_secret(path, identity.text() + b"\n")
@@ -19,10 +19,10 @@ def create_identity(path: Path) -> Identity:
 
 
 def load_identity(path: Path) -> Identity:
-    """Read a key file.
+    """Read a signing key.
 
     Raises:
-        ConfigurationError: if it is missing, readable by others or no key.
+        ConfigurationError: if the file is missing, other users may read it, or it holds no key.
     """
     try:
         return Identity.parse(read_secret(path).strip())
@@ -47,7 +47,7 @@ def load_roster(path: Path, fleet_key: bytes) -> Roster:
 def write_roster(
     path: Path, site: str, gateway: Member, agents: tuple[Member, ...], fleet: Identity
 ) -> None:
-    """Write a roster file signed by the fleet's key, replacing an older one in one step.
+    """Write a roster signed by the fleet's key; it replaces an older file atomically.
 
     Raises:
         ConfigurationError: if a name or key is malformed.
@@ -59,5 +59,5 @@ def write_roster(
 
 
 def _named(path: Path, error: ConfigurationError) -> ConfigurationError:
-    told = str(error)
-    return ConfigurationError(told if told.startswith(str(path)) else f"{path} {told}")
+    text = str(error)
+    return ConfigurationError(text if text.startswith(str(path)) else f"{path} {text}")

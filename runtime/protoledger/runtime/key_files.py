@@ -1,4 +1,4 @@
-"""Key files: made with mode 0600, refused if anyone else may read them."""
+"""Files with secrets: written with mode 0600, and refused if other users may read them."""
 
 import os
 import stat
@@ -12,16 +12,16 @@ _CREDENTIALS = Path("/run/credentials")
 def write_secret(path: Path, data: bytes, *, replace: bool = False) -> None:
     """Write a file that only its owner can read, whole or not at all.
 
-    The mode is set when the file is created: there is no moment at which others could open it.
+    The file is created with its final mode, so other users can open it at no moment.
 
     Args:
-        path: of the file; must not exist, so that no key is ever overwritten.
-        data: what to write.
-        replace: the file may exist; readers then see the old one or the new one.
+        path: the file; it must not exist unless `replace` is set, so that no key is overwritten.
+        data: its content.
+        replace: whether to replace an existing file; readers then see the old one or the new one.
 
     Raises:
-        FileExistsError: it exists, and `replace` is not set.
-        OSError: its folder is missing or not writable; nothing is left behind then.
+        FileExistsError: if the file exists and `replace` is not set.
+        OSError: if its folder is missing or not writable; no partial file remains.
     """
     draft = path.with_name(f".{path.name}.{os.getpid()}.new") if replace else path
     if replace:
@@ -30,7 +30,7 @@ def write_secret(path: Path, data: bytes, *, replace: bool = False) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
-            if not replace:  # a new key is nowhere else: it is to outlive a power cut
+            if not replace:  # a new key exists nowhere else, so it must survive a power cut
                 file.flush()
                 os.fsync(file.fileno())
         if replace:
@@ -41,16 +41,16 @@ def write_secret(path: Path, data: bytes, *, replace: bool = False) -> None:
 
 
 def read_secret(path: Path) -> bytes:
-    """Read a key file.
+    """Read a file with a secret.
 
     Raises:
-        ConfigurationError: if it is missing, or others may read it; says what to do.
+        ConfigurationError: if it is missing, or other users may read it; says what to do.
     """
     try:
         mode = path.stat().st_mode
         if mode & (stat.S_IRWXG | stat.S_IRWXO) and not _is_credential(path):
             raise ConfigurationError(
-                f"{path} can be read by others (mode {stat.S_IMODE(mode):04o}); "
+                f"{path} can be read by other users (mode {stat.S_IMODE(mode):04o}); "
                 f"run: chmod 600 {path}"
             )
         return path.read_bytes()
@@ -59,9 +59,9 @@ def read_secret(path: Path) -> bytes:
 
 
 def _is_credential(path: Path) -> bool:
-    """Whether systemd made the file, for a unit's `LoadCredential`.
+    """Tell whether systemd created the file for a unit's `LoadCredential`.
 
-    It lets the unit's user in by an access control list, whose mask shows as the group's bits; all
-    others are kept out by the folder.
+    systemd grants the unit's user access by an access control list, whose mask appears as the
+    group's mode bits. The folder's own mode keeps all other users out.
     """
     return path.parent.parent == _CREDENTIALS

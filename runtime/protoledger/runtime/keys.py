@@ -1,4 +1,4 @@
-"""`protoledger keys`: identities of devices, and the roster that the fleet's key signs."""
+"""`protoledger keys`: creates the devices' identities, and signs rosters with the fleet's key."""
 
 import sys
 from pathlib import Path
@@ -11,7 +11,7 @@ from protoledger.protocol.wire.identity import Member
 from protoledger.runtime.exits import Exit
 from protoledger.runtime.identity_files import create_identity, load_identity, write_roster
 
-app = typer.Typer(no_args_is_help=True, help="Identities and the signed roster.")
+app = typer.Typer(no_args_is_help=True, help="Create identities and sign the roster.")
 
 
 def _fail(error: Exception, code: Exit) -> None:
@@ -20,8 +20,8 @@ def _fail(error: Exception, code: Exit) -> None:
 
 
 @app.command()
-def create(path: Annotated[Path, typer.Argument(help="New key file; gets mode 0600.")]) -> None:
-    """Make a signing key (of a device or of the fleet) and print its public half."""
+def create(path: Annotated[Path, typer.Argument(help="New key file, of mode 0600.")]) -> None:
+    """Generate a signing key (of a device or of the fleet) and print its public half."""
     try:
         typer.echo(create_identity(path).public_key.hex())
     except OSError as error:

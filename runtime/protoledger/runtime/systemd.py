@@ -1,7 +1,7 @@
-"""Tell systemd how a service does: sd_notify(3) over its datagram socket.
+"""Report a service's state to systemd: sd_notify(3) over systemd's datagram socket.
 
-Without systemd (no NOTIFY_SOCKET) all of it does nothing, so callers need not ask. Whoever pets the
-watchdog must have seen progress first: that is the caller's business, `due` says when it is time.
+Without systemd (no NOTIFY_SOCKET) every method does nothing, so callers need not distinguish. The
+caller pets the watchdog only after it has seen progress; `due` tells when the next time is.
 """
 
 import contextlib
@@ -26,12 +26,12 @@ class Notifier:
         mine = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         timeout_us = environment.get("WATCHDOG_USEC", "")
         self.pet_every_s: float | None = None
-        """Half of the unit's WatchdogSec; None if nobody waits for it."""
+        """Half of the unit's WatchdogSec, in seconds; None if the unit has no watchdog."""
         if self._address and mine and timeout_us.isdecimal() and int(timeout_us):
             self.pet_every_s = int(timeout_us) / 2e6
 
     def ready(self, status: str) -> None:
-        """The service has started; with Type=notify systemd waits for this."""
+        """Report that the service has started; with Type=notify systemd waits for this."""
         self._status = status
         self._send(f"READY=1\nSTATUS={status}")
 
@@ -42,16 +42,16 @@ class Notifier:
             self._send(f"STATUS={text}")
 
     def stopping(self) -> None:
-        """The service is about to leave."""
+        """Report that the service is about to end."""
         self._send("STOPPING=1")
 
     @property
     def due(self) -> float | None:
-        """When the watchdog wants to be petted next, monotonic; None if there is none."""
+        """The monotonic time at which `pet` is due next; None if the unit has no watchdog."""
         return None if self.pet_every_s is None else self._pet_at
 
     def pet(self) -> None:
-        """Say that there was progress; more often than needed costs nothing."""
+        """Report progress to the watchdog; calls that come too early send nothing."""
         if self.pet_every_s is not None and (now := time.monotonic()) >= self._pet_at:
             self._pet_at = now + self.pet_every_s
             self._send("WATCHDOG=1")
@@ -59,7 +59,7 @@ class Notifier:
     def _send(self, text: str) -> None:
         if not self._address:
             return
-        # A manager that does not listen must not take the service with it.
+        # The service must go on if systemd does not read its socket.
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
             out.settimeout(0.5)
             out.sendto(text.encode(), self._address)

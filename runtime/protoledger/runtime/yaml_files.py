@@ -1,8 +1,8 @@
-"""A YAML file and the model that it must fit: everything wrong with it, each with a way out.
+"""Reads a YAML file into a pydantic model and reports every error in it, each with a remedy.
 
-pydantic stops at the first layer: a file with a key too much is not looked at by the validators
-that compare keys with each other. So what is wrong is told and cut out, and what is left is looked
-at again, until nothing new turns up.
+pydantic validates in layers: if a file has an unknown key, the validators that compare keys with
+each other do not run. So `fit` reports the errors that it finds, removes the offending parts from
+the content, and validates again, until no new error appears.
 """
 
 import difflib
@@ -20,24 +20,25 @@ _Key = int | str
 
 
 def read(path: Path, shape: type[_Config]) -> tuple[_Config | None, list[str]]:
-    """Read a file; paths in it are relative to it.
+    """Read a file; paths in it are relative to the file's folder.
 
     Returns:
-        The model of all that can be used, or None; and one line for each thing that is wrong.
+        The model without the offending parts, or None if too little is left; and one line for each
+        error.
     """
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)  # noqa: S506
     except OSError as error:
         return None, [f"the file cannot be read: {error.strerror}"]
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        return None, [f"this is no YAML: {error}"]
+        return None, [f"the file is not valid YAML: {error}"]
     if not isinstance(content, dict):
         return None, [f"expected keys and values, found {type(content).__name__}"]
     return fit(anchored(content, path.parent), shape)
 
 
 def fit(content: dict[str, Any], shape: type[_Config]) -> tuple[_Config | None, list[str]]:
-    """Fit keys and values to a model; cuts out of `content` what does not fit.
+    """Validate keys and values against a model; removes from `content` what does not fit.
 
     >>> class Tea(BaseModel, extra="forbid"):
     ...     minutes: int = 3
@@ -51,7 +52,7 @@ def fit(content: dict[str, Any], shape: type[_Config]) -> tuple[_Config | None, 
             return shape.model_validate(content), problems
         except ValidationError as error:
             found = error.errors(include_url=False)
-        # what is missing only because a part of it was cut out is not missing in the file
+        # a part that was removed in an earlier pass is not missing in the file
         new = [e for e in found if e["type"] != "missing" or e["loc"] not in cut]
         problems += [line for e in new if (line := _explain(e, content, shape)) not in problems]
         places = {_place(content, e["loc"], missing=e["type"] == "missing") for e in found}
@@ -63,17 +64,20 @@ def fit(content: dict[str, Any], shape: type[_Config]) -> tuple[_Config | None, 
 
 
 def _from_the_end(place: tuple[_Key, ...]) -> tuple[Any, ...]:
-    """Order so that no cut moves what another one is to cut: deep ones, and high numbers, first."""
+    """Sort key for removal: deep places first, and high list positions before low ones.
+
+    In this order no removal shifts the position of a later one.
+    """
     return (-len(place), tuple(-key if isinstance(key, int) else 0 for key in place))
 
 
 def _place(content: object, loc: tuple[_Key, ...], *, missing: bool) -> tuple[_Key, ...]:
-    """What to cut so that an error goes away: the thing itself, or what lacks something."""
+    """Return what to remove for an error: the value itself, or what lacks a required key."""
     kept: list[_Key] = []
     for key in loc:
         known = isinstance(content, dict) and key in content
         if not known and not (isinstance(content, list) and isinstance(key, int)):
-            break  # pydantic names the branch of a union, or what is missing
+            break  # the rest of the location names a union's branch, or the missing key
         kept.append(key)
         content = content[key]  # type: ignore[index]
     return tuple(kept if not missing or kept != list(loc) else kept[:-1])
@@ -89,7 +93,7 @@ def _cut(content: Any, place: tuple[_Key, ...]) -> None:
 
 
 def _explain(error: ErrorDetails, content: object, shape: type[BaseModel]) -> str:
-    """Write an error as `key = value: what is wrong; what to do`."""
+    """Format an error as `key = value: what is wrong; what to do`."""
     loc = error["loc"]
     place = _place(content, loc, missing=False)
     where = ".".join(str(level) for level in (loc if error["type"] == "missing" else place))
@@ -100,7 +104,7 @@ def _explain(error: ErrorDetails, content: object, shape: type[BaseModel]) -> st
     match error["type"]:
         case "extra_forbidden":
             close = difflib.get_close_matches(str(loc[-1]), names, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(names)}"
+            hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(names)}"
             return f"{where} = {_short(value)}: unknown key; {hint}"
         case "missing":
             return f"{where}: is missing" + (f"; {description}" if description else "")
@@ -120,7 +124,7 @@ def _short(value: object) -> str:
 def _field(
     shape: type[BaseModel], loc: tuple[_Key, ...]
 ) -> tuple[type[BaseModel] | None, str | None]:
-    """Find the model that a place lies in, and the description of the place."""
+    """Find the model that a location lies in, and the description of its field."""
     model: type[BaseModel] | None = shape
     description = None
     for number, key in enumerate(loc):
@@ -143,7 +147,7 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 
 
 def anchored(value: Any, base: Path) -> Any:
-    """Make every `…_file` and `path` relative to the configuration's own folder."""
+    """Resolve every `…_file` and `path` against the folder of the configuration."""
     if isinstance(value, list):
         return [anchored(item, base) for item in value]
     if not isinstance(value, dict):

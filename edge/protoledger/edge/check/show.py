@@ -1,6 +1,6 @@
-"""`edge read`: what the sensors give now, on the terminal or for a program.
+"""`edge read`: shows the sensors' readings on the terminal, or as JSON for a program.
 
-Nothing of it leaves this machine: no broker is spoken to, nothing is kept.
+The readings stay on this machine: `edge read` connects to no broker and stores nothing.
 """
 
 import collections
@@ -33,7 +33,7 @@ _COLOURS = {"good": "green", "suspect": "yellow", "missing": "red"}
 
 
 def sparkline(values: list[float]) -> str:
-    """Draw values as bars between the least and the greatest; a gap where there was none.
+    """Draw values as bars from the smallest to the largest; a missing value is a gap.
 
     >>> sparkline([1.0, 2.0, math.nan, 8.0])
     '▁▂ █'
@@ -49,12 +49,12 @@ def sparkline(values: list[float]) -> str:
 
 
 class Display:
-    """The sensors of an agent, their last values, and how these are shown.
+    """Reads an agent's sensors and formats their last values.
 
     Args:
         config: the agent's file.
-        site: for units and the names of labels.
-        kit: open; read by `read`.
+        site: the site file, for units and the names of labels.
+        kit: the open sensors.
     """
 
     def __init__(self, config: AgentConfig, site: SiteConfig, kit: Kit) -> None:
@@ -76,11 +76,11 @@ class Display:
 
     @property
     def complete(self) -> bool:
-        """Whether every sensor gives a value."""
+        """Whether every sensor has a value."""
         return not any(state.problem for state in self._kit.states())
 
     def table(self) -> "Table":
-        """Draw all sensors."""
+        """Return a table of all sensors."""
         from rich.table import Table  # noqa: PLC0415 - an agent never needs it
         from rich.text import Text  # noqa: PLC0415
 
@@ -90,21 +90,21 @@ class Display:
             table.add_column(name, justify="right" if right else "left", no_wrap=name != "quality")
         for state in self._kit.states():
             quality = state.reading.quality.value
-            told = Text(quality + (f": {state.reading.reason}" if state.reading.reason else ""))
-            told.stylize(_COLOURS.get(quality, ""))
+            text = Text(quality + (f": {state.reading.reason}" if state.reading.reason else ""))
+            text.stylize(_COLOURS.get(quality, ""))
             table.add_row(
                 self._drivers[state.name],
                 state.name,
                 self._value(state),
                 self._unit(state),
-                told,
+                text,
                 _age(state),
                 sparkline(list(self._history[state.name])),
             )
         return table
 
     def lines(self) -> Iterator[str]:
-        """Write all sensors, a line each, for what is no terminal."""
+        """Yield a line for each sensor, for output that is not a terminal."""
         for state in self._kit.states():
             value = f"{self._value(state)} {self._unit(state)}".strip()
             reason = f": {state.reading.reason}" if state.reading.reason else ""
@@ -112,7 +112,7 @@ class Display:
             yield f"{state.name} ({driver}): {value}, {state.reading.quality.value}{reason}"
 
     def as_json(self) -> str:
-        """Write all sensors as one line of JSON; a missing value is null."""
+        """Return all sensors as one line of JSON; a missing value is null."""
         rows = [
             {
                 "channel": state.name,
@@ -144,7 +144,7 @@ def _age(state: SlotState) -> str:
 
 
 def once(display: Display, *, as_json: bool) -> Exit:
-    """Read until every sensor has answered or has had its tries; show that."""
+    """Read until every sensor has a value, at most `TRIES` times, and print the result."""
     for _ in range(TRIES):
         display.read()
         if display.complete:
@@ -163,7 +163,7 @@ def once(display: Display, *, as_json: bool) -> Exit:
 
 
 def follow(display: Display, every_s: float, *, as_json: bool) -> None:
-    """Read and show until Ctrl-C or SIGTERM."""
+    """Read and print until Ctrl-C or SIGTERM."""
     with contextlib.suppress(KeyboardInterrupt), _ended_by_sigterm():
         if as_json or not sys.stdout.isatty():
             while True:
@@ -180,7 +180,7 @@ def _live(display: Display, every_s: float) -> None:
 
     stop = threading.Event()
 
-    def sample() -> None:  # so that a slow sensor does not freeze the picture
+    def sample() -> None:  # in its own thread, so that a slow sensor does not freeze the display
         while not stop.is_set():
             display.read()
             stop.wait(every_s)
@@ -194,14 +194,14 @@ def _live(display: Display, every_s: float) -> None:
             time.sleep(REFRESH_S)
             live.update(display.table(), refresh=True)
     finally:
-        live.stop()  # a `with` would leave the cursor hidden if the signal came while it is entered
+        live.stop()  # `with` would leave the cursor hidden if the signal came during its __enter__
         stop.set()
         thread.join(1.0)
 
 
 @contextlib.contextmanager
 def _ended_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM end the block as Ctrl-C does, so that pins are released."""
+    """Make SIGTERM end the block as Ctrl-C does, so that the pins are released."""
 
     def end(_signal: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt

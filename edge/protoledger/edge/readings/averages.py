@@ -1,4 +1,4 @@
-"""Readings of a window become one value a channel, and one label."""
+"""Reduces the readings of a window to one mean for each channel, and one label."""
 
 import collections
 import math
@@ -10,7 +10,7 @@ from protoledger.protocol.wire.schema import NO_LABEL
 
 
 def means(readings: NDArray[np.float64]) -> list[float]:
-    """Average readings of shape (R, C) by channel, leaving out NaN; NaN where all are."""
+    """Average readings of shape (R, C) by channel, ignoring NaN; NaN where all are NaN."""
     good = np.isfinite(readings)
     counts = good.sum(axis=0)
     sums = np.where(good, readings, 0.0).sum(axis=0)
@@ -18,7 +18,7 @@ def means(readings: NDArray[np.float64]) -> list[float]:
 
 
 def most_frequent(labels: list[int]) -> int:
-    """Return the label that was seen most; `NO_LABEL` for none, or a tie."""
+    """Return the most frequent label; `NO_LABEL` if there is none, or a tie."""
     given = collections.Counter(label for label in labels if label != NO_LABEL).most_common(2)
     tied = len(given) == 2 and given[0][1] == given[1][1]
     return given[0][0] if given and not tied else NO_LABEL

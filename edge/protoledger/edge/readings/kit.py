@@ -100,7 +100,7 @@ class Slot:
             self.opened = True
         except MISCONFIGURED:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever a driver's constructor meets
+        except Exception as error:  # noqa: BLE001 - a driver's constructor can raise anything
             self._show(_missing(str(error) or type(error).__name__))
             self._back_off()
 
@@ -149,7 +149,7 @@ class Slot:
             try:
                 probe.close()
             except Exception:
-                log.warning("the sensor of %s did not close", self.name, exc_info=True)
+                log.warning("%s: the sensor's driver failed to close", self.name, exc_info=True)
 
     def _back_off(self) -> None:
         self._silent_since = self._clock()
@@ -191,12 +191,12 @@ def _missing(reason: str) -> Reading:
 
 
 class Kit:
-    """An agent's sensors by channel, and its label source; for one thread.
+    """An agent's sensors by channel, and its label source; one thread at a time may read it.
 
     Args:
-        schema: of the site.
-        slots: one a channel, named like it.
-        label: its sensor reads a label's number; None if there is none.
+        schema: schema of the site.
+        slots: slots of the channels, each named like its channel.
+        label: slot of the sensor that reads a label's number; None if the agent does not vote.
     """
 
     def __init__(self, schema: Schema, slots: list[Slot], label: Slot | None = None) -> None:
@@ -209,11 +209,11 @@ class Kit:
 
     @property
     def slots(self) -> list[Slot]:
-        """All of them, the label's last."""
+        """All slots, the label's last."""
         return [slot for _, slot in self.columns] + ([self.label] if self.label else [])
 
     def states(self) -> list[SlotState]:
-        """What every slot shows; from any thread."""
+        """Return the state of every slot; from any thread."""
         return [slot.state for slot in self.slots]
 
     def open(self) -> None:
@@ -230,7 +230,12 @@ class Kit:
             raise
 
     def read(self) -> tuple[list[float], int]:
-        """Read everything once: values by channel, NaN where it failed, and the label."""
+        """Read all sensors once.
+
+        Returns:
+            Values by channel, NaN where there is no good reading; and the label's number or
+            `NO_LABEL`.
+        """
         values = [math.nan] * self.width
         for column, slot in self.columns:
             self._reading = slot

@@ -1,11 +1,12 @@
-"""From readings to windows, in two ways behind one interface.
+"""Cuts readings into the windows of a round, in two ways behind one interface.
 
-`LiveWindows` reads in a thread of its own, so that no reading waits for the network and no round
-waits for a sensor; windows are counted back from the announce on the monotonic clock, which aligns
-the agents of a site without any of them knowing the time. A reading is contributed once: two sums
-over different sets of agents but the same readings would differ by single readings.
+`LiveWindows` is for sensors. It reads in its own thread, so that no reading waits for the network
+and no round waits for a sensor. The windows of a round end when the announce arrives, and are
+counted back on the monotonic clock; so the agents of a site are aligned although none knows the
+time. Each reading is contributed at most once: the difference of two sums that contain the same
+readings but different agents would reveal single readings.
 
-`RoundWindows` is for recordings: the window's number is the row's.
+`RoundWindows` is for recordings: a window is the row with its number.
 """
 
 import collections
@@ -29,21 +30,21 @@ from protoledger.runtime.site import RoundConfig
 from protoledger.sensors import Machine, SeekableSensor
 
 STALLED_S = 30.0
-"""A round of all sensors that takes longer than this hangs."""
+"""If reading all sensors takes longer than this, a driver hangs."""
 JOIN_S = 0.3
 
 
 class Windows(Protocol):
-    """Where an agent's contribution comes from."""
+    """Source of an agent's contributions."""
 
     def take(self, announce: Announce, /) -> Window:
         """Return the windows of a round; does not block."""
 
     def healthy(self, now: float, /) -> bool:
-        """Whether readings are still being taken."""
+        """Return whether readings are still being taken."""
 
     def states(self) -> list[SlotState]:
-        """What the sensors show; from any thread."""
+        """Return the state of every sensor; from any thread."""
 
     def close(self) -> None:
         """Release the sensors; idempotent."""
@@ -53,14 +54,14 @@ WindowsOpener = Callable[[AgentConfig, Schema, RoundConfig], Windows]
 
 
 class RoundWindows:
-    """Windows of recordings, in step with the round's number; no row is contributed twice.
+    """Windows of recordings, by the round's number; no row is contributed twice.
 
     Args:
-        kit: sensors that can seek.
-        count: windows in a round.
+        kit: recordings, which can seek.
+        count: B, windows in a round.
 
     Raises:
-        TypeError: if a sensor has no rows.
+        TypeError: if a sensor of the kit is not a recording.
     """
 
     def __init__(self, kit: Kit, count: int) -> None:
@@ -72,7 +73,7 @@ class RoundWindows:
             sensor = None if slot.probe is None else slot.probe.sensor
             if not isinstance(sensor, SeekableSensor):
                 found = slot.state.problem if sensor is None else type(sensor).__name__
-                raise TypeError(f"{slot.name} has no rows, sampling.by_round needs them: {found}")
+                raise TypeError(f"sampling.by_round needs recordings, {slot.name} is none: {found}")
             self._seekable.append(sensor)
 
     def take(self, announce: Announce) -> Window:
@@ -89,11 +90,11 @@ class RoundWindows:
         return Window(values, labels)
 
     def healthy(self, _now: float) -> bool:
-        """Rows are read when they are asked for: nothing can stall."""
+        """Return True: rows are read on demand, so nothing can stall."""
         return True
 
     def states(self) -> list[SlotState]:
-        """What the sensors show."""
+        """Return the state of every sensor."""
         return self._kit.states()
 
     def close(self) -> None:
@@ -108,9 +109,9 @@ class LiveWindows:
         kit: the sensors.
         window_s: length of a window.
         read_every_s: time between readings.
-        count: windows in a round; older readings are forgotten.
+        count: B, windows in a round; older readings are discarded.
         clock: monotonic seconds.
-        backlog: keeps what no round asked for; without it that is forgotten.
+        backlog: keeps the windows of an outage; None: they are lost.
     """
 
     def __init__(
@@ -138,9 +139,9 @@ class LiveWindows:
         self._thread.start()
 
     def take(self, announce: Announce) -> Window:
-        """Cut what was read since the last round into B windows that end now.
+        """Cut the readings since the last round into B windows that end now.
 
-        A round that comes too early for that carries what was kept of an outage.
+        A round that is announced too early for new windows carries the backlog of an outage.
         """
         now = self._clock()
         with self._lock:
@@ -149,7 +150,7 @@ class LiveWindows:
                 if kept is not None:
                     return kept
             readings = list(self._readings)
-            self._readings.clear()  # contributed once, or never
+            self._readings.clear()  # each reading is contributed at most once
         count = self._count
         values = np.full((count, self._kit.width), np.nan)
         labels = np.full(count, NO_LABEL, dtype=np.int64)
@@ -162,16 +163,16 @@ class LiveWindows:
         return Window(values, labels)
 
     def healthy(self, now: float) -> bool:
-        """Whether the sensors have all been asked lately; a read that hangs is not healthy."""
+        """Return whether all sensors were read lately; False if a driver hangs."""
         longest = max(STALLED_S, 3 * self._read_every_s)
         return self._thread.is_alive() and now - self._read_at < longest
 
     def states(self) -> list[SlotState]:
-        """What the sensors show; from any thread."""
+        """Return the state of every sensor; from any thread."""
         return self._kit.states()
 
     def close(self) -> None:
-        """Stop reading and release the sensors, at once even if one hangs."""
+        """Stop reading and release the sensors; returns soon even if a driver hangs."""
         self._stop.set()
         self._thread.join(timeout=JOIN_S)
         self._kit.close()
@@ -185,7 +186,7 @@ class LiveWindows:
                 self._readings.append((self._read_at, values, label))
                 if self._backlog is not None:
                     self._backlog.add(self._read_at, values, label)
-            # a slow sensor delays the next reading, it does not queue them
+            # a slow sensor delays the next reading; readings do not pile up
             due = max(due + self._read_every_s, self._clock())
 
 
@@ -195,9 +196,9 @@ def open_windows(
     """Open an agent's sensors.
 
     Raises:
-        ConfigurationError: if recordings are asked for and a sensor is none.
-        SensorError: if a sensor is misconfigured; those already open are closed. One that is just
-            not there is looked for again later.
+        ConfigurationError: if `sampling.by_round` is set and a sensor is not a recording.
+        SensorError: if a sensor is misconfigured; the others are closed again. A sensor that only
+            does not answer is tried again at later reads.
     """
     kit = open_kit(config, schema, machine)
     sampling = config.sampling

@@ -1,4 +1,4 @@
-"""`protoledger gateway`: the gateway's commands."""
+"""`protoledger gateway`: the commands that run, check and query a gateway."""
 
 import csv
 import logging
@@ -13,14 +13,14 @@ from protoledger.protocol.errors import ConfigurationError
 from protoledger.runtime.exits import Exit
 from protoledger.runtime.site import SiteConfig, load
 
-app = typer.Typer(no_args_is_help=True, help="A site's gateway.")
+app = typer.Typer(no_args_is_help=True, help="Run, check and query a site's gateway.")
 
 Config = Annotated[Path, typer.Option("--config", "-c", help="The gateway's file.")]
 
 
 @app.callback()
 def _gateway() -> None:
-    """Keep the commands words of their own."""
+    """Make typer keep the commands' names even if there is only one command."""
 
 
 @app.command()
@@ -28,10 +28,10 @@ def run(
     config: Config,
     *,
     events: Annotated[
-        bool, typer.Option("--events", help="Tell what happens as JSON lines on standard output.")
+        bool, typer.Option("--events", help="Write events as JSON lines to standard output.")
     ] = False,
     event_sums: Annotated[
-        bool, typer.Option(help="Tell decoded sums as well; for an emulator that knows the truth.")
+        bool, typer.Option(help="Add decoded sums to the events; the emulator verifies them.")
     ] = False,
 ) -> None:
     """Run rounds, learn, and share what is significant, until SIGTERM."""
@@ -47,9 +47,9 @@ def run(
         stream = EventStream.to_stdout() if events else EventStream(None)
         code = Service(loaded, stream, with_sums=event_sums).run()
     except (ConfigurationError, KeyFileError) as error:
-        from protoledger.gateway.operations.examine import examine  # noqa: PLC0415 - needed only when something is wrong
+        from protoledger.gateway.operations.gateway_files import read_gateway_files  # noqa: PLC0415 - needed only when something is wrong
 
-        typer.echo(examine(config).text or f"protoledger gateway: {error}", err=True)
+        typer.echo(read_gateway_files(config).text or f"protoledger gateway: {error}", err=True)
         sys.exit(Exit.CONFIGURATION)
     sys.exit(code)
 
@@ -58,33 +58,31 @@ def run(
 def check(
     config: Config,
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Tell it to a program.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
     broker: Annotated[bool, typer.Option(help="Connect to the broker.")] = True,
     chain: Annotated[bool, typer.Option(help="Ask the chain.")] = True,
     running: Annotated[
-        bool, typer.Option("--running", help="Only ask whether a running gateway is alive.")
+        bool, typer.Option("--running", help="Only check whether the gateway is running.")
     ] = False,
     wait: Annotated[
         float,
-        typer.Option(
-            min=0, help="Only ask, and wait up to so many seconds for a round to complete."
-        ),
+        typer.Option(min=0, help="Only wait up to so many seconds until a round has completed."),
     ] = 0.0,
 ) -> None:
-    """Try everything that a gateway needs, and say what to do where something is wrong."""
+    """Check everything that a gateway needs, and say how to correct what is wrong."""
     from protoledger.gateway.config import GatewayConfig  # noqa: PLC0415
-    from protoledger.gateway.operations import check as checks  # noqa: PLC0415
-    from protoledger.runtime.check.findings import report  # noqa: PLC0415
+    from protoledger.gateway.operations.report import check_gateway, check_progress  # noqa: PLC0415
+    from protoledger.runtime.check.findings import print_report  # noqa: PLC0415
 
-    logging.getLogger().addHandler(logging.NullHandler())  # the report says it better
+    logging.getLogger().addHandler(logging.NullHandler())  # the report shows every problem
     if not running and not wait:
-        sys.exit(report(checks.check(config, broker=broker, chain=chain), as_json=as_json))
+        sys.exit(print_report(check_gateway(config, broker=broker, chain=chain), as_json=as_json))
     try:
         store_file = load(config, GatewayConfig).store_file
     except ConfigurationError as error:
         typer.echo(f"protoledger gateway: {error}", err=True)
         sys.exit(Exit.CONFIGURATION)
-    sys.exit(report([checks.progress(store_file, wait)], as_json=as_json))
+    sys.exit(print_report([check_progress(store_file, wait)], as_json=as_json))
 
 
 @app.command()
@@ -92,7 +90,7 @@ def predict(
     config: Config,
     rows: Annotated[Path, typer.Argument(help="CSV with the site's channels as columns.")],
 ) -> None:
-    """Classify rows with the stored model; prints one label a row, empty where it cannot tell."""
+    """Classify rows with the stored model; prints one label a row, empty if there is none."""
     from protoledger.gateway.config import GatewayConfig  # noqa: PLC0415
     from protoledger.gateway.predictor import Predictor  # noqa: PLC0415
 

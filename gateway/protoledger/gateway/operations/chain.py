@@ -1,4 +1,4 @@
-"""What `gateway check` asks the chain: is it the right one, and may this gateway write to it?"""
+"""The items of `gateway check` about the chain: is it the right one, may this gateway commit?"""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _RESET = "correct `ledger`; if the chain was reset on purpose, start with an emp
 
 
 def check_chain(config: LedgerConfig, store_file: Path, schema: Schema) -> Iterator[Item]:
-    """Ask the node everything that a commit depends on; sends nothing."""
+    """Ask the node everything that a commit depends on; sends no transaction."""
     from protoledger.contracts.client.binding import Buffer  # noqa: PLC0415 - loads web3
     from protoledger.contracts.client.rpc import Node  # noqa: PLC0415
 
@@ -41,7 +41,7 @@ def check_chain(config: LedgerConfig, store_file: Path, schema: Schema) -> Itera
         buffer = Buffer(config.contract)
         bad = _contract(node, buffer, _pins(store_file), schema)
         yield bad or ok("contract", f"PrototypeBuffer at {config.contract}, for this schema")
-        yield skipped("whitelist", "there is no contract") if bad else _listed(node, buffer, config)
+        yield skipped("whitelist", "no such contract") if bad else _listed(node, buffer, config)
         yield _balance(node, config)
     except (ContractsError, KeyFileError) as error:
         yield failed(
@@ -55,7 +55,7 @@ def check_chain(config: LedgerConfig, store_file: Path, schema: Schema) -> Itera
 
 
 def _pins(store_file: Path) -> dict[str, str]:
-    """What the gateway saw of the chain before; nothing on its first start."""
+    """Read what the store remembers of the chain; empty before the gateway's first start."""
     with contextlib.suppress(sqlite3.Error):
         uri = f"{store_file.absolute().as_uri()}?mode=ro"
         with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=5)) as database:
@@ -88,18 +88,18 @@ def _contract(node: Node, buffer: Buffer, pins: dict[str, str], schema: Schema) 
         advice = "deploy one with `protoledger contracts deploy`, or correct ledger.contract"
         return failed("contract", f"there is none at {buffer.address}", advice)
     if pins.get("code") not in {None, keccak(code).hex()}:
-        return failed("contract", f"the code at {buffer.address} is not what it was", _RESET)
+        return failed("contract", f"the code at {buffer.address} has changed", _RESET)
     try:
         terms = buffer.terms(node)
     except ContractsError as error:
         advice = "correct ledger.contract"
-        return failed("contract", f"{buffer.address} is no PrototypeBuffer: {error}", advice)
+        return failed("contract", f"{buffer.address} is not a PrototypeBuffer: {error}", advice)
     if terms.schema_hash != schema.digest:
         return failed(
             "contract",
             f"it was deployed for schema {terms.schema_hash.hex()[:8]}…, the site's is "
             f"{schema.digest.hex()[:8]}…",
-            "channels and labels are fixed at deployment: deploy anew, or restore the site file",
+            "channels and labels are fixed at deployment: deploy again, or restore the site file",
         )
     return None
 

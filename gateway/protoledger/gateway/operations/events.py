@@ -1,6 +1,6 @@
-"""What a gateway tells whoever started it: one JSON object a line, on standard output.
+"""A gateway's events for the program that started it: one JSON object a line on standard output.
 
-Logs are for people and go to standard error; these lines are for programs, such as the emulator.
+The emulator reads them. Logs are for people and go to standard error.
 """
 
 import sys
@@ -10,7 +10,7 @@ import msgspec
 
 
 class EventStream:
-    """Writes events, or nothing if nobody wants them."""
+    """Writes events to a stream; None: nowhere."""
 
     def __init__(self, stream: IO[bytes] | None) -> None:
         self._stream = stream
@@ -21,7 +21,7 @@ class EventStream:
         return cls(sys.stdout.buffer)
 
     def write(self, event: str, **fields: object) -> None:
-        """Write one event at once; a reader that is gone is no reason to stop."""
+        """Write one event at once; the gateway goes on if the reader has ended."""
         if self._stream is None:
             return
         try:

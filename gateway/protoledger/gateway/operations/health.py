@@ -1,7 +1,7 @@
-"""What a gateway says about itself while it runs: to systemd, and in a small file beside its store.
+"""A running gateway's status, for systemd and in a small file next to its store.
 
-`gateway check --wait` reads that file to see whether rounds complete after an update. It is a copy
-for others to look at: nothing of the gateway depends on it.
+`gateway check --wait` reads the file to see whether rounds complete, for example after an update.
+The gateway itself never reads it.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 WRITE_EVERY_S = 1.0
 STALE_S = 30.0
-"""Much longer than a heartbeat: who has not written for so long hangs."""
+"""A gateway that has not written its status for so long hangs; much longer than a heartbeat."""
 HEARTBEAT_S = 10.0
 
 
@@ -49,7 +49,7 @@ class Status(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def line(self) -> str:
-        """In a line, as a person reads it."""
+        """The status in one line, for people."""
         broker = "connected" if self.connected else "waiting for the broker"
         chain = f"; chain {self.chain}" if self.chain != "none" else ""
         return (
@@ -59,12 +59,12 @@ class Status(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def status_path(store_file: Path) -> Path:
-    """Name the status file that belongs to a store."""
+    """Return the path of the status file that belongs to a store."""
     return store_file.with_name(f"{store_file.name}.status.json")
 
 
 def read_status(path: Path) -> Status | None:
-    """Read a status file; None if there is none that can be read."""
+    """Read a status file; None if it is missing or malformed."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=Status)
     except (OSError, msgspec.DecodeError):
@@ -73,11 +73,11 @@ def read_status(path: Path) -> Status | None:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What is read when somebody asks.
+    """The values that a scrape of the metrics returns.
 
     Attributes:
-        totals: by name, numbers that only grow.
-        values: by name, numbers that go up and down.
+        totals: counters by name, which only grow.
+        values: gauges by name, which go up and down.
         refused: messages refused since the start, by kind of error.
     """
 
@@ -87,12 +87,12 @@ class Snapshot:
 
 
 class Health:
-    """Keeps the status, writes it, and pets systemd's watchdog; for the gateway's loop.
+    """Keeps the status, writes it, and pets systemd's watchdog; called by the gateway's loop.
 
     Args:
         path: the status file.
-        agents: in the roster.
-        notifier: tells systemd.
+        agents: number of agents in the roster.
+        notifier: reports to systemd.
         clock: seconds since 1970.
     """
 
@@ -108,17 +108,17 @@ class Health:
         self._clock = clock
         self._written = 0.0
         self._changed = True
-        self._told = False
+        self._logged = False
         self.status = Status(os.getpid(), clock(), agents=agents)
 
     def change(self, **fields: object) -> None:
-        """Take in a change; it is written at the next turn."""
+        """Set fields of the status; `turn` writes them."""
         if any(getattr(self.status, name) != value for name, value in fields.items()):
             self.status = msgspec.structs.replace(self.status, **fields)
             self._changed = True
 
     def count(self, outcome: Outcome) -> None:
-        """Count a round."""
+        """Count a round that has ended."""
         status = self.status
         if isinstance(outcome, Completed):
             self.change(
@@ -134,22 +134,22 @@ class Health:
             )
 
     def ready(self) -> None:
-        """The loop begins to turn."""
+        """Report that the loop starts."""
         self._notifier.ready(self.status.line)
 
     def stopping(self) -> None:
-        """The loop has ended; what is written then is no longer true, so it goes."""
+        """Report that the loop has ended, and delete the status file, which is no longer true."""
         self._notifier.stopping()
         with contextlib.suppress(OSError):
             self._path.unlink(missing_ok=True)
 
     def due(self) -> float:
-        """When `turn` wants to be called again, monotonic."""
+        """Return the monotonic time at which `turn` must be called again."""
         patience = WRITE_EVERY_S if self._changed else HEARTBEAT_S
         return min(self._written + patience, self._notifier.due or float("inf"))
 
     def turn(self, now: float) -> None:
-        """Pet the watchdog: the loop turns. Write the status if it is time."""
+        """Pet the watchdog, because the loop makes progress; write the status if it is time."""
         self._notifier.pet()
         if now < self._written + (WRITE_EVERY_S if self._changed else HEARTBEAT_S):
             return
@@ -159,6 +159,6 @@ class Health:
         try:
             write_secret(self._path, msgspec.json.encode(self.status), replace=True)
         except OSError as error:
-            if not self._told:
-                log.warning("%s cannot be written: %s; going on without", self._path, error)
-            self._told = True
+            if not self._logged:
+                log.warning("%s cannot be written: %s; continuing without", self._path, error)
+            self._logged = True

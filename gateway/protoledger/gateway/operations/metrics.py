@@ -1,7 +1,7 @@
 """A gateway's metrics for Prometheus; off unless an address is configured.
 
-The names are listed in docs/edge.md. Rounds are counted as they end, everything else is read from
-the last snapshot when somebody asks.
+docs/edge.md lists their names. Rounds are counted as they end; all other values come from the last
+snapshot when Prometheus scrapes.
 """
 
 from collections.abc import Iterable
@@ -20,13 +20,13 @@ _REASONS = {"reported": "too_few_reports", "minimum": "below_minimum", "sum": "t
 
 
 class Metrics(Collector):
-    """Serves the metrics in a thread of its own.
+    """Serves the metrics over HTTP in its own thread.
 
     Args:
-        config: where to listen.
+        config: the address to listen on.
 
     Raises:
-        ConfigurationError: if nothing can listen there.
+        ConfigurationError: if the address cannot be listened on.
     """
 
     def __init__(self, config: MetricsConfig) -> None:
@@ -50,17 +50,17 @@ class Metrics(Collector):
             )
         except OSError as error:
             raise ConfigurationError(
-                f"metrics: {config.host}:{config.port} cannot be listened on: {error.strerror}; "
-                f"choose another port, or stop what listens there"
+                f"metrics: cannot listen on {config.host}:{config.port}: {error.strerror}; "
+                f"choose another port, or stop the program that uses it"
             ) from error
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The TCP port on which the server listens."""
         return int(self._server.server_port)
 
     def count(self, outcome: Outcome) -> None:
-        """Count a round."""
+        """Count a round that has ended."""
         self._seconds.observe(outcome.milliseconds / 1000)
         result = "completed"
         if not isinstance(outcome, Completed):
@@ -69,7 +69,7 @@ class Metrics(Collector):
         self._rounds.labels(result).inc()
 
     def collect(self) -> Iterable[Metric]:
-        """Give the snapshot; called by the server's thread."""
+        """Yield the snapshot's metrics; the server's thread calls this."""
         now = self.snapshot
         for name, value in now.totals.items():
             yield CounterMetricFamily(f"protoledger_{name}", name.replace("_", " "), value)

@@ -1,9 +1,9 @@
-"""Ask a broker what it allows: the part of `edge check` and `gateway check` that connects.
+"""Tests a broker: whether it accepts the device, and what its access list allows.
 
-A client of its own, which shows the device's certificate and name but another client id, so that a
-running agent is not thrown out. Only MQTT 5 tells by a reason code that it refuses a publish
-(Mosquitto drops it silently in MQTT 3.1.1). All that is published is empty and not retained:
-agents and gateways take an empty message for a cleared one and pass it over.
+The test connects with the device's credentials but another client id, because a broker disconnects
+a running agent when a second client connects with its id. Only MQTT 5 reports a refused publish, by
+its reason code; with MQTT 3.1.1 Mosquitto drops the message silently. All test messages are empty
+and not retained: agents and gateways ignore empty messages.
 """
 
 import secrets
@@ -31,25 +31,25 @@ ANSWER_S = 5.0
 
 
 @dataclass(frozen=True)
-class Me:
-    """Who asks.
+class Client:
+    """The device in whose name the broker is tested.
 
     Args:
-        site: the site.
-        id: of the device.
-        stranger: another device of the site, in whose name nothing may be published.
-        is_agent: whether this is an agent; else the gateway.
+        site: name of its site.
+        id: its id.
+        other: id of another device of the site, in whose name it must not be able to publish.
+        is_agent: whether it is an agent; otherwise it is the gateway.
     """
 
     site: str
     id: str
-    stranger: str
+    other: str
     is_agent: bool
 
 
 @dataclass
 class _Answers:
-    """What the broker has said so far."""
+    """What the broker has answered so far."""
 
     connected: ReasonCode | None = None
     subscribed: list[ReasonCode] = field(default_factory=list)
@@ -58,8 +58,10 @@ class _Answers:
     lost: str = ""
 
 
-def probe(broker: BrokerConfig, credentials: CredentialsConfig, me: Me) -> Iterator[Item]:
-    """Connect as a device, and try what it may and may not do."""
+def check_broker(
+    broker: BrokerConfig, credentials: CredentialsConfig, me: Client
+) -> Iterator[Item]:
+    """Connect as a device, and try what the access list must allow and what it must refuse."""
     where = f"{broker.host}:{broker.port}"
     names = ("broker", "access list")
     try:
@@ -89,7 +91,7 @@ def probe(broker: BrokerConfig, credentials: CredentialsConfig, me: Me) -> Itera
 def _client(
     broker: BrokerConfig,
     credentials: CredentialsConfig,
-    me: Me,
+    me: Client,
     context: ssl.SSLContext | None,
 ) -> tuple[mqtt.Client, _Answers]:
     five = broker.version == 5
@@ -121,16 +123,16 @@ def _client(
         if not message.payload:
             answers.arrived.add(message.topic)
 
-    def gone(_c: Any, _d: Any, _f: Any, reason: ReasonCode, _p: Any) -> None:
+    def disconnected(_c: Any, _d: Any, _f: Any, reason: ReasonCode, _p: Any) -> None:
         answers.lost = str(reason)
 
     client.on_connect, client.on_subscribe, client.on_publish = connected, subscribed, published
-    client.on_message, client.on_disconnect = arrived, gone
+    client.on_message, client.on_disconnect = arrived, disconnected
     return client, answers
 
 
 def _connect(client: mqtt.Client, answers: _Answers, broker: BrokerConfig) -> Item | None:
-    """Connect and wait for the broker's word; returns what is wrong, or None."""
+    """Connect and wait for the broker's answer; returns a failed item, or None."""
     where = f"{broker.host}:{broker.port}"
     try:
         client.connect(broker.host, broker.port, keepalive=15)
@@ -139,45 +141,45 @@ def _connect(client: mqtt.Client, answers: _Answers, broker: BrokerConfig) -> It
     _turn(client, answers, lambda: answers.connected is not None, ANSWER_S)
     reason = answers.connected
     if reason is None:
-        said = answers.lost or f"nothing in {ANSWER_S:g} s"
+        said = answers.lost or f"no answer in {ANSWER_S:g} s"
         return failed(
             "broker",
-            f"{where} takes the connection and then says: {said}",
-            "does it know this certificate's authority? Its log tells (journalctl -u mosquitto)",
+            f"{where} accepts the connection and then ends it: {said}",
+            "does it trust this certificate's authority? See its log (journalctl -u mosquitto)",
             Exit.UNAVAILABLE,
         )
     if reason.is_failure:
         return failed(
             "broker",
             f"{where} refuses: {reason}",
-            "the certificate's common name, or the password, must be of a user the broker knows",
+            "the certificate's common name, or the password, must belong to a user of the broker",
         )
     return None
 
 
 def _why_not(error: Exception, broker: BrokerConfig) -> tuple[str, str, Exit]:
-    """Say why there is no connection, and what to do."""
+    """Explain why there is no connection: what was seen, what to do, and the exit code."""
     where = f"{broker.host}:{broker.port}"
     match error:
         case ssl.SSLCertVerificationError():
             return (
-                f"{where} shows a certificate that is not good: {error.verify_message}",
+                f"{where} has a certificate that is not valid here: {error.verify_message}",
                 (
-                    f"ca_file {broker.ca_file} must be the authority that signed it, it must bear "
-                    f"the name {broker.host!r}, and this machine's clock must be roughly right"
+                    f"ca_file {broker.ca_file} must be the authority that signed it, it must name "
+                    f"{broker.host!r}, and this machine's clock must be roughly right"
                 ),
                 Exit.CONFIGURATION,
             )
         case ssl.SSLError():
             return (
-                f"{where} breaks the TLS handshake: {error.reason or error}",
-                "is this the broker's TLS port, and do both speak TLS 1.2 or newer?",
+                f"{where} fails the TLS handshake: {error.reason or error}",
+                "is this the broker's TLS port, and do both sides support TLS 1.2 or newer?",
                 Exit.CONFIGURATION,
             )
         case socket.gaierror():
             return (
-                f"{broker.host} is not known: {error.strerror}",
-                "is there a network? Correct broker.host in the site file, or use the address",
+                f"the name {broker.host} cannot be resolved: {error.strerror}",
+                "is there a network? Correct broker.host in the site file, or use an address",
                 Exit.UNAVAILABLE,
             )
         case _:
@@ -191,49 +193,49 @@ def _why_not(error: Exception, broker: BrokerConfig) -> tuple[str, str, Exit]:
             )
 
 
-def _access(client: mqtt.Client, answers: _Answers, broker: BrokerConfig, me: Me) -> Item:
+def _access(client: mqtt.Client, answers: _Answers, broker: BrokerConfig, me: Client) -> Item:
     if broker.version != 5:
         return note(
             "access list",
-            "MQTT 3.1.1 does not tell what it refuses: not tested",
+            "not tested: MQTT 3.1.1 does not report what it refuses",
             "use a broker with MQTT 5 (version: 5)",
         )
     own = topics.topic(me.site, Kind.KEY, me.id)
     must = {own: "its own key"}
     must_not = {
-        topics.topic(me.site, Kind.KEY, me.stranger): f"a key in the name of {me.stranger}",
-        topics.topic(me.site, Kind.RECEIVED, me.stranger): f"a report as {me.stranger}",
+        topics.topic(me.site, Kind.KEY, me.other): f"a key in the name of {me.other}",
+        topics.topic(me.site, Kind.RECEIVED, me.other): f"a report in the name of {me.other}",
     }
     read = [own]
     if me.is_agent:
-        share = topics.topic(me.site, Kind.SHARE, me.id, me.stranger)
-        must[share] = f"a share for {me.stranger}"
+        share = topics.topic(me.site, Kind.SHARE, me.id, me.other)
+        must[share] = f"a share for {me.other}"
         must_not[topics.topic(me.site, Kind.ANNOUNCE, me.id)] = "an announce, as only gateways do"
-        read.append(topics.topic(me.site, Kind.SHARE, "+", me.stranger))
+        read.append(topics.topic(me.site, Kind.SHARE, "+", me.other))
     client.subscribe([(topic, 1) for topic in read])
     _turn(client, answers, lambda: bool(answers.subscribed), ANSWER_S)
-    # its own key comes last: once it is back, whatever else would be delivered was
+    # its own key is published last: once that arrives, everything else that would arrive has
     order = [*must_not, *reversed(must)]
     sent = {topic: client.publish(topic, b"", qos=1).mid for topic in order}
     _turn(client, answers, lambda: set(sent.values()) <= set(answers.published), ANSWER_S)
     _turn(client, answers, lambda: own in answers.arrived, ANSWER_S)
-    return _verdict(answers, sent, must, must_not, me)
+    return _judge_access(answers, sent, must, must_not, me)
 
 
-def _verdict(
+def _judge_access(
     answers: _Answers,
     sent: dict[str, int],
     must: dict[str, str],
     must_not: dict[str, str],
-    me: Me,
+    me: Client,
 ) -> Item:
     advice = (
-        f"the broker's access list must bind each user to its own topics; `user {me.id}` "
+        f"the broker's access list must limit each user to its own topics; `user {me.id}` "
         "needs the lines that docs/edge.md shows"
     )
     problems = []
     if answers.lost:
-        problems.append(f"the broker hung up: {answers.lost}")
+        problems.append(f"the broker ended the connection: {answers.lost}")
     for topic, what in must.items():
         reason = answers.published.get(sent[topic])
         if reason is None or reason.is_failure:
@@ -247,7 +249,7 @@ def _verdict(
     if not problems and own not in answers.arrived:
         problems.append(f"{me.id} may not read {own}")
     leaked = [topic for topic in others if topic in answers.arrived]
-    problems += [f"{me.id} can read what is not for it ({topic})" for topic in leaked]
+    problems += [f"{me.id} can read a message for another device ({topic})" for topic in leaked]
     if problems:
         return failed("access list", "\n".join(problems), advice)
     return ok("access list", f"own topics open, {len(must_not)} of others refused")

@@ -1,4 +1,4 @@
-"""What the checks of agents and gateways have in common: all files of a device, at once."""
+"""Reads the files of an agent or a gateway and collects every error in them."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,14 +16,14 @@ Config = TypeVar("Config")
 
 
 @dataclass
-class Examined(Generic[Config]):
+class DeviceFiles(Generic[Config]):
     """A device's files, as far as they can be used.
 
     Attributes:
         config: the device's own file; None if too much of it is wrong.
-        site: likewise.
-        roster: None if it cannot be read or is not signed.
-        problems: by file, `key = value: what is wrong; what to do`.
+        site: the site file; None if too much of it is wrong.
+        roster: the roster; None if it cannot be read or its signature is wrong.
+        problems: the errors of each file, as `key = value: what is wrong; what to do`.
     """
 
     config: Config | None = None
@@ -34,17 +34,18 @@ class Examined(Generic[Config]):
     @property
     def text(self) -> str:
         """All problems, by file; empty if there are none."""
-        return told(self.problems, all_seen=self.config is not None and self.site is not None)
+        complete = self.config is not None and self.site is not None
+        return format_problems(self.problems, complete=complete)
 
 
-def told(problems: Mapping[Path, Sequence[str]], *, all_seen: bool = True) -> str:
-    """Write problems by file, as a person reads them; empty if there are none.
+def format_problems(problems: Mapping[Path, Sequence[str]], *, complete: bool = True) -> str:
+    """Format problems for a person, file by file; empty if there are none.
 
     Args:
-        problems: by file.
-        all_seen: whether nothing was left out because of them.
+        problems: the problems of each file.
+        complete: whether everything could be checked in spite of them.
 
-    >>> print(told({Path("a.yaml"): ["id: is missing"], Path("b.yaml"): []}))
+    >>> print(format_problems({Path("a.yaml"): ["id: is missing"], Path("b.yaml"): []}))
     a.yaml: 1 problem
       id: is missing
     """
@@ -53,17 +54,17 @@ def told(problems: Mapping[Path, Sequence[str]], *, all_seen: bool = True) -> st
         if found:
             lines.append(f"{path}: {len(found)} problem{'s' if len(found) > 1 else ''}")
             lines += [f"  {line}" for line in found]
-    if lines and not all_seen:
-        lines.append("then check again: what depends on these could not be looked at yet")
+    if lines and not complete:
+        lines.append("then check again: what depends on these could not be checked yet")
     return "\n".join(lines)
 
 
 def site_and_roster(
     site_file: Path, roster_file: Path, problems: dict[Path, list[str]]
 ) -> tuple[SiteConfig | None, Roster | None]:
-    """Read the files that all of a site share, and fit them to each other; adds to `problems`."""
-    site, theirs = read(site_file, SiteConfig)
-    problems[site_file] = theirs
+    """Read the site file and the roster, and compare them; adds what is wrong to `problems`."""
+    site, site_problems = read(site_file, SiteConfig)
+    problems[site_file] = site_problems
     if site is None:
         return None, None
     roster = None
@@ -72,29 +73,29 @@ def site_and_roster(
     except ConfigurationError as error:
         problems[roster_file] = [str(error).removeprefix(f"{roster_file}: ")]
     try:
-        if roster is None:  # then what can be said without knowing how many agents there are
+        if roster is None:  # the number of agents is unknown: check the least that it can be
             site.as_schema().check_sums(site.aggregation.minimum_contributors)
         else:
             site.terms(roster)
     except ConfigurationError as error:
-        theirs += error.problems
+        site_problems += error.problems
     return site, roster
 
 
 def credential_problems(
     device: str, identity_file: Path, shown: CredentialsConfig, roster: Roster | None
 ) -> Iterator[str]:
-    """Look at a device's secret files: there, readable by nobody else, and the roster's."""
+    """Check a device's secret files: they exist, are private, and match the roster."""
     secrets: list[tuple[str, Path | None, Callable[[Path], object]]] = [
         ("identity_file", identity_file, load_identity),
         ("credentials.key_file", shown.key_file, read_secret),
         ("credentials.password_file", shown.password_file, read_secret),
     ]
-    for key, path, look in secrets:
+    for key, path, read_file in secrets:
         if path is None:
             continue
         try:
-            loaded = look(path)
+            loaded = read_file(path)
         except ConfigurationError as error:
             yield secret_problem(key, path, error)
             continue
@@ -112,5 +113,5 @@ def credential_problems(
 
 
 def secret_problem(key: str, path: Path, error: Exception) -> str:
-    """Write what is wrong with a secret file under the key that names it."""
+    """Format an error of a secret file under the configuration key that names the file."""
     return f"{key} = {str(path)!r}: {str(error).removeprefix(str(path)).lstrip(': ')}"

@@ -1,10 +1,10 @@
-"""What `edge check` and `gateway check` find, item by item, and how it is told.
+"""The items that `edge check` and `gateway check` report, and how a report is printed.
 
-An item that failed says what was seen and what to do, and brings the exit code with it.
+An item that failed says what was seen and what to do, and carries the exit code.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
@@ -14,26 +14,26 @@ from protoledger.runtime.exits import Exit
 
 
 class Verdict(Enum):
-    """How an item came out."""
+    """The result of checking one item."""
 
     OK = "ok"
     NOTE = "note"
-    """Worth knowing, and no failure."""
+    """Worth knowing, but not a failure."""
     FAILED = "failed"
     SKIPPED = "skipped"
-    """Could not be looked at, because something before it failed or was not asked for."""
+    """Not checked, because an earlier item failed or the user did not ask for it."""
 
 
 @dataclass(frozen=True)
 class Item:
-    """One thing that was looked at.
+    """One thing that was checked.
 
     Args:
         name: what it is, in a word or two.
-        verdict: how it came out.
-        found: what was seen, in plain words.
-        advice: what to do; empty if there is nothing.
-        exit: the process's code if this failed.
+        verdict: the result.
+        found: what was seen.
+        advice: what to do; empty if there is nothing to do.
+        exit: the process's exit code if the item failed.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Item:
 
 
 def ok(name: str, found: str) -> Item:
-    """Make an item that is as it should be."""
+    """Make an item without a problem."""
     return Item(name, Verdict.OK, found)
 
 
@@ -54,12 +54,12 @@ def note(name: str, found: str, advice: str = "") -> Item:
 
 
 def failed(name: str, found: str, advice: str, code: Exit = Exit.CONFIGURATION) -> Item:
-    """Make an item that somebody must mend."""
+    """Make an item that must be corrected."""
     return Item(name, Verdict.FAILED, found, advice, code)
 
 
 def skipped(name: str, found: str) -> Item:
-    """Make an item that could not be looked at."""
+    """Make an item that was not checked."""
     return Item(name, Verdict.SKIPPED, found)
 
 
@@ -73,7 +73,7 @@ _WIDTH = 24
 
 
 def lines(item: Item) -> Iterator[str]:
-    """Write an item as a person reads it; further lines of a text stand under its first."""
+    """Format an item for a person; further lines of a text are aligned under its first."""
     sign, colour = _SIGNS[item.verdict]
     indent = " " * (_WIDTH + 3)
     first, *more = item.found.splitlines() or [""]
@@ -83,7 +83,7 @@ def lines(item: Item) -> Iterator[str]:
         yield from (f"{indent}→ {line}" for line in item.advice.splitlines())
 
 
-def report(items: Iterable[Item], *, as_json: bool) -> Exit:
+def print_report(items: Iterable[Item], *, as_json: bool) -> Exit:
     """Print items as they come, or all at once as JSON; returns the exit code."""
     seen = []
     for item in items:
@@ -107,15 +107,6 @@ def report(items: Iterable[Item], *, as_json: bool) -> Exit:
         typer.echo(f"\n{len(bad)} of {len(seen)} failed: {', '.join(item.name for item in bad)}")
     else:
         left_out = sum(item.verdict is Verdict.SKIPPED for item in seen)
-        fine = f"{len(seen) - left_out} fine, {left_out} not looked at"
+        fine = f"{len(seen) - left_out} fine, {left_out} not checked"
         typer.echo(f"\n{fine if left_out else f'all {len(seen)} fine'}")
     return code
-
-
-def guarded(name: str, look: Callable[[], Item]) -> Item:
-    """Look at an item; a file that cannot be read is a failed item, and no end of the report."""
-    try:
-        return look()
-    except OSError as error:
-        text = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-        return failed(name, text, "correct the path, or the file's owner and mode", Exit.IO)

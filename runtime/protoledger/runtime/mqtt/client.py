@@ -1,9 +1,10 @@
 """One client of the MQTT broker; `protoledger.runtime.mqtt.loop` drives it.
 
-These two files alone talk MQTT, but for `probe`, which asks a broker what it allows. paho's
-callbacks only put events into a queue that the owner empties. A link starts with the broker down,
-reconnects for ever, renews its subscriptions at each connection, and keeps nothing of a former one:
-what is late is of another round.
+Only this folder uses MQTT, together with `protoledger.runtime.check.broker`, which tests a broker,
+and the outside data of `protoledger.contracts.oracle`. paho's callbacks only append events to a
+queue, which the owner of the loop empties. A link may start while the broker is down; it reconnects
+for ever and subscribes again at each connection. It keeps no message across connections, because
+a late message belongs to a round that has ended.
 """
 
 import random
@@ -34,14 +35,14 @@ _FATAL = {"Not authorized", "Bad user name or password", "Banned", "Client ident
 
 @dataclass(frozen=True)
 class LinkUp:
-    """Connected and subscribed; retained messages follow."""
+    """The link is connected and subscribed; retained messages follow."""
 
     client: str
 
 
 @dataclass(frozen=True)
 class LinkDown:
-    """The connection is gone; paho is trying again."""
+    """There is no connection; the loop connects again, after pauses of up to `LONGEST_RETRY_S`."""
 
     client: str
     reason: str
@@ -49,7 +50,7 @@ class LinkDown:
 
 @dataclass(frozen=True)
 class Arrived:
-    """A message from the broker, not yet looked at."""
+    """A message from the broker, not yet decoded."""
 
     client: str
     topic: str
@@ -58,7 +59,7 @@ class Arrived:
 
 @dataclass(frozen=True)
 class Refused:
-    """The broker will not take this client or its message; trying again will not help."""
+    """The broker refuses this client, a subscription or a message, and would refuse it again."""
 
     client: str
     what: str
@@ -70,21 +71,23 @@ LinkEvent = LinkUp | LinkDown | Arrived | Refused
 
 @dataclass
 class Traffic:
-    """Bytes of topics and payloads that went through a link."""
+    """Bytes of topics and payloads that a link has sent and received."""
 
     sent: int = 0
     received: int = 0
 
 
 class Link:
-    """A client of the broker; `Links` drives it.
+    """A client of the broker; `LinkLoop` drives it.
 
     Args:
-        client_id: also the user's name; a second client with it throws this one out.
-        broker: where.
-        credentials: what to show.
-        subscriptions: topics to read.
-        will: (topic, payload), retained, published by the broker when this client vanishes.
+        client_id: also the user name; the broker disconnects this client if a second one connects
+            with the same id.
+        broker: the broker's address.
+        credentials: how the client authenticates.
+        subscriptions: topics to subscribe to.
+        will: topic and payload of the retained message that the broker publishes when this client
+            disappears.
 
     Raises:
         ConfigurationError: if a certificate or key cannot be used.
@@ -117,7 +120,7 @@ class Link:
         self.client = self._build()
 
     def _build(self) -> mqtt.Client:
-        """Make paho's client: one for each connection, as it sends again what it kept."""
+        """Make a new client of paho for each connection: an old one would resend old messages."""
         version = MQTTProtocolVersion.MQTTv5 if self._five else MQTTProtocolVersion.MQTTv311
         client = mqtt.Client(
             CallbackAPIVersion.VERSION2,
@@ -144,13 +147,14 @@ class Link:
     def attach(
         self, notify: Callable[[LinkEvent], None], wire: Callable[[mqtt.Client], None]
     ) -> None:
-        """Name who takes the events, and who watches the sockets."""
+        """Set what receives the events, and what watches the sockets of new clients."""
         self._notify, self._wire = notify, wire
 
     def publish(self, topic: str, payload: Payload, expiry_s: float | None) -> None:
-        """Send a message with QoS 1; retained if it has no expiry. Never blocks.
+        """Send a message with QoS 1, retained if it has no expiry; never blocks.
 
-        While disconnected a message with an expiry is dropped: its round will be over.
+        While there is no connection the message is dropped: its round will have ended before the
+        next one. The owner publishes its retained messages again at each `LinkUp`.
         """
         if not self._up:
             return
@@ -169,7 +173,7 @@ class Link:
 
     @property
     def connected(self) -> bool:
-        """Whether there is a socket, ready or still being set up."""
+        """Whether there is a socket; the connection may still be in set-up."""
         return self.client.socket() is not None
 
     def due(self, now: float) -> bool:
@@ -177,7 +181,7 @@ class Link:
         return not self.connected and now >= self._retry_at
 
     def connect(self) -> None:
-        """Try to connect; blocks for some seconds at most."""
+        """Try to connect; blocks for at most `CONNECT_TIMEOUT_S` and a name look-up."""
         if self._context is not None:
             forgive_clock(self._context)
         self.client = self._build()
@@ -189,34 +193,35 @@ class Link:
             )
         except (OSError, ValueError) as error:
             self._notify(LinkDown(self.client_id, str(error)))
-        # jitter: a broker that comes back must not meet all of its clients at once
+        # jitter: not all clients may connect at once to a broker that has just restarted
         self._retry_at = time.monotonic() + self._retry_s * random.uniform(0.7, 1.3)  # noqa: S311
         self._retry_s = min(2 * self._retry_s, LONGEST_RETRY_S)
 
     def read(self) -> None:
-        """Take what the socket has; a broker that sends nonsense is left and tried again."""
+        """Handle what has arrived; disconnects from a broker whose packets cannot be parsed."""
         client = self.client
         try:
             client.loop_read()
-            # TLS hands over whole records: what it holds back no selector will announce again
+            # TLS decrypts whole records: a selector does not report the bytes that it has buffered
             while isinstance(sock := client.socket(), ssl.SSLSocket) and sock.pending():
                 client.loop_read()
-        except Exception as error:  # noqa: BLE001 - paho raises whatever a packet leads it to
+        except Exception as error:  # noqa: BLE001 - a malformed packet can raise anything in paho
             self._up = False
             if (sock := client.socket()) is not None:
                 client.on_socket_close(client, None, sock)  # type: ignore[misc]
                 sock.close()
             self.client = self._build()
-            self._notify(LinkDown(self.client_id, f"the broker sent nonsense: {error!r:.200}"))
+            reason = f"the broker sent a malformed packet: {error!r:.200}"
+            self._notify(LinkDown(self.client_id, reason))
 
     @property
     def will_topic(self) -> str:
-        """Where the broker publishes the last will."""
+        """The topic of the last will."""
         return self._will[0]
 
     @property
     def wants_write(self) -> bool:
-        """Whether something waits for the socket."""
+        """Whether bytes wait to be written to the socket."""
         return bool(self.client.want_write())
 
     def _on_connect(
@@ -252,7 +257,7 @@ class Link:
         try:
             topic = message.topic
         except UnicodeDecodeError:
-            return  # none of ours
+            return  # all topics of ours are ASCII
         self.traffic.received += len(topic) + len(message.payload)
         if len(message.payload) <= MAX_BYTES:
             self._notify(Arrived(self.client_id, topic, bytes(message.payload)))
@@ -265,10 +270,10 @@ class Link:
 
 
 def forgive_clock(context: ssl.SSLContext) -> None:
-    """Leave validity in time unchecked while this machine's clock is certainly wrong.
+    """Do not check the validity period of certificates while this machine's clock must be wrong.
 
-    A Pi has no clock battery, and a site may have no time server. A clock that is behind the
-    authority's own beginning cannot be right; names and signatures are checked all the same.
+    A Pi has no clock battery, and a site may have no time server. A clock that shows a time before
+    the authority's certificate began cannot be right. Names and signatures are still checked.
     """
     begins = [ssl.cert_time_to_seconds(str(ca["notBefore"])) for ca in context.get_ca_certs()]
     if begins and time.time() < min(begins):
@@ -278,7 +283,7 @@ def forgive_clock(context: ssl.SSLContext) -> None:
 
 
 def tls_context(broker: BrokerConfig, credentials: CredentialsConfig) -> ssl.SSLContext:
-    """Prepare TLS with a device's certificate.
+    """Make a TLS context with a device's certificate.
 
     Raises:
         ConfigurationError: if a certificate or key cannot be used.
@@ -288,7 +293,7 @@ def tls_context(broker: BrokerConfig, credentials: CredentialsConfig) -> ssl.SSL
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         if credentials.certificate_file is not None:
             if credentials.key_file is not None:
-                read_secret(credentials.key_file)  # refuse a key that others may read
+                read_secret(credentials.key_file)  # refuses a key that other users may read
             context.load_cert_chain(credentials.certificate_file, credentials.key_file)
     except (OSError, ssl.SSLError) as error:
         files = (broker.ca_file, credentials.certificate_file, credentials.key_file)

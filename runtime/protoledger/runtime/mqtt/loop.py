@@ -1,7 +1,8 @@
-"""Any number of links in one thread: a selector, and a queue of what happened.
+"""Drives any number of links in one thread: a selector for their sockets, and a queue of events.
 
-A process with a thousand agents has one thread for them all; other threads, such as the gateway's
-ledger client, post their events to the same queue. Who calls `wait` decides everything.
+A process with a thousand agents uses one thread for all of them. Other threads, such as the
+gateway's ledger client, post their events to the same queue. Only the thread that calls `wait`
+handles events, so the state of agents and gateways needs no locks.
 """
 
 import collections
@@ -23,11 +24,11 @@ DRAIN_PASSES = 64
 _Posted = TypeVar("_Posted")
 
 
-class Links(Generic[_Posted]):
-    """Drives links in the thread that calls `wait`; other threads may `post`.
+class LinkLoop(Generic[_Posted]):
+    """Drives links in the thread that calls `wait`; other threads may call `post`.
 
     Args:
-        links: all of them; their events come out of `wait`.
+        links: the links to drive; `wait` returns their events.
     """
 
     def __init__(self, links: list[Link]) -> None:
@@ -58,16 +59,16 @@ class Links(Generic[_Posted]):
         self._outbound.close()
 
     def post(self, event: _Posted) -> None:
-        """Put an event of another kind into the queue; from any thread or signal handler."""
+        """Append an event of another kind to the queue; from any thread or signal handler."""
         self._events.append(event)
-        with contextlib.suppress(OSError):  # full: a wake-up is under way already
+        with contextlib.suppress(OSError):  # the buffer is full: the loop will wake up anyway
             self._outbound.send(b"\0")
 
     def wait(self, timeout_s: float | None) -> list[LinkEvent | _Posted]:
-        """Serve the sockets until there are events or the time is over; returns the events.
+        """Serve the sockets until there are events or the time-out has passed; returns the events.
 
-        Everything that has arrived is taken: a caller that was busy must not take a deadline for
-        missed while the answer lies in a socket.
+        All messages that have arrived are read before this returns. Otherwise a caller that was
+        busy would count a deadline as missed although the answer is in a socket's buffer.
         """
         until = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
@@ -81,11 +82,11 @@ class Links(Generic[_Posted]):
                     break
                 served = self._select(0.0)
             if self._events or (until is not None and time.monotonic() >= until):
-                # another thread may append meanwhile: take just as many as there are now
+                # another thread may append at the same time: take as many as there are now
                 return [self._events.popleft() for _ in range(len(self._events))]
 
     def _tend(self) -> None:
-        """Keep connections alive, and try to connect one link that is not: trying may block."""
+        """Keep connections alive, and connect at most one link, because connecting may block."""
         now = time.monotonic()
         if now < self._tend_at:
             return
@@ -96,13 +97,13 @@ class Links(Generic[_Posted]):
         if due is not None:
             due.connect()
         if any(link.due(time.monotonic()) for link in self._links):
-            self._tend_at = 0.0  # the next one at the next call
+            self._tend_at = 0.0  # connect the next link at the next call
         else:
             connected = all(link.connected for link in self._links)
             self._tend_at = time.monotonic() + (MISC_EVERY_S if connected else FIRST_RETRY_S)
 
     def farewell(self, payload: bytes, timeout_s: float = 1.0) -> None:
-        """Publish `payload` where each link's will would go, and disconnect; idempotent."""
+        """Publish `payload` to the topic of each link's will, and disconnect; idempotent."""
         for link in self._links:
             link.publish(link.will_topic, payload, expiry_s=None)
         until = time.monotonic() + timeout_s
@@ -114,7 +115,7 @@ class Links(Generic[_Posted]):
             self._select(0.05)
 
     def _select(self, timeout_s: float) -> bool:
-        """Serve what is ready; returns whether anything was."""
+        """Serve the sockets that are ready; returns whether any was."""
         self._write_all()
         ready = self._selector.select(timeout_s)
         for key, mask in ready:
@@ -130,7 +131,7 @@ class Links(Generic[_Posted]):
         return bool(ready)
 
     def _write_all(self) -> None:
-        """Write at once what there is; only a socket that is full is left to the selector."""
+        """Write what waits; the selector watches only the sockets whose buffer is full."""
         while self._wanting_to_write:
             link = self._wanting_to_write.pop()
             sock = link.client.socket()
@@ -144,7 +145,7 @@ class Links(Generic[_Posted]):
                 (self._blocked.add if blocked else self._blocked.discard)(link)
 
     def _wire(self, link: Link) -> Callable[[mqtt.Client], None]:
-        """Return what hooks a new client of a link up with the selector."""
+        """Return the function that registers a link's new client with the selector."""
 
         def opened(_client: mqtt.Client, _data: Any, sock: Any) -> None:
             _disable_nagle(sock)
@@ -167,5 +168,5 @@ class Links(Generic[_Posted]):
 
 
 def _disable_nagle(sock: Any) -> None:
-    # Nagle and delayed acknowledgements together stall small messages by 40 ms.
+    # Nagle's algorithm together with delayed acknowledgements delays small messages by 40 ms.
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

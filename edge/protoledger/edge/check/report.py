@@ -1,6 +1,6 @@
-"""`edge check`: everything that must be right before an agent is left alone for a year.
+"""`edge check`: checks everything that an agent needs before it runs unattended.
 
-Each item is looked at for itself, as far as those before it allow: one that fails hides no other.
+Every item is checked as far as the earlier ones allow; a failed item does not hide the others.
 """
 
 import contextlib
@@ -10,13 +10,13 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from protoledger.edge.check.examine import examine
-from protoledger.edge.check.spool import spool_item
+from protoledger.edge.check.agent_files import read_agent_files
+from protoledger.edge.check.spool_file import check_spool
 from protoledger.edge.config import AgentConfig, LabelConfig, SensorConfig
 from protoledger.edge.readings.kit import Slot, SlotState, machine_for, missing_state, slot_for
 from protoledger.protocol.wire.identity import Roster
-from protoledger.runtime.check.broker import Me, probe
-from protoledger.runtime.check.device_files import Examined
+from protoledger.runtime.check.broker import Client, check_broker
+from protoledger.runtime.check.device_files import DeviceFiles
 from protoledger.runtime.check.findings import Item, failed, note, ok, skipped
 from protoledger.runtime.exits import Exit
 from protoledger.runtime.site import ChannelConfig, SiteConfig
@@ -26,26 +26,28 @@ from protoledger.sensors.registry import check_options
 READ_S = 15.0
 TRIES = 5
 PAUSE_S = 2.1
-"""Some sensors (DHT) answer once in two seconds, and not always."""
+"""Pause between tries: a DHT answers at most once in 2 s, and not always."""
 BUILT = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+"""This program is newer than that: a clock before it is wrong."""
+FIRST = "the files above must be right first"
 
 
-def check(path: Path, *, mock: bool, broker: bool = True, sensors: bool = True) -> Iterator[Item]:
-    """Look at everything that an agent's file names.
+def check_agent(
+    path: Path, *, mock: bool, broker: bool = True, sensors: bool = True
+) -> Iterator[Item]:
+    """Check everything that an agent's file names.
 
     Args:
         path: the agent's file.
-        mock: read simulated sensors in place of real ones.
-        broker: whether to connect.
-        sensors: whether to read; a running agent holds the pins.
+        mock: whether to read simulated sensors instead of real ones.
+        broker: whether to connect to the broker.
+        sensors: whether to read the sensors; a running agent holds their pins.
     """
-    found = examine(path)
+    found = read_agent_files(path)
     yield _configuration(path, found)
     yield _roster(found)
     if found.config is None or found.site is None:
-        yield skipped("sensors", "the files above must be right first")
-        yield skipped("spool", "the files above must be right first")
-        yield skipped("broker", "the files above must be right first")
+        yield from (skipped(name, FIRST) for name in ("sensors", "spool", "broker"))
     else:
         config = found.config
         if sensors:
@@ -53,7 +55,7 @@ def check(path: Path, *, mock: bool, broker: bool = True, sensors: bool = True) 
                 yield from _sensors(config, found.site, machine)
         else:
             yield _not_asked("sensors")
-        yield spool_item(config.spool_file)
+        yield check_spool(config.spool_file)
         yield from _broker(found, config, found.site) if broker else [_not_asked("broker")]
     yield _clock()
 
@@ -62,7 +64,7 @@ def _not_asked(name: str) -> Item:
     return skipped(name, "not asked for")
 
 
-def _configuration(path: Path, found: Examined[AgentConfig]) -> Item:
+def _configuration(path: Path, found: DeviceFiles[AgentConfig]) -> Item:
     if found.text:
         return failed("configuration", found.text, "correct these lines; each says how")
     assert found.config is not None  # noqa: S101 - without problems there is one
@@ -76,15 +78,15 @@ def _configuration(path: Path, found: Examined[AgentConfig]) -> Item:
     )
 
 
-def _roster(found: Examined[AgentConfig]) -> Item:
+def _roster(found: DeviceFiles[AgentConfig]) -> Item:
     config, roster = found.config, found.roster
     if config is None or found.site is None:
-        return skipped("roster", "the files above must be right first")
+        return skipped("roster", FIRST)
     if roster is None:
         return failed(
             "roster",
             "\n".join(found.problems[config.roster_file]),
-            f"fetch the signed roster of site {found.site.site} anew",
+            f"fetch the signed roster of site {found.site.site} again",
         )
     if config.id not in roster.positions:
         return failed(
@@ -116,14 +118,14 @@ def _sensors(config: AgentConfig, site: SiteConfig, machine: Machine | None) -> 
 
 
 class _Pins:
-    """Who has which pin, and which could not be had when its sensor was opened."""
+    """Which sensors use which pins, and which pins could not be claimed."""
 
     def __init__(self) -> None:
         self._users: dict[str, list[str]] = {}
         self._refused: set[str] = set()
 
     def add(self, slot: Slot, wanted: SensorConfig | LabelConfig) -> None:
-        with contextlib.suppress(SensorError):  # `configuration` told it
+        with contextlib.suppress(SensorError):  # the item `configuration` reports it
             driver, options = check_options(wanted.driver, wanted.options)
             for resource in driver.resources(options):
                 if resource.is_pin:
@@ -132,15 +134,15 @@ class _Pins:
                         self._refused.add(resource.name)
 
     def item(self) -> Item:
-        told = {pin: f"{pin} ({' and '.join(users)})" for pin, users in self._users.items()}
-        if refused := [text for pin, text in told.items() if pin in self._refused]:
+        texts = {pin: f"{pin} ({' and '.join(users)})" for pin, users in self._users.items()}
+        if refused := [text for pin, text in texts.items() if pin in self._refused]:
             return failed(
                 "pins",
-                f"cannot be had: {', '.join(refused)}",
-                "see what their sensors say above; a running agent holds its pins",
+                f"cannot be claimed: {', '.join(refused)}",
+                "see the errors of their sensors above; a running agent holds its pins",
                 Exit.UNAVAILABLE,
             )
-        return ok("pins", f"free: {', '.join(told.values())}" if told else "none are used")
+        return ok("pins", f"free: {', '.join(texts.values())}" if texts else "none are used")
 
 
 def _misconfigured(slot: Slot, wanted: SensorConfig | LabelConfig) -> Item | None:
@@ -164,13 +166,13 @@ def _sensor(slot: Slot, wanted: SensorConfig, channel: ChannelConfig | None) -> 
         return failed(
             title,
             f"reads {text}, the channel is in {channel.unit}",
-            "make the site's unit, low, high and step those of the sensor",
+            "set the channel's unit, low, high and step in the site file to the sensor's",
         )
     if not channel.low <= value <= channel.high:
         return note(
             title,
-            f"{text} is outside of the channel's {channel.low:g} to {channel.high:g}: clipped",
-            "widen low and high in the site file if such values are real",
+            f"{text} is outside the channel's range {channel.low:g} to {channel.high:g}: clipped",
+            "if such values are real, widen low and high in the site file",
         )
     return ok(title, text)
 
@@ -190,7 +192,7 @@ def _wiring(wanted: SensorConfig | LabelConfig) -> str:
     options = ", ".join(f"{key} {value}" for key, value in wanted.options.items())
     return (
         f"check power, ground and the data line against its options ({options or 'none'}); if the "
-        f"agent is running it holds the pins: stop it, or ask with --no-sensors"
+        f"agent is running it holds the pins: stop it, or check with --no-sensors"
     )
 
 
@@ -212,7 +214,7 @@ def _read_once(slot: Slot) -> SlotState:
         finally:
             slot.close()
 
-    # a thread of its own: a driver that hangs must not hang the report
+    # in its own thread, so that a driver that hangs does not hang the report
     threading.Thread(target=read, daemon=True).start()
     try:
         return answer.get(timeout=READ_S)
@@ -222,13 +224,14 @@ def _read_once(slot: Slot) -> SlotState:
         stop.set()
 
 
-def _broker(found: Examined[AgentConfig], config: AgentConfig, site: SiteConfig) -> Iterator[Item]:
-    stranger = _stranger(config.id, found.roster)
-    me = Me(site.site, config.id, stranger, is_agent=True)
-    yield from probe(site.broker, config.credentials, me)
+def _broker(
+    found: DeviceFiles[AgentConfig], config: AgentConfig, site: SiteConfig
+) -> Iterator[Item]:
+    me = Client(site.site, config.id, _other_device(config.id, found.roster), is_agent=True)
+    yield from check_broker(site.broker, config.credentials, me)
 
 
-def _stranger(me: str, roster: Roster | None) -> str:
+def _other_device(me: str, roster: Roster | None) -> str:
     others = [] if roster is None else [agent.id for agent in roster.agents if agent.id != me]
     return others[0] if others else "somebody.else"
 

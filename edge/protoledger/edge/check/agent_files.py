@@ -1,20 +1,20 @@
-"""Everything that is wrong with an agent's files, before anything is opened.
+"""Reads an agent's files and collects every error in them, without opening a sensor.
 
-An agent stops at the first file that does not fit; a person wants to mend them all in one go. So
-`edge run` comes here once it has failed, and `edge check` always.
+An agent stops at its first error, but a person wants to correct all errors at once. So `edge run`
+calls this after it has failed, and `edge check` always.
 """
 
 from pathlib import Path
 
 from protoledger.edge.config import AgentConfig
-from protoledger.runtime.check.device_files import Examined, credential_problems, site_and_roster
+from protoledger.runtime.check.device_files import DeviceFiles, credential_problems, site_and_roster
 from protoledger.runtime.yaml_files import read
 from protoledger.sensors import Wanted, find_problems
 
 
-def examine(path: Path) -> Examined[AgentConfig]:
-    """Read an agent's file and those that it names."""
-    found = Examined[AgentConfig]()
+def read_agent_files(path: Path) -> DeviceFiles[AgentConfig]:
+    """Read an agent's file and the files that it names."""
+    found = DeviceFiles[AgentConfig]()
     found.config, mine = read(path, AgentConfig)
     found.problems[path] = mine
     if (config := found.config) is None:

@@ -1,4 +1,4 @@
-"""Everything that is wrong with a gateway's files, before anything is opened."""
+"""Reads a gateway's files and collects every error in them, before anything is started."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from protoledger.contracts.keys import load_key
 from protoledger.gateway.config import GatewayConfig
 from protoledger.protocol.errors import ConfigurationError
 from protoledger.runtime.check.device_files import (
-    Examined,
+    DeviceFiles,
     credential_problems,
     secret_problem,
     site_and_roster,
@@ -15,9 +15,9 @@ from protoledger.runtime.check.device_files import (
 from protoledger.runtime.yaml_files import read
 
 
-def examine(path: Path) -> Examined[GatewayConfig]:
-    """Read a gateway's file and those that it names."""
-    found = Examined[GatewayConfig]()
+def read_gateway_files(path: Path) -> DeviceFiles[GatewayConfig]:
+    """Read a gateway's file and the files that it names."""
+    found = DeviceFiles[GatewayConfig]()
     found.config, mine = read(path, GatewayConfig)
     found.problems[path] = mine
     if (config := found.config) is None:

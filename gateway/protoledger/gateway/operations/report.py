@@ -1,4 +1,4 @@
-"""`gateway check`: everything that a gateway needs, and whether a running one makes progress."""
+"""`gateway check`: checks everything that a gateway needs, and whether a running one progresses."""
 
 import contextlib
 import importlib.util
@@ -12,10 +12,10 @@ from pathlib import Path
 from protoledger.gateway.config import GatewayConfig
 from protoledger.gateway.learner.compilation.compiled import cache_folder, fingerprint, is_intact
 from protoledger.gateway.operations.chain import check_chain
-from protoledger.gateway.operations.examine import examine
+from protoledger.gateway.operations.gateway_files import read_gateway_files
 from protoledger.gateway.operations.health import STALE_S, Status, read_status, status_path
-from protoledger.runtime.check.broker import Me, probe
-from protoledger.runtime.check.device_files import Examined
+from protoledger.runtime.check.broker import Client, check_broker
+from protoledger.runtime.check.device_files import DeviceFiles
 from protoledger.runtime.check.findings import Item, failed, note, ok, skipped
 from protoledger.runtime.exits import Exit
 from protoledger.runtime.site import SiteConfig
@@ -24,9 +24,15 @@ LEAST_FREE_MB = 100
 LOOK_EVERY_S = 0.2
 
 
-def check(path: Path, *, broker: bool = True, chain: bool = True) -> Iterator[Item]:
-    """Look at everything that a gateway's file names."""
-    found = examine(path)
+def check_gateway(path: Path, *, broker: bool = True, chain: bool = True) -> Iterator[Item]:
+    """Check everything that a gateway's file names.
+
+    Args:
+        path: the gateway's file.
+        broker: whether to connect to the broker.
+        chain: whether to ask the chain's node.
+    """
+    found = read_gateway_files(path)
     if found.text:
         yield failed("configuration", found.text, "correct these lines; each says how")
     elif found.config is not None and found.site is not None:
@@ -43,18 +49,18 @@ def check(path: Path, *, broker: bool = True, chain: bool = True) -> Iterator[It
     yield _kernels(config)
     yield from _broker(found, config, site) if broker else [skipped("broker", "not asked for")]
     if config.ledger is None:
-        yield ok("chain", "none is configured: the site learns alone")
+        yield ok("chain", "none is configured: the site learns on its own")
     elif chain:
         yield from check_chain(config.ledger, config.store_file, site.as_schema())
     else:
         yield skipped("chain", "not asked for")
 
 
-def _roster(found: Examined[GatewayConfig], config: GatewayConfig) -> Item:
+def _roster(found: DeviceFiles[GatewayConfig], config: GatewayConfig) -> Item:
     roster = found.roster
     if roster is None:
         text = "\n".join(found.problems.get(config.roster_file, []))
-        return failed("roster", text, "fetch the signed roster of the site anew")
+        return failed("roster", text, "fetch the signed roster of the site again")
     if roster.gateway.id != config.id:
         return failed(
             "roster",
@@ -69,18 +75,18 @@ def _roster(found: Examined[GatewayConfig], config: GatewayConfig) -> Item:
 
 
 def _broker(
-    found: Examined[GatewayConfig], config: GatewayConfig, site: SiteConfig
+    found: DeviceFiles[GatewayConfig], config: GatewayConfig, site: SiteConfig
 ) -> Iterator[Item]:
-    stranger = found.roster.agents[0].id if found.roster else "somebody.else"
-    me = Me(site.site, config.id, stranger, is_agent=False)
-    yield from probe(site.broker, config.credentials, me)
+    other = found.roster.agents[0].id if found.roster else "somebody.else"
+    me = Client(site.site, config.id, other, is_agent=False)
+    yield from check_broker(site.broker, config.credentials, me)
 
 
 def _kernels(config: GatewayConfig) -> Item:
-    """Look whether learning starts compiled; without a cache it works as well, and slower."""
+    """Check whether compiled kernels are cached; without them learning starts in numpy, slower."""
     name, settings = "kernels", config.learner.kernels
     if not settings.enabled:
-        return ok(name, "not wanted: learning is in numpy")
+        return ok(name, "disabled: learning is in numpy")
     folder = settings.path or cache_folder()
     if not importlib.util.find_spec("numba"):
         advice = "install protoledger[gateway]"
@@ -89,7 +95,7 @@ def _kernels(config: GatewayConfig) -> Item:
         return ok(name, f"compiled, in {folder}")
     return note(
         name,
-        f"none of this user in {folder}: learning starts in numpy while they are compiled",
+        f"not in {folder} yet: learning starts in numpy while they are compiled",
     )
 
 
@@ -98,15 +104,15 @@ def _store(config: GatewayConfig, site: SiteConfig) -> Item:
     if problem := _no_room(path):
         return failed("store", *problem, Exit.IO)
     if not path.exists():
-        return ok("store", f"{path} will be made")
-    away = "move it away to start anew, or restore a copy"
+        return ok("store", f"{path} will be created")
+    away = "move it away to start from nothing, or restore a copy"
     try:
         uri = f"{path.absolute().as_uri()}?mode=ro"
         with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=5)) as database:
             sound = database.execute("PRAGMA quick_check(1)").fetchone()[0]
             kept = dict(database.execute("SELECT name, value FROM state"))
     except sqlite3.Error as error:
-        return failed("store", f"{path} is no store of a gateway: {error}", away, Exit.IO)
+        return failed("store", f"{path} is not a gateway's store: {error}", away, Exit.IO)
     if sound != "ok":
         return failed("store", f"{path} is damaged: {sound}", away, Exit.IO)
     if kept.get("schema") not in {None, site.as_schema().digest}:
@@ -116,7 +122,7 @@ def _store(config: GatewayConfig, site: SiteConfig) -> Item:
 
 
 def _no_room(path: Path) -> tuple[str, str] | None:
-    """Say why a file could not be written, and what to do; None if it could."""
+    """Explain why a file cannot be written, and what to do; None if it can."""
     folder = path.parent
     if not folder.is_dir():
         return f"there is no folder {folder}", f"run: mkdir -p {folder}"
@@ -126,16 +132,16 @@ def _no_room(path: Path) -> tuple[str, str] | None:
             return f"{place} cannot be written", advice
     free_mb = shutil.disk_usage(folder).free / 2**20
     if free_mb < LEAST_FREE_MB:
-        return f"only {free_mb:.0f} MB are free in {folder}", "make room: SQLite needs some"
+        return f"only {free_mb:.0f} MB are free in {folder}", "free some space: SQLite needs it"
     return None
 
 
-def progress(store_file: Path, wait_s: float, clock: Callable[[], float] = time.time) -> Item:
-    """Tell whether a gateway runs and completes rounds; waits for the first one.
+def check_progress(store_file: Path, wait_s: float, clock: Callable[[], float] = time.time) -> Item:
+    """Check whether a gateway runs and completes rounds; waits for its first round.
 
     Args:
-        store_file: of the gateway.
-        wait_s: how long a round may be waited for; 0: it is enough that the gateway runs.
+        store_file: the gateway's store.
+        wait_s: seconds to wait for a round; 0: it is enough that the gateway runs.
         clock: seconds since 1970.
     """
     path = status_path(store_file)
@@ -155,7 +161,7 @@ def progress(store_file: Path, wait_s: float, clock: Callable[[], float] = time.
         return failed(
             "service",
             f"no round completed in {wait_s:g} s: {status.line}{why}",
-            "are enough agents on, and do they hold the same site file and roster?",
+            "are enough agents running, and do they have the same site file and roster?",
             Exit.UNAVAILABLE,
         )
     make = ok if status.completed else note
@@ -164,12 +170,12 @@ def progress(store_file: Path, wait_s: float, clock: Callable[[], float] = time.
 
 def _stands_still(status: Status | None, path: Path, now: float) -> str:
     if status is None:
-        return f"the gateway does not run: there is no {path}"
+        return f"the gateway is not running: there is no {path}"
     try:
         os.kill(status.pid, 0)
     except ProcessLookupError:
-        return f"process {status.pid} of the gateway is gone"
+        return f"the gateway is not running: its process {status.pid} has ended"
     except PermissionError:
-        pass  # it is another user's, and alive
+        pass  # it runs, as another user
     silent_s = now - status.written_at
-    return f"the gateway hangs: no sign for {silent_s:.0f} s" if silent_s > STALE_S else ""
+    return f"the gateway hangs: no status for {silent_s:.0f} s" if silent_s > STALE_S else ""

@@ -1,4 +1,4 @@
-"""What `edge check` says about the file that keeps windows through an outage."""
+"""The item of `edge check` about the spool, the file that keeps windows through an outage."""
 
 import os
 import sqlite3
@@ -11,16 +11,16 @@ from protoledger.runtime.exits import Exit
 NAME = "spool"
 
 
-def spool_item(path: Path | None) -> Item:
-    """Look at an agent's spool, without making or changing it."""
+def check_spool(path: Path | None) -> Item:
+    """Check an agent's spool without creating or changing it."""
     if path is None:
         return ok(NAME, "none: windows of an outage are kept in memory, a restart loses them")
     folder = path.parent
     if not folder.is_dir():
         return failed(
-            NAME, f"{folder}: there is no such folder", "make it, or correct spool_file", Exit.IO
+            NAME, f"{folder}: there is no such folder", "create it, or correct spool_file", Exit.IO
         )
-    # SQLite keeps its journal beside the file, so the folder must be writable as well.
+    # SQLite writes its journal next to the file, so the folder must be writable as well.
     for place in (folder, path):
         if place.exists() and not os.access(place, os.W_OK):
             return failed(
@@ -30,15 +30,15 @@ def spool_item(path: Path | None) -> Item:
                 Exit.IO,
             )
     if not path.exists():
-        return ok(NAME, f"{path}: made when an outage lasts; the folder can be written to")
+        return ok(NAME, f"{path}: a long outage will create it; the folder can be written to")
     try:
         count = waiting(path)
     except (sqlite3.Error, ValueError) as error:
         return note(
             NAME,
             f"{path} cannot be read ({error}): the agent will set it aside",
-            "look at the card: this should not happen",
+            "check the SD card for errors",
         )
     return ok(
-        NAME, f"{path}: {count} windows of an outage wait, {path.stat().st_size / 1024:.0f} KiB"
+        NAME, f"{path}: keeps {count} windows of an outage, {path.stat().st_size / 1024:.0f} KiB"
     )
