@@ -63,6 +63,10 @@ def emulate(
         _option("house, phishing, image-segments, bananas, or the path of a CSV with a header."),
     ] = "house",
     label: Annotated[str | None, _option("The CSV's label column; default: its last.")] = None,
+    missing: Annotated[
+        list[str] | None, _option("A value of the CSV that means: no reading, such as -200.")
+    ] = None,
+    ignore: Annotated[list[str] | None, _option("A column of the CSV to leave out.")] = None,
     noise: Annotated[
         float, _option("Each agent's own noise, in standard deviations of a channel.")
     ] = DEFAULT_NOISE,
@@ -107,7 +111,13 @@ def emulate(
     significant prototypes through the chain.
     """
     console = Console(stderr=True)
-    arguments = {**locals(), "rounds": _rounds(rounds), "partitions": _partitions(partitions)}
+    arguments = {
+        **locals(),
+        "rounds": _rounds(rounds),
+        "partitions": _partitions(partitions),
+        "missing": tuple(missing or ()),
+        "ignore": tuple(ignore or ()),
+    }
     for name in ("console", "json_file"):
         arguments.pop(name)
     try:
@@ -139,9 +149,8 @@ def _run(options: Options, console: Console, json_file: Path | None) -> None:
     began = time.monotonic()
     with View(console) as view:
         emulation = Emulation(options, view.say)
-        if emulation.dealt.left_out:
-            left_out = ", ".join(emulation.dealt.left_out)
-            view.say(f"left out, as not numeric: {left_out}")
+        for notice in emulation.dealt.notices:
+            view.say(notice)
         emulation.run(view.show)
     report = make_report(emulation)
     report["total_seconds"] = round(time.monotonic() - began, 3)

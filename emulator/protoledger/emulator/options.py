@@ -23,6 +23,8 @@ class Options(BaseModel):
     batch: int = Field(default=1, ge=1, le=4096)
     source: str = "house"
     label: str | None = None
+    missing: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
     noise: float = Field(default=DEFAULT_NOISE, ge=0)
     collusion: int = Field(default=1, ge=1)
     dropouts: int = Field(default=1, ge=0)

@@ -58,7 +58,9 @@ class Emulation:
     def __init__(self, options: Options, say: Callable[[str], None]) -> None:
         self.options = options
         self.dealt: Dealt = deal(
-            open_source(options.source, options.label),
+            open_source(
+                options.source, options.label, missing=options.missing, ignore=options.ignore
+            ),
             sites=options.sites + bool(options.oracle),
             agents=options.agents,
             rounds=options.rounds,

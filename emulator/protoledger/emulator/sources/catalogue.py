@@ -5,6 +5,7 @@ every fifth is held out, the others go to the sites in turn, and each agent of a
 site's row with its own noise.
 """
 
+from collections.abc import Collection
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -40,12 +41,20 @@ SOURCE_NAMES = ("house", *PACKAGED)
 _NOISE = 1  # a purpose of `DealPlan.generator`
 
 
-def open_source(name: str, label: str | None = None) -> RowSource:
+def open_source(
+    name: str,
+    label: str | None = None,
+    *,
+    missing: Collection[str] = (),
+    ignore: Collection[str] = (),
+) -> RowSource:
     """Open a source by its name, or a CSV file by its path.
 
     Args:
         name: one of `SOURCE_NAMES`, else a path.
         label: the file's label column; its last column without it.
+        missing: values of the file that mean that there was no reading.
+        ignore: columns of the file to leave out.
 
     Raises:
         SourceError: there is no such source or file, the file is wrong (each line and column is
@@ -55,8 +64,11 @@ def open_source(name: str, label: str | None = None) -> RowSource:
     ['x', 'y']
     """
     if name in SOURCE_NAMES:
-        if label is not None:
-            raise SourceError(f"--label {label}: source {name!r} has its own labels, leave it out")
+        if label is not None or missing or ignore:
+            given = f"--label {label}" if label is not None else "--missing, --ignore"
+            raise SourceError(
+                f"{given}: for CSV files; source {name!r} has its own labels, leave it out"
+            )
         return HouseSource() if name == "house" else TableSource(name, read_packaged(name))
     path = Path(name)
     if not path.exists() and path.suffix == "" and len(path.parts) == 1:
@@ -64,11 +76,32 @@ def open_source(name: str, label: str | None = None) -> RowSource:
         hint = f"did you mean {close[0]!r}? " if close else ""
         known = ", ".join(SOURCE_NAMES)
         raise UnknownSourceError(f"no source {name!r}: {hint}there are {known}, or a CSV's path")
-    return TableSource(path.name, read_csv(path, label))
+    return TableSource(path.name, read_csv(path, label, missing=missing, ignore=ignore))
+
+
+def filled(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Replace missing readings by the last one of their column before them, as a gateway does.
+
+    At the beginning of a column the next one is taken.
+
+    >>> filled(np.array([[np.nan], [1.0], [np.nan], [3.0]]))[:, 0].tolist()
+    [1.0, 1.0, 1.0, 3.0]
+    """
+    known = ~np.isnan(values)
+    rows = np.arange(len(values))[:, None]
+    last = np.maximum.accumulate(np.where(known, rows, -1), axis=0)
+    first = np.argmax(known, axis=0)
+    result: NDArray[np.float64] = np.take_along_axis(
+        values, np.where(last < 0, first, last), axis=0
+    )
+    return result
 
 
 class TableSource(RowSource):
     """A fixed number of labelled rows, read from a file.
+
+    Where the file has no reading, no agent reads anything; in held-out rows such a cell has the
+    last value before it.
 
     >>> table = Table(("x",), ("a", "b"), np.arange(10.0)[:, None], np.arange(10) % 2)
     >>> dealt = deal(TableSource("ten", table), sites=2, agents=3, rounds=None, noise=0)
@@ -87,8 +120,9 @@ class TableSource(RowSource):
         self.name = name
         self.labels = table.labels
         self.left_out = table.left_out
+        self.notices = table.notices
         self.table = table
-        smallest, largest = table.values.min(axis=0), table.values.max(axis=0)
+        smallest, largest = np.nanmin(table.values, axis=0), np.nanmax(table.values, axis=0)
         self.channels = tuple(
             plan_channel(column, "", float(low), float(high))
             for column, low, high in zip(table.channels, smallest, largest, strict=True)
@@ -103,6 +137,7 @@ class TableSource(RowSource):
         rounds = len(piles[-1]) // plan.batch
         if rounds < 1 or (plan.rounds is not None and plan.rounds > rounds):
             raise DealError(self._too_few(plan, len(shown), rounds))
+        values = filled(self.table.values)
         sites = []
         for site, pile in enumerate(piles):
             # A site may be one row, and so one round, ahead of the last.
@@ -114,15 +149,16 @@ class TableSource(RowSource):
             channels=self.channels,
             labels=self.labels,
             sites=tuple(sites),
-            holdout_values=self.table.values[held_out],
+            holdout_values=values[held_out],
             holdout_labels=self.table.classes[held_out],
             rows_unused=len(shown) - sum(len(site.labels) for site in sites),
             left_out=self.left_out,
+            notices=self.notices,
         )
 
     def _observe(self, plan: DealPlan, site: int, rows: NDArray[np.intp]) -> SiteRows:
         clean, labels = self.table.values[rows], self.table.classes[rows]
-        spread = self.table.values.std(axis=0)
+        spread = np.nanstd(self.table.values, axis=0)
         low = np.array([channel.low for channel in self.channels])
         high = np.array([channel.high for channel in self.channels])
         observed = np.empty((plan.agents, *clean.shape))

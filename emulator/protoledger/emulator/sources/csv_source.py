@@ -1,35 +1,51 @@
-"""Read a CSV file with a header as labelled rows, and tell all that is wrong with it at once.
+"""Read a CSV file with a header as labelled rows, or report all that is wrong with it at once.
 
-What counts as what:
+`csv_text` splits the file into cells; here its columns are interpreted:
 
-- The label column is the one that is asked for, else the last. Its texts, without surrounding
-  blanks, are the labels.
-- Any other column of which at least half of the cells are numbers is a channel, and then each of
-  its cells has to be a finite number: an empty cell, a NaN or a text is an error. The words of
-  infinity and NaN are numbers here, so that a column of them is refused instead of dropped.
-- Any other column, such as a time stamp or a comment, is left out and named in `left_out`.
+- The label column is the one that is asked for, otherwise the last one with any values. Its texts,
+  without surrounding blanks, are the labels; each row needs one.
+- A column of booleans (true/false, on/off, yes/no) is a channel of 1 and 0.
+- A column of which at least half of the cells are numbers is a channel. Empty cells, words for "no
+  value" (NA, NaN, null, unavailable, …) and the values of `missing` are missing readings, NaN here.
+  Any other cell that is not a finite number is an error.
+- Row numbers, time stamps and all other columns are left out, with the reason in `notices`.
 
-Blank lines are skipped. A column without a name, as the index that pandas writes, is called
-`column_1` by its position. Lines are counted from 1, the header's included.
+A file with one row per reading of one of several series, as Home Assistant and InfluxDB export, is
+refused: what happened at the same moment has to be in one row.
 """
 
-import csv
-import io
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from protoledger.emulator.errors import CsvError, SourceError
+from protoledger.emulator.errors import SourceError
+from protoledger.emulator.sources.csv_numbers import (
+    BOOLEANS,
+    MISSING_WORDS,
+    ambiguous_comma,
+    has_decimal_commas,
+    index_or_time,
+    is_decimal,
+    is_missing,
+    number,
+    only_rises,
+    sentinel,
+)
+from protoledger.emulator.sources.csv_text import Findings, Sheet, read_sheet
 
 MOST_LABELS = 255
-SHOWN_PROBLEMS = 20
-# More fractional labels than this are readings, not classes.
-_MOST_FRACTIONAL_LABELS = 100
+# More fractional labels than this are readings, and so are more numbers than this of which most
+# occur once or twice.
+_MOST_FRACTIONAL_LABELS = 20
+_MOST_NUMBERED_LABELS = 10
+_FEW_LABELS = 10
+_SERIES_NAMES = frozenset(("entity_id", "_field", "metric", "variable", "topic", "series"))
+_SERIES_VALUES = frozenset(("state", "_value", "value", "payload"))
 
 
 @dataclass(frozen=True)
@@ -37,11 +53,12 @@ class Table:
     """Labelled rows.
 
     Attributes:
-        channels: names, one a column of `values`.
-        labels: names of the classes; sorted, as numbers where all are.
-        values: float64 of shape (rows, channels), finite.
+        channels: names, one per column of `values`.
+        labels: names of the classes; sorted, as numbers if all are numbers.
+        values: float64 of shape (rows, channels), finite, or NaN for a missing reading.
         classes: int64 of shape (rows,), indices into `labels`.
-        left_out: columns that are not numeric.
+        left_out: columns that are neither channel nor label.
+        notices: what a person should know, one sentence each.
     """
 
     channels: tuple[str, ...]
@@ -49,34 +66,17 @@ class Table:
     values: NDArray[np.float64]
     classes: NDArray[np.int64]
     left_out: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
 
 
-@dataclass
-class Findings:
-    """What is wrong with one file: all counted, kept with the line to tell the first ones."""
-
-    file: str
-    total: int = 0
-    _kept: list[tuple[int, str]] = field(default_factory=list)
-
-    def add(self, line: int, text: str) -> None:
-        """Note a problem on a line; 0 means the whole file."""
-        self.total += 1
-        self._kept.append((line, f"line {line}{text}" if line else text))
-
-    def stop(self) -> None:
-        """Raise `CsvError` if anything was found."""
-        if self.total:
-            shown = sorted(self._kept, key=lambda kept: kept[0])[:SHOWN_PROBLEMS]
-            raise CsvError(self.file, tuple(text for _, text in shown), self.total)
-
-
-def read_csv(path: Path, label: str | None = None) -> Table:
-    """Read and check a file.
-
-    Args:
-        path: a regular file, UTF-8 with or without a byte order mark.
-        label: name of the label column; the last column without it.
+def read_csv(
+    path: Path,
+    label: str | None = None,
+    *,
+    missing: Collection[str] = (),
+    ignore: Collection[str] = (),
+) -> Table:
+    """Read and check a file; see `parse_csv` for the arguments.
 
     Raises:
         CsvError: names every line and column that is wrong (the first 20, and how many there are).
@@ -90,126 +90,215 @@ def read_csv(path: Path, label: str | None = None) -> Table:
         data = path.read_bytes()
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error.strerror}") from error
-    return parse_csv(data, str(path), label)
+    return parse_csv(data, str(path), label, missing=missing, ignore=ignore)
 
 
-def parse_csv(data: bytes, file: str, label: str | None = None) -> Table:
-    """Check and convert the bytes of a CSV file; `file` names it in errors, see `read_csv`."""
+def parse_csv(
+    data: bytes,
+    file: str,
+    label: str | None = None,
+    *,
+    missing: Collection[str] = (),
+    ignore: Collection[str] = (),
+) -> Table:
+    """Check and convert the bytes of a CSV file.
+
+    Args:
+        data: the file.
+        file: its name, for errors.
+        label: name of the label column; by default the last one that has values.
+        missing: values that mean that there was no reading, such as -200.
+        ignore: names of columns to leave out.
+
+    Raises:
+        CsvError: see `read_csv`.
+    """
     findings = Findings(file)
-    rows = _rows(_decode(data, findings), findings)
-    _, header = next(rows, (1, []))
-    names = _names(header, findings)
-    wanted = names.index(_label(names, label, findings))
-    good: list[tuple[int, list[str]]] = []
-    for line, row in rows:
-        if len(row) == len(names):
-            good.append((line, row))
-        else:
-            findings.add(line, f": {len(row)} fields where the header has {len(names)}")
-    if not good:
+    sheet = read_sheet(data, findings)
+    _refuse_series(sheet, findings)
+    if not sheet.rows:
         if not findings.total:
             findings.add(1, ": a header but no rows: there is nothing to learn from")
         findings.stop()
-    lines = [line for line, _ in good]
-    columns = list(zip(*(row for _, row in good), strict=True))
-    channels, left_out, numbers = [], [], []
-    for index, (name, cells) in enumerate(zip(names, columns, strict=True)):
-        if index == wanted:
-            continue
-        values = _channel(name, lines, cells, findings)
-        if values is None:
-            left_out.append(name)
-        else:
-            channels.append(name)
-            numbers.append(values)
-    labels, classes = _classes(names[wanted], lines, columns[wanted], findings)
-    if not channels:
+    _check_names(sheet.names, "--ignore", ignore, findings)
+    wanted = _label(sheet, label, ignore, findings)
+    columns = _Columns([line for line, _ in sheet.rows], sheet.delimiter, missing, findings)
+    by_name = dict(zip(sheet.names, zip(*(row for _, row in sheet.rows), strict=True), strict=True))
+    for name, cells in by_name.items():
+        if name in ignore and name != wanted:
+            columns.leave_out(name, "as asked")
+        elif name != wanted:
+            columns.add(name, cells)
+    labels, classes = _classes(wanted, columns.lines, by_name[wanted], findings)
+    if not columns.numbers:
         findings.add(
-            1, f": no column but the label {names[wanted]!r} is numeric: name another file"
+            sheet.header_line,
+            f": no column but the label {wanted!r} has numbers: name another file",
         )
     findings.stop()
-    matrix = np.ascontiguousarray(np.array(numbers, dtype=np.float64).T)
-    return Table(tuple(channels), labels, matrix, classes, tuple(left_out))
+    by_default = () if label else (f"the label column is {wanted!r}, the last one",)
+    return Table(
+        channels=tuple(columns.numbers),
+        labels=labels,
+        values=np.array(list(columns.numbers.values()), dtype=np.float64).T.copy(),
+        classes=classes,
+        left_out=tuple(columns.left_out),
+        notices=(*sheet.notices, *columns.notices, *by_default),
+    )
 
 
-def _decode(data: bytes, findings: Findings) -> str:
-    if not data.strip():
-        findings.add(1, ": the file is empty: a header and rows are needed")
+class _Columns:
+    """Interprets the columns other than the label; collects channels and notices."""
+
+    def __init__(
+        self, lines: Sequence[int], delimiter: str, missing: Collection[str], findings: Findings
+    ) -> None:
+        self.lines = lines
+        self._delimiter = delimiter
+        self._words = frozenset(text.strip().lower() for text in missing)
+        given = (number(text.strip(), comma=True) for text in missing)
+        self._values = frozenset(value for value in given if value is not None)
+        self._findings = findings
+        self.numbers: dict[str, list[float]] = {}
+        self.left_out: list[str] = []
+        self.notices: list[str] = []
+
+    def leave_out(self, name: str, why: str) -> None:
+        self.left_out.append(name)
+        self.notices.append(f"column {name!r} is left out: {why}")
+
+    def add(self, name: str, cells: Sequence[str]) -> None:
+        """Interpret a column."""
+        gaps = [is_missing(cell, self._words, self._values) for cell in cells]
+        filled = [cell for cell, gap in zip(cells, gaps, strict=True) if not gap]
+        if 2 * len(filled) < len(cells):
+            share = 100 * (1 - len(filled) / len(cells))
+            self.leave_out(name, f"{share:.0f} % of its cells have no value")
+        elif filled and all(cell.lower() in BOOLEANS for cell in filled):
+            self.numbers[name] = [
+                math.nan if gap else BOOLEANS[cell.lower()]
+                for cell, gap in zip(cells, gaps, strict=True)
+            ]
+        else:
+            self._add_numbers(name, cells, gaps, filled)
+
+    def _add_numbers(
+        self, name: str, cells: Sequence[str], gaps: Sequence[bool], filled: Sequence[str]
+    ) -> None:
+        comma = has_decimal_commas(filled)
+        values = [
+            math.nan if gap else number(cell, comma=comma)
+            for cell, gap in zip(cells, gaps, strict=True)
+        ]
+        found = [
+            value for value, gap in zip(values, gaps, strict=True) if value is not None and not gap
+        ]
+        if 2 * len(found) < len(filled):
+            self.leave_out(name, "it is not numeric")
+            return
+        if why := index_or_time(name, found):
+            self.leave_out(name, f"it looks like {why}")
+            return
+        if comma and self._delimiter == "," and (seen := ambiguous_comma(filled)):
+            self._findings.add(
+                0, f"column {name!r}: {seen!r} may have a decimal comma or a comma between "
+                "thousands: write decimal points"
+            )  # fmt: skip
+        self._check(name, cells, gaps, values)
+        self._notice(name, found)
+        self.numbers[name] = [math.nan if value is None else value for value in values]
+
+    def _check(
+        self,
+        name: str,
+        cells: Sequence[str],
+        gaps: Sequence[bool],
+        values: Sequence[float | None],
+    ) -> None:
+        for line, cell, gap, value in zip(self.lines, cells, gaps, values, strict=True):
+            if not gap and (value is None or not math.isfinite(value)):
+                self._findings.add(
+                    line,
+                    f", column {name!r}: {cell[:40]!r} is not a finite number: correct it, remove "
+                    f"the row, or say --missing {cell[:40]!r} if it means that there was no "
+                    "reading",
+                )
+
+    def _notice(self, name: str, found: Sequence[float]) -> None:
+        if (value := sentinel(found)) is not None:
+            self.notices.append(
+                f"column {name!r}: {value:g} occurs {found.count(value)} times, far from all other "
+                f"values: if it means that there was no reading, say --missing {value:g}"
+            )
+        if only_rises(found):
+            self.notices.append(
+                f"column {name!r} never falls: if it is a counter and not a reading, say "
+                f"--ignore {name}"
+            )
+
+
+def _refuse_series(sheet: Sheet, findings: Findings) -> None:
+    """Refuse a file with one row per reading of one series."""
+    names = {name.lower(): name for name in sheet.names}
+    series, values = _SERIES_NAMES & set(names), _SERIES_VALUES & set(names)
+    if not (series and values):
+        return
+    key, value = names[min(series)], names[min(values)]
+    if len(sheet.names) == 2 or "_field" not in series:
+        time = next((n for n in sheet.names if n not in {key, value}), "time")
+    else:
+        time = names.get("_time", "time")
+    findings.add(
+        sheet.header_line,
+        f": each row is one reading of one of several series (column {key!r}); the readings of one "
+        "moment have to be in one row, in a column each: with pandas, "
+        f"df.pivot_table(index={time!r}, columns={key!r}, values={value!r}, aggfunc='first')"
+        ".ffill(), then add a label column",
+    )
+    findings.stop()
+
+
+def _check_names(
+    names: Sequence[str], option: str, given: Collection[str], findings: Findings
+) -> None:
+    for name in given:
+        if name not in names:
+            close = get_close_matches(name, names, n=1)
+            hint = f"did you mean {close[0]!r}? " if close else ""
+            findings.add(1, f": {option} {name}: {hint}there are {', '.join(names)}")
+    if not set(given) <= set(names):
         findings.stop()
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        byte = data[error.start]
-        findings.add(line, f": byte 0x{byte:02x} is not UTF-8: save the file as UTF-8 text")
-    findings.stop()
-    raise AssertionError  # stop() has raised
 
 
-def _rows(text: str, findings: Findings) -> Iterator[tuple[int, list[str]]]:
-    """Rows that are not blank, each with the line on which it starts."""
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True)
-    line = 1
-    try:
-        for row in reader:
-            if row and (len(row) > 1 or row[0].strip()):
-                yield line, [cell.strip() for cell in row]
-            line = reader.line_num + 1
-    except csv.Error as error:
-        # Nothing behind a stray quote can be trusted to be where it seems.
-        findings.add(line, f": {error}; what follows was not read")
-
-
-def _names(header: Sequence[str], findings: Findings) -> list[str]:
-    names = [name or f"column_{number}" for number, name in enumerate(header, start=1)]
-    for name in sorted(set(names)):
-        where = [str(number) for number, other in enumerate(names, start=1) if other == name]
-        if len(where) > 1:
-            findings.add(1, f": columns {', '.join(where)} are all called {name!r}: rename them")
-        if not name.isprintable():
-            findings.add(1, f", column {where[0]}: the name {name!r} has control characters")
-    if not names and not findings.total:
-        findings.add(1, ": the file is empty: a header and rows are needed")
-    if len(names) == 1 and not findings.total:
-        other = next((sign for sign in (";", "\t", "|") if sign in names[0]), None)
-        hint = f"; it seems to be cut by {other!r}: commas are needed" if other else ""
-        findings.add(1, f": only one column, {names[0]!r}: a channel and a label are needed{hint}")
-    findings.stop()
-    return names
-
-
-def _label(names: Sequence[str], label: str | None, findings: Findings) -> str:
-    if label is None:
-        return names[-1]
-    if label.strip() in names:
+def _label(sheet: Sheet, label: str | None, ignore: Collection[str], findings: Findings) -> str:
+    if label is not None:
+        _check_names(sheet.names, "--label", [label.strip()], findings)
         return label.strip()
-    close = get_close_matches(label, names, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    findings.add(1, f": there is no label column {label!r}: {hint}there are {', '.join(names)}")
-    findings.stop()
-    raise AssertionError  # stop() has raised
+    chosen = sheet.names[-1]
+    for index in reversed(range(len(sheet.names))):
+        cells = [row[index] for _, row in sheet.rows]
+        if sheet.names[index] not in ignore and any(c.lower() not in MISSING_WORDS for c in cells):
+            chosen = sheet.names[index]
+            if any(is_decimal(cell) for cell in cells):
+                _refuse_readings(sheet, chosen, findings)
+            break
+    return chosen
 
 
-def number(text: str) -> float | None:
-    """The value of a decimal number, of "nan" or "inf"; none for any other text."""
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return None if "_" in text else value
-
-
-def _channel(
-    name: str, lines: Sequence[int], cells: Sequence[str], findings: Findings
-) -> list[float] | None:
-    values = [number(cell) for cell in cells]
-    if 2 * sum(value is not None for value in values) < len(values):
-        return None
-    for line, cell, value in zip(lines, cells, values, strict=True):
-        if value is None or not math.isfinite(value):
-            what = f"{cell[:40]!r} is not a finite number" if cell else "the cell is empty"
-            findings.add(line, f", column {name!r}: {what}: mend it or remove the row")
-    return [math.nan if value is None else value for value in values]
+def _refuse_readings(sheet: Sheet, chosen: str, findings: Findings) -> None:
+    """Refuse the last column as labels, and name columns that could be labels."""
+    candidates = []
+    for index, name in enumerate(sheet.names):
+        cells = {row[index] for _, row in sheet.rows}
+        few = 2 <= len(cells) <= _FEW_LABELS and 2 * len(cells) <= len(sheet.rows)
+        if few and "" not in cells and not any(map(is_decimal, cells)):
+            candidates.append(name)
+    hint = f", perhaps {' or '.join(candidates)}" if candidates else ": add one if there is none"
+    findings.add(
+        sheet.header_line,
+        f": the last column, {chosen!r}, looks like readings, not like labels: name the label "
+        f"column with --label{hint}",
+    )
 
 
 def _classes(
@@ -222,9 +311,8 @@ def _classes(
             findings.add(line, f", column {name!r}: the label has control characters")
     numbers = {cell: number(cell) for cell in set(cells) if cell}
     labels = sorted(numbers, key=_label_order(numbers))
-    fractional = any(value is not None and value % 1 != 0 for value in numbers.values())
-    if len(labels) > (_MOST_FRACTIONAL_LABELS if fractional else MOST_LABELS):
-        looks = "; they look like readings" if fractional else ""
+    looks = _look_like_readings(labels, len(cells))
+    if looks or len(labels) > MOST_LABELS:
         findings.add(
             0,
             f"column {name!r}: {len(labels)} different labels{looks}; at most {MOST_LABELS} "
@@ -234,6 +322,16 @@ def _classes(
         findings.add(0, f"column {name!r}: every row is {labels[0]!r}: two classes are needed")
     index = {text: position for position, text in enumerate(labels)}
     return tuple(labels), np.array([index.get(cell, 0) for cell in cells], dtype=np.int64)
+
+
+def _look_like_readings(labels: Sequence[str], rows: int) -> str:
+    values = [number(cell, comma=True) for cell in labels]
+    if any(value is None for value in values):
+        return ""
+    fractional = any(value and value % 1 for value in values)
+    many = fractional and len(labels) > _MOST_FRACTIONAL_LABELS
+    mostly_different = len(labels) > _MOST_NUMBERED_LABELS and 2 * len(labels) > rows
+    return "; they look like readings" if many or mostly_different else ""
 
 
 def _label_order(numbers: dict[str, float | None]) -> Callable[[str], tuple[float, str]]:

@@ -104,6 +104,7 @@ class Dealt:
         holdout_labels: int64 (n,), their classes.
         rows_unused: rows that are neither dealt nor held out.
         left_out: columns of a file that are neither channel nor label.
+        notices: what a person should know about the source, one sentence each.
     """
 
     source: str
@@ -115,6 +116,7 @@ class Dealt:
     holdout_labels: NDArray[np.int64]
     rows_unused: int = 0
     left_out: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
 
     @property
     def rounds(self) -> tuple[int, ...]:
@@ -140,12 +142,14 @@ class RowSource(ABC):
         channels: what is measured.
         labels: names of the classes.
         left_out: columns of a file that are neither.
+        notices: what a person should know about it, one sentence each.
     """
 
     name: str
     channels: tuple[Channel, ...]
     labels: tuple[str, ...]
     left_out: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
 
     @abstractmethod
     def deal(self, plan: DealPlan) -> Dealt:
