@@ -22,17 +22,21 @@ GROUP = "protoledger.sensors"
 _BUILT_IN = {
     "am2302": "protoledger.sensors.drivers.dht:Dht22Sensor",
     "button": "protoledger.sensors.drivers.switches.button:ButtonSensor",
+    "circuitpython": "protoledger.sensors.drivers.circuitpython:CircuitPythonSensor",
     "cpu_temperature": "protoledger.sensors.drivers.kernel.cpu_temperature:CpuTemperatureSensor",
     "dht11": "protoledger.sensors.drivers.dht:Dht11Sensor",
     "dht22": "protoledger.sensors.drivers.dht:Dht22Sensor",
     "digital": "protoledger.sensors.drivers.switches.digital:DigitalSensor",
     "distance": "protoledger.sensors.drivers.distance:DistanceSensor",
     "ds18b20": "protoledger.sensors.drivers.kernel.ds18b20:Ds18b20Sensor",
+    "http": "protoledger.sensors.drivers.network.http:HttpSensor",
+    "hwmon": "protoledger.sensors.drivers.kernel.hwmon:HwmonSensor",
     "iio": "protoledger.sensors.drivers.kernel.iio:IioSensor",
     "light": "protoledger.sensors.drivers.light:LightSensor",
     "mcp3008": "protoledger.sensors.drivers.mcp3008:Mcp3008Sensor",
     "mock": "protoledger.sensors.synthetic.mock:MockSensor",
     "motion": "protoledger.sensors.drivers.switches.motion:MotionSensor",
+    "mqtt": "protoledger.sensors.drivers.network.mqtt:MqttSensor",
     "replay": "protoledger.sensors.synthetic.replay:ReplaySensor",
 }
 

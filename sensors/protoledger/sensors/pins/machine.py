@@ -22,6 +22,9 @@ from pydantic import Field
 
 from protoledger.sensors.base import DriverOptions, Reading, Sensor
 from protoledger.sensors.errors import HardwareUnavailable, PinInUse, ReadFailed, SensorError
+from protoledger.sensors.pins.messages import HomeBroker, Message, Request
+from protoledger.sensors.pins.mqtt_messages import BrokerConnection
+from protoledger.sensors.pins.shared_chip import Lease, SharedChips
 
 Pin = Annotated[int, Field(ge=0, le=27)]
 _Value = TypeVar("_Value")
@@ -48,6 +51,39 @@ class DhtChip(Protocol):
 
     def exit(self) -> None:
         """Release the pin."""
+
+
+Example = Callable[[float], bytes]
+"""Makes a message that carries a number; a simulated machine sends it."""
+
+
+class Messages(Protocol):
+    """What a driver uses of a connection to a broker; see `BrokerConnection`."""
+
+    def watch(self, topic: str, example: Example, /) -> None:
+        """Subscribe to a topic."""
+
+    def unwatch(self, topic: str, /) -> None:
+        """End one use of a topic."""
+
+    def last(self, topic: str, /) -> Message | None:
+        """The last message of a topic."""
+
+    def problem(self, topic: str, /) -> str:
+        """Why no message of a topic can come now; empty if one can."""
+
+    def close(self) -> None:
+        """Disconnect."""
+
+
+class Fetched(Protocol):
+    """What a driver uses of a document that is fetched; see `Documents`."""
+
+    def get(self) -> bytes:
+        """Return the document; raises `TransientSensorError`."""
+
+    def close(self) -> None:
+        """Release what is held."""
 
 
 class Machine:
@@ -97,6 +133,42 @@ class Machine:
         """The folder of industrial I/O devices; it may not exist."""
         return self._sys / "bus/iio/devices"
 
+    def hwmon_devices(self, _wanted: str) -> Path:
+        """The folder of hardware monitors; it may not exist."""
+        return self._sys / "class/hwmon"
+
+    def i2c(self) -> Any:
+        """The I2C bus of CircuitPython, `board.I2C()`; all chips share it.
+
+        Raises:
+            HardwareUnavailable: there is no such bus, or no library for it.
+        """
+        os.environ.setdefault("BLINKA_SKIP_DEPENDENCY_CHECK", "1")  # see `dht`
+        with _opening("I2C", {}), redirect_stdout(io.StringIO()):
+            import board  # noqa: PLC0415 - as in `dht`
+
+            return board.I2C()
+
+    def circuitpython(self, _chip: str, _property: str) -> Any:
+        """A simulated chip; None where there is a real bus."""
+        return None
+
+    def mqtt(self, address: HomeBroker) -> Lease[Messages]:
+        """The connection to a broker, which sensors share; the caller releases it.
+
+        Raises:
+            SensorMissing, BadOptions: a file of the login does not exist or cannot be used.
+        """
+        return _CONNECTIONS.acquire(address, lambda: BrokerConnection(address))
+
+    def http(self, request: Request, _example: Example) -> Lease[Fetched]:
+        """The answers to a request, which sensors share; the caller releases them.
+
+        Raises:
+            SensorMissing: a file of the request does not exist.
+        """
+        return _DOCUMENTS.acquire(request, lambda: _documents(request))
+
     def cpu_temperature(self) -> Path:
         """The file with the processor's temperature in thousandths of °C."""
         return self._sys / "class/thermal/thermal_zone0/temp"
@@ -118,6 +190,16 @@ class Machine:
     def _gpio(self, kind: str, arguments: dict[str, object]) -> Any:
         return getattr(_gpiozero(), kind)(**arguments)
 
+
+def _documents(request: Request) -> Fetched:
+    from protoledger.sensors.pins.http_documents import Documents  # noqa: PLC0415 - loads urllib and ssl
+
+    return Documents(request)
+
+
+# Not by machine: a broker or a URL is the same for all.
+_CONNECTIONS: SharedChips[Messages] = SharedChips(lambda connection: connection.close())
+_DOCUMENTS: SharedChips[Fetched] = SharedChips(lambda documents: documents.close())
 
 # One object: sensors that share a chip find each other through their machine.
 _THIS_PI = Machine()

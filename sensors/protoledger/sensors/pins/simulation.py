@@ -16,7 +16,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from protoledger.sensors.pins.machine import DhtChip, Machine, hush
+from protoledger.sensors.pins.machine import (
+    DhtChip,
+    Example,
+    Fetched,
+    Machine,
+    Messages,
+    hush,
+)
+from protoledger.sensors.pins.messages import HomeBroker, Message, Request
+from protoledger.sensors.pins.shared_chip import Lease, SharedChips
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,6 +62,8 @@ class SimulatedMachine(Machine):
         self._driven: dict[str, Callable[[], None]] = {}
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self._brokers: SharedChips[Messages] = SharedChips(lambda broker: broker.close())
+        self._servers: SharedChips[Fetched] = SharedChips(lambda document: document.close())
 
     def _gpio(self, kind: str, arguments: dict[str, object]) -> Any:
         import gpiozero  # noqa: PLC0415 - a laptop need not have it
@@ -112,6 +123,35 @@ class SimulatedMachine(Machine):
         _write(device / "in_voltage_scale", 2)
         return folder
 
+    def hwmon_devices(self, wanted: str) -> Path:
+        """The folder of hardware monitors; it contains the wanted one."""
+        folder = super().hwmon_devices(wanted)
+        device = folder / f"hwmon{zlib.crc32(wanted.encode())}"
+        _write(device / "name", wanted)
+        for number in range(3):
+            _write(device / f"temp{number}_input", round(wave(f"{wanted}t{number}", 18e3, 24e3)))
+            _write(
+                device / f"humidity{number}_input", round(wave(f"{wanted}h{number}", 35e3, 65e3))
+            )
+            for kind in ("in", "curr", "power", "energy", "fan"):
+                level = wave(f"{wanted}{kind}{number}", 400.0, 1600.0)
+                _write(device / f"{kind}{number}_input", round(level))
+        return folder
+
+    def circuitpython(self, chip: str, name: str) -> Any:
+        """Return a chip whose properties are all readings."""
+        return _SimulatedChip(chip, name)
+
+    def mqtt(self, address: HomeBroker) -> Lease[Messages]:
+        """Return a broker on which each topic has a message every moment."""
+        return self._brokers.acquire(address, _SimulatedBroker)
+
+    def http(self, request: Request, example: Example) -> Lease[Fetched]:
+        """Return a document that contains what the driver looks for."""
+        return self._servers.acquire(
+            (request, example), lambda: _SimulatedDocument(request.url, example)
+        )
+
     def cpu_temperature(self) -> Path:
         """The file with the processor's temperature."""
         file = super().cpu_temperature()
@@ -148,6 +188,58 @@ class _SimulatedDht:
         return round(wave(self._name + "h", 35.0, 65.0), 1)
 
     def exit(self) -> None:
+        pass
+
+
+class _SimulatedChip:
+    """Stands in for an object of one of Adafruit's drivers: one property, and any method."""
+
+    def __init__(self, chip: str, name: str) -> None:
+        self._chip = chip
+        self._names = {name}
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        if name in self.__dict__["_names"]:
+            return wave(self._chip + name, 18.0, 24.0)
+        return lambda: None
+
+
+class _SimulatedBroker:
+    """Stands in for a `BrokerConnection`."""
+
+    def __init__(self) -> None:
+        self._examples: dict[str, Example] = {}
+
+    def watch(self, topic: str, example: Example) -> None:
+        self._examples[topic] = example
+
+    def unwatch(self, topic: str) -> None:
+        pass
+
+    def last(self, topic: str) -> Message:
+        payload = self._examples[topic](wave(topic, 18.0, 24.0))
+        return Message(payload, time.monotonic(), retained=False)
+
+    def problem(self, _topic: str) -> str:
+        return ""
+
+    def close(self) -> None:
+        self._examples.clear()
+
+
+class _SimulatedDocument:
+    """Stands in for `Documents`."""
+
+    def __init__(self, url: str, example: Example) -> None:
+        self._url = url
+        self._example = example
+
+    def get(self) -> bytes:
+        return self._example(wave(self._url, 18.0, 24.0))
+
+    def close(self) -> None:
         pass
 
 
