@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from protoledger.emulator.errors import BrokerError, ToolMissingError
+from protoledger.emulator.errors import BrokerError, ProgramMissingError
 from protoledger.emulator.processes import broker as broker_module
 from protoledger.emulator.processes.broker import (
     ExternalBroker,
     Mosquitto,
     find_mosquitto,
-    knock,
     parse_host_port,
+    try_connection,
 )
 from protoledger.emulator.processes.certificates import CertificateAuthority
 from protoledger.emulator.processes.children import Children
@@ -175,7 +175,7 @@ def test_a_burst_arrives_whole_and_in_order(either, clients):
 
 def test_an_authority_that_did_not_issue_it_is_not_fooled(either, tmp_path):
     other = CertificateAuthority(tmp_path / "other")
-    assert "certificate verify failed" in knock(either.host, either.port, other.file)
+    assert "certificate verify failed" in try_connection(either.host, either.port, other.file)
 
 
 # ---- what Mosquitto's certificates and access list add
@@ -338,7 +338,7 @@ def test_a_port_that_was_taken_meanwhile_is_given_up(tmp_path, authority, monkey
 
 def test_a_missing_mosquitto_is_told(tmp_path, authority, monkeypatch):
     monkeypatch.setattr(broker_module, "find_mosquitto", lambda: None)
-    with Children(tmp_path) as children, pytest.raises(ToolMissingError, match="make setup"):
+    with Children(tmp_path) as children, pytest.raises(ProgramMissingError, match="make setup"):
         Mosquitto(tmp_path, authority, ACL, children).start()
 
 

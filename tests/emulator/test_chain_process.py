@@ -12,7 +12,7 @@ import pytest
 from protoledger.contracts.client.account import Account, checksum
 from protoledger.contracts.keys import address_of
 from protoledger.contracts.tools.local_node import LocalNode
-from protoledger.emulator.errors import ChainError, ToolMissingError
+from protoledger.emulator.errors import ChainError, ProgramMissingError
 from protoledger.emulator.processes import chain
 from protoledger.emulator.processes.chain import ETHER, Anvil, ChainAddress, call, connect, fund
 from protoledger.emulator.processes.children import Children
@@ -126,7 +126,7 @@ def test_a_refused_call_says_so(node):
 def test_nobody_there_and_no_node_there():
     with pytest.raises(ChainError, match="no Ethereum node answers"):
         connect("http://127.0.0.1:1")
-    with pytest.raises(ChainError, match="no address of a node"):
+    with pytest.raises(ChainError, match="is not the address of a node"):
         connect("file:///etc/passwd")
 
     class Page(http.server.BaseHTTPRequestHandler):
@@ -175,5 +175,5 @@ def test_a_missing_anvil_is_told(tmp_path, monkeypatch):
         raise chain.NoSuchToolError("anvil is not installed; run `make setup`")
 
     monkeypatch.setattr(chain, "binary", missing)
-    with Children(tmp_path) as children, pytest.raises(ToolMissingError, match="make setup"):
+    with Children(tmp_path) as children, pytest.raises(ProgramMissingError, match="make setup"):
         Anvil(children).start()

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protoledger.emulator.errors import CsvError, SourceError, UnknownSourceError
+from protoledger.emulator.errors import CsvError, DataSourceError, UnknownSourceError
 from protoledger.emulator.sources.catalogue import TableSource, filled, open_source
 from protoledger.emulator.sources.channels import MOST_STEPS, plan_channel
 from protoledger.emulator.sources.csv_source import parse_csv
@@ -92,13 +92,13 @@ def test_a_missing_label_column_suggests():
 
 
 def test_files_and_names_that_are_not_there(tmp_path):
-    with pytest.raises(SourceError, match="directory"):
+    with pytest.raises(DataSourceError, match="directory"):
         open_source(str(tmp_path))
-    with pytest.raises(SourceError, match="no file"):
+    with pytest.raises(DataSourceError, match="no file"):
         open_source(str(tmp_path / "none.csv"))
     with pytest.raises(UnknownSourceError, match="did you mean 'phishing'"):
         open_source("fishing")
-    with pytest.raises(SourceError, match="its own labels"):
+    with pytest.raises(DataSourceError, match="its own labels"):
         open_source("bananas", "x")
     path = tmp_path / "good.csv"
     path.write_text(GOOD)
@@ -118,7 +118,7 @@ def test_any_bytes_are_a_source_or_a_source_error(data, label):
     try:
         table = parse_csv(data, "f.csv", label)
         source = TableSource("f", table)
-    except SourceError:
+    except DataSourceError:
         return
     assert not np.isinf(table.values).any()
     assert (2 * np.isnan(table.values).sum(axis=0) <= len(table.values)).all()
@@ -162,5 +162,5 @@ def test_a_constant_channel_has_a_range(value):
 
 @pytest.mark.parametrize(("low", "high"), [(-1e308, 1e308), (0.0, 5e-324)])
 def test_a_scale_that_cannot_be_computed_with_is_refused(low, high):
-    with pytest.raises(SourceError, match="another unit"):
+    with pytest.raises(DataSourceError, match="another unit"):
         plan_channel("c", "", low, high)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protoledger.emulator.errors import CsvError, SourceError
+from protoledger.emulator.errors import CsvError, DataSourceError
 from protoledger.emulator.sources.catalogue import TableSource, deal, open_source
 from protoledger.emulator.sources.csv_source import parse_csv
 from protoledger.emulator.sources.recordings import write_recordings
@@ -143,7 +143,7 @@ def test_columns_are_ignored_by_name_and_names_are_checked():
     assert parse(PLAIN, ignore=("state",), label="hum").channels == ("temp",)
     with pytest.raises(CsvError, match="--ignore tem: did you mean 'temp'"):
         parse(PLAIN, ignore=("tem",))
-    with pytest.raises(SourceError, match="--missing, --ignore: for CSV files"):
+    with pytest.raises(DataSourceError, match="--missing, --ignore: for CSV files"):
         open_source("bananas", missing=("-1",))
 
 
@@ -175,7 +175,7 @@ def test_any_table_is_read_whole_or_refused(data, missing):
     try:
         table = parse_csv(data, "f.csv", missing=missing)
         source = TableSource("f", table)
-    except SourceError:
+    except DataSourceError:
         return
     assert not np.isinf(table.values).any()
     assert table.values.shape == (len(table.classes), len(source.channels))

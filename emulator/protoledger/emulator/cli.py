@@ -14,9 +14,9 @@ from protoledger.contracts.errors import ChainUnreachableError, ContractsError
 from protoledger.emulator.errors import (
     BrokerError,
     ChainError,
+    DataSourceError,
     EmulatorError,
-    SourceError,
-    ToolMissingError,
+    ProgramMissingError,
 )
 from protoledger.emulator.options import Learner, Options, Test
 from protoledger.emulator.run import Emulation
@@ -70,42 +70,51 @@ def emulate(
     noise: Annotated[
         float, _option("Each agent's own noise, in standard deviations of a channel.")
     ] = DEFAULT_NOISE,
-    collusion: Annotated[int, _option("T: agents whose pooled views still tell nothing.")] = 1,
-    dropouts: Annotated[int, _option("D: agents that may vanish in a round at no cost.")] = 1,
+    collusion: Annotated[
+        int, _option("T: so many agents may pool what they receive and still learn nothing.")
+    ] = 1,
+    dropouts: Annotated[int, _option("D: so many agents may drop out of a round at no cost.")] = 1,
     partitions: Annotated[
         str, _option("K: `all` agents in one group, `auto`, or how many parts a vector has.")
     ] = "all",
-    drop_rate: Annotated[float, _option("How often an agent vanishes in a round, 0 to 1.")] = 0.0,
+    drop_rate: Annotated[
+        float, _option("Probability that an agent drops out of a round, 0 to 1.")
+    ] = 0.0,
     round_seconds: Annotated[
-        float, _option("How long a round may take: half for shares, half for sums.")
+        float, _option("Time limit of a round: half for shares, half for sums.")
     ] = 4.0,
-    seed: Annotated[int, _option("All randomness of the emulation follows from it.")] = 0,
+    seed: Annotated[int, _option("Seed of all randomness in the emulation.")] = 0,
     learner: Annotated[Learner, _option("The improved learner, or XuILVQ as published.")] = (
         "improved"
     ),
-    test: Annotated[Test, _option("Which commits are significant; `always`: all.")] = "e-process",
-    alpha: Annotated[float, _option("Level of the commit test.")] = 0.05,
+    test: Annotated[
+        Test, _option("Test that decides which commits are significant; `always`: all are.")
+    ] = "e-process",
+    alpha: Annotated[float, _option("Significance level of the test.")] = 0.05,
     oracle: Annotated[
         int,
         _option(
             "Reporters that sign an outside site's samples and readings on the chain; 0: none."
         ),
     ] = 0,
-    json_file: Annotated[Path | None, _option("Write the report there.", "--json")] = None,
-    keep: Annotated[Path | None, _option("Keep configuration, stores and logs there.")] = None,
+    json_file: Annotated[Path | None, _option("Write the report to this file.", "--json")] = None,
+    keep: Annotated[
+        Path | None, _option("Keep configuration, stores and logs in this folder.")
+    ] = None,
     broker: Annotated[
         str | None,
         _option("mosquitto, embedded or HOST:PORT; default: mosquitto if it is installed."),
     ] = None,
     broker_ca: Annotated[
-        Path | None, _option("For HOST:PORT: the authority of its certificate; else plain TCP.")
+        Path | None,
+        _option("For HOST:PORT: its certificate's authority (PEM); without it plain TCP."),
     ] = None,
     chain: Annotated[str, _option("anvil, or the URL of a node's JSON-RPC.")] = "anvil",
     chain_key: Annotated[
-        Path | None, _option("For a URL: file with the key that pays (mode 0600).")
+        Path | None, _option("For a URL: file with the key of the account that pays (mode 0600).")
     ] = None,
 ) -> None:
-    """Run broker, chain, agents and gateways as processes of this machine, and show what they do.
+    """Run a broker, a chain, agents and gateways as processes of this machine.
 
     Agents secret-share readings over MQTT; gateways decode only sums, learn from them, and share
     significant prototypes through the chain.
@@ -133,9 +142,9 @@ def emulate(
         _fail(Exit.USAGE, str(error))
     try:
         _run(options, console, json_file)
-    except SourceError as error:
+    except DataSourceError as error:
         _fail(Exit.DATA, str(error))
-    except (BrokerError, ChainError, ChainUnreachableError, ToolMissingError) as error:
+    except (BrokerError, ChainError, ChainUnreachableError, ProgramMissingError) as error:
         _fail(Exit.UNAVAILABLE, str(error))
     except (EmulatorError, ContractsError, ConfigurationError) as error:
         _fail(Exit.FAILED, str(error))
@@ -164,22 +173,22 @@ def _run(options: Options, console: Console, json_file: Path | None) -> None:
 
 
 def _check_plan(options: Options) -> None:
-    """Find out before the run whether so many agents can bear what is asked of them."""
+    """Check before the run that the number of agents fits the aggregation's parameters."""
     partitions: int | None = None
     if options.partitions == "auto":
-        partitions = options.dropouts + 1  # the smallest groups; if these fit, something does
+        partitions = options.dropouts + 1  # the smallest groups: `auto` finds a K if this one fits
     elif options.partitions != "all":
         partitions = options.partitions
     Plan(options.agents, options.collusion, options.dropouts, partitions)
     if options.agents < options.minimum_contributors:
         raise ConfigurationError(
-            f"--agents {options.agents} with --collusion {options.collusion}: a sum takes at least "
+            f"--agents {options.agents} with --collusion {options.collusion}: a sum needs at least "
             f"{options.minimum_contributors} agents"
         )
 
 
 def _check_writable(path: Path | None) -> None:
-    """Find out before the run, not after it."""
+    """Check before the run that the report can be written after it."""
     if path is not None and not path.parent.is_dir():
         raise FileNotFoundError(f"--json {path}: the folder {path.parent} does not exist")
     if path is not None and path.is_dir():

@@ -1,36 +1,36 @@
-"""What can go wrong when a deployment is brought up, run and torn down."""
+"""The errors of starting, running and stopping an emulated deployment."""
 
 
 class EmulatorError(Exception):
     """Base of everything that the emulator raises."""
 
 
-class ToolMissingError(EmulatorError, FileNotFoundError):
-    """A program that the emulation starts is not installed."""
+class ProgramMissingError(EmulatorError, FileNotFoundError):
+    """A program that the emulation needs is not installed."""
 
 
 class BrokerError(EmulatorError, ConnectionError):
-    """The MQTT broker did not start, or the given one does not answer."""
+    """The MQTT broker did not start, or the user's own broker does not answer."""
 
 
 class ChainError(EmulatorError, ConnectionError):
     """The Ethereum node did not start, does not answer, or refused a call."""
 
 
-class SourceError(EmulatorError, ValueError):
-    """A data source is unknown, unreadable or too small; nothing has been started yet."""
+class DataSourceError(EmulatorError, ValueError):
+    """A data source is unknown, unreadable or too small; no process has started yet."""
 
 
-class UnknownSourceError(SourceError, LookupError):
-    """The name is neither a source's nor a file's."""
+class UnknownSourceError(DataSourceError, LookupError):
+    """The name is neither that of a data source nor that of a file."""
 
 
-class CsvError(SourceError):
-    """A CSV file cannot be a source.
+class CsvError(DataSourceError):
+    """A CSV file cannot be used as a data source.
 
     Attributes:
         problems: The first problems, in the order of their lines, each naming line and column.
-        total: How many there are.
+        total: The number of all problems.
     """
 
     def __init__(self, file: str, problems: tuple[str, ...], total: int) -> None:
@@ -43,16 +43,16 @@ class CsvError(SourceError):
         super().__init__(f"{file}: {total} problems{first}:\n  " + "\n  ".join(problems))
 
 
-class DealError(SourceError):
-    """The source cannot be dealt as asked: the message names the options to change."""
+class DealError(DataSourceError):
+    """A data source cannot fill the plan; the message names the options to change."""
 
 
-class ChildDied(EmulatorError, RuntimeError):  # noqa: N818 - it tells what happened, to a person
-    """A process of the deployment ended although nobody asked it to.
+class ChildDied(EmulatorError, RuntimeError):  # noqa: N818 - named after the event
+    """A process of the deployment ended although it was not stopped.
 
     Attributes:
-        name: What the process was started as, for example `site-1.gateway`.
-        returncode: Its exit code; negative is the number of the signal that ended it.
+        name: The name under which it was started, for example `site-1.gateway`.
+        returncode: Its exit code; a negative number is the signal that ended it.
         last_lines: The end of its log, at most 15 lines.
     """
 
@@ -66,7 +66,7 @@ class ChildDied(EmulatorError, RuntimeError):  # noqa: N818 - it tells what happ
 
 
 class Terminated(SystemExit):
-    """Somebody asked this process to end (SIGTERM, SIGHUP): unwinds every `with` block.
+    """SIGTERM or SIGHUP arrived; raised in the main thread, so that every `with` block ends.
 
-    The one exception here that is no `EmulatorError`: an `except Exception` must not swallow it.
+    The only exception here that is not an `EmulatorError`: `except Exception` must not catch it.
     """

@@ -1,10 +1,10 @@
-"""Outside data of an emulated deployment: a site without a gateway, and reporters who sign for it.
+"""Outside data of an emulated deployment: a site without a gateway, and reporters that sign for it.
 
-What the agents of one more site read never goes through rounds. Its aggregates reach the gateways
-as batches of labelled samples on DataOracle, signed by a quorum of reporters; and each reporter
-also runs as a process of its own that answers a numeric feed from what one of that site's agents
-reads, so that the chain shows the median of a quorum. All of it is what `protoledger oracle` does
-on real hosts.
+The readings of one additional site never go through rounds. Its averages reach the gateways as
+batches of labelled samples on DataOracle, which a quorum of reporters signs. Each reporter also
+runs as its own process, and answers a numeric feed with the readings of one of that site's agents;
+the feed's value is the median of a quorum. The reporters are the same processes as on real hosts
+(`protoledger oracle run`).
 """
 
 from __future__ import annotations
@@ -37,15 +37,16 @@ _GAS = 1_000_000
 
 
 def split_off(dealt: Dealt) -> tuple[Dealt, SiteRows]:
-    """Take the last site's rows out of what was dealt: they are the outside site's."""
+    """Separate the last site, which becomes the outside site, from the others."""
     sites = replace(dealt.plan, sites=dealt.plan.sites - 1)
     return replace(dealt, plan=sites, sites=dealt.sites[:-1]), dealt.sites[-1]
 
 
 def aggregates(dealt: Dealt, rows: SiteRows) -> Codebook:
-    """Average an outside site's agents, row by row: the mean of each channel, the most votes.
+    """Reduce the outside site's agents to one labelled sample for each row.
 
-    A channel that nobody read is the middle of its range. Rows without a vote are left out.
+    A sample has the mean of each channel, and the label with the most votes. A channel without any
+    reading gets the middle of its range. Rows without a vote are left out.
     """
     low = np.array([channel.low for channel in dealt.channels])
     width = np.array([channel.high - channel.low for channel in dealt.channels])
@@ -53,19 +54,19 @@ def aggregates(dealt: Dealt, rows: SiteRows) -> Codebook:
     sums = np.where(read, (np.clip(rows.observed, low, low + width) - low) / width, 0).sum(axis=0)
     means = np.where(read.any(axis=0), sums / np.maximum(1, read.sum(axis=0)), 0.5)
     counts = np.stack([(rows.votes == label).sum(axis=0) for label in range(len(dealt.labels))])
-    told = np.flatnonzero((rows.votes != NO_LABEL).any(axis=0))[: BATCHES * BATCH_ROWS]
+    labelled = np.flatnonzero((rows.votes != NO_LABEL).any(axis=0))[: BATCHES * BATCH_ROWS]
     return Codebook.from_prototypes(
-        np.arange(len(told)),
-        counts.argmax(axis=0)[told],
-        np.ones(len(told)),
-        means[told],
+        np.arange(len(labelled)),
+        counts.argmax(axis=0)[labelled],
+        np.ones(len(labelled)),
+        means[labelled],
         labels=len(dealt.labels),
     )
 
 
 @dataclass(frozen=True, slots=True)
-class Reporter:
-    """One reporter's files."""
+class ReporterFiles:
+    """The files of one reporter: key, configuration, and the recording that it reports."""
 
     name: str
     key_file: Path
@@ -77,16 +78,16 @@ class Outside:
     """The outside site and its reporters.
 
     Args:
-        folder: for their files.
+        folder: folder for their files.
         dealt: channels and labels.
-        rows: what the outside site's agents read.
-        reporters: how many.
+        rows: readings and votes of the outside site's agents.
+        reporters: number of reporters.
 
     Attributes:
-        quorum: of the reporters.
+        quorum: how many reporters must sign.
         sent: samples on the chain so far.
-        batches: in how many batches.
-        gas: what the batches cost.
+        batches: batches on the chain so far.
+        gas: gas used by the batches.
     """
 
     def __init__(self, folder: Path, dealt: Dealt, rows: SiteRows, reporters: int) -> None:
@@ -97,7 +98,7 @@ class Outside:
         self._observed = np.clip(rows.observed[:, :, 0], self.feed.low, self.feed.high)
         self._folder = folder
         self.reporters = [
-            Reporter(
+            ReporterFiles(
                 name := f"{SOURCE}.reporter-{number}",
                 folder / f"{name}.key",
                 folder / f"{name}.yaml",
@@ -110,25 +111,25 @@ class Outside:
 
     @property
     def rounds(self) -> int:
-        """How many batches there are to be."""
+        """The number of batches in the whole run."""
         return min(BATCHES, len(self._samples))
 
     def create_keys(self) -> list[str]:
-        """Make the reporters' keys; gives their accounts, which need money."""
+        """Create the reporters' keys; returns the addresses of their accounts, to be funded."""
         self._folder.mkdir(mode=0o700)
         return [address_of(create_key(reporter.key_file)) for reporter in self.reporters]
 
     def start(
         self, children: Children, chain: ChainAddress, oracle: str, owner: bytes, fund_wei: int
     ) -> None:
-        """Make the accounts reporters, open the feed, and start a process for each reporter.
+        """Register the reporters and the feed on the chain, and start a process for each reporter.
 
         Args:
-            children: own the processes.
-            chain: where.
-            oracle: DataOracle's address.
-            owner: key of its owner, who also pays for the batches.
-            fund_wei: what the owner sends to each reporter.
+            children: owns the processes.
+            chain: address of the node.
+            oracle: address of DataOracle.
+            owner: private key of DataOracle's owner, whose account also pays for the batches.
+            fund_wei: amount that the owner sends to each reporter.
         """
         from protoledger.contracts.client.account import Account  # noqa: PLC0415 - loads web3
         from protoledger.contracts.client.deployment import Sender  # noqa: PLC0415
@@ -152,7 +153,7 @@ class Outside:
             children.start(reporter.name, [*command, reporter.config_file])
 
     def advance(self, share: float) -> None:
-        """Let the outside site live on, up to this share of the run."""
+        """Provide readings and submit batches up to this share of the run, 0 to 1."""
         self._read_on(share)
         while self.batches < self.rounds and share >= self.batches / self.rounds:
             self._submit()
@@ -163,7 +164,7 @@ class Outside:
             children.stop(reporter.name)
 
     def report(self) -> dict[str, object]:
-        """Tell what stands on the chain now."""
+        """Return what the chain holds now, for the emulation's report."""
         from protoledger.contracts.oracle.binding import Oracle, feed_id  # noqa: PLC0415 - loads web3
 
         if self._node is None:
@@ -199,7 +200,7 @@ class Outside:
         self.gas += receipt.gas_used
 
     def _read_on(self, share: float) -> None:
-        """Lay what each reporter's agent reads at this share of the run where it looks."""
+        """Write each reporter's reading at this share of the run to the file that it watches."""
         row = min(int(share * self._observed.shape[1]), self._observed.shape[1] - 1)
         for number, reporter in enumerate(self.reporters):
             seen = self._observed[number % len(self._observed), : row + 1]
@@ -209,7 +210,7 @@ class Outside:
             draft.write_text(f"{self.feed.name}\n{text}\n", encoding="utf-8")
             draft.replace(reporter.readings)
 
-    def _configure(self, reporter: Reporter, chain: ChainAddress) -> None:
+    def _configure(self, reporter: ReporterFiles, chain: ChainAddress) -> None:
         source = {"kind": "csv", "file": str(reporter.readings), "column": self.feed.name}
         content = {
             "rpc_url": chain.url,

@@ -1,4 +1,7 @@
-"""What is known of a running emulation: folded from the events of its processes."""
+"""The state of a running emulation, folded from the events of its processes.
+
+Each decoded sum is compared with the sum that the agents' recordings give.
+"""
 
 import time
 from dataclasses import dataclass, field
@@ -17,23 +20,25 @@ class SiteProgress:
     """One site, so far.
 
     Attributes:
-        rounds: completed.
+        name: name of the site.
+        target: number of rounds that the site is to run.
+        rounds: completed rounds.
         failed: failed rounds.
-        reasons: why they failed, by reason.
+        reasons: number of failed rounds by reason.
         samples: labelled samples, each predicted before it was learnt.
-        right: of these, right.
-        prototypes: of the site's own model.
-        commits: that stand on the chain.
-        version: of the newest of them.
-        rejected: commits that the chain refused for good.
-        gas: spent on commits.
-        merged: commits of others that this site took over, as (owner, version).
+        right: correct predictions among them.
+        prototypes: prototypes of the site's own model.
+        commits: commits of the site on the chain.
+        version: version of the newest of them.
+        rejected: commits that the chain refused permanently.
+        gas: gas used by the commits.
+        merged: commits of others that this site has taken over, as (owner, version).
         outside: samples of the oracle that this site has learnt from.
-        batches: how many batches they came in.
-        round_ms: duration of each completed round.
-        sum_error: largest difference of a decoded sum from the true one, in steps.
-        mean_error: largest difference of a decoded mean from the mean of what the sensors read
-            before any rounding, in steps.
+        batches: batches in which they came.
+        round_ms: duration of each completed round in milliseconds.
+        sum_error: largest difference between a decoded sum and the true one, in steps.
+        mean_error: largest difference between a decoded mean and the mean of the unrounded
+            readings, in steps.
         totals: the gateway's own counters, once it has finished.
     """
 
@@ -59,7 +64,7 @@ class SiteProgress:
 
     @property
     def done(self) -> int:
-        """Rounds that ended, either way."""
+        """Rounds that have ended, completed or failed."""
         return self.rounds + self.failed
 
     @property
@@ -69,7 +74,7 @@ class SiteProgress:
 
     @property
     def accuracy(self) -> float | None:
-        """Share of samples predicted right, or None before the first."""
+        """Share of samples that were predicted correctly; None before the first."""
         return self.right / self.samples if self.samples else None
 
 
@@ -103,11 +108,11 @@ class _Outside(msgspec.Struct):
 
 
 class Progress:
-    """All sites, so far; and the truth that their sums are compared with.
+    """All sites, so far.
 
     Args:
-        sites: names of sites and devices.
-        dealt: what the agents read.
+        sites: names of the sites and their devices.
+        dealt: the agents' readings, with which decoded sums are compared.
     """
 
     def __init__(self, sites: list[SiteFiles], dealt: Dealt) -> None:
@@ -122,30 +127,30 @@ class Progress:
         self._rows = {site.gateway: rows for site, rows in zip(sites, dealt.sites, strict=True)}
 
     @property
-    def untold(self) -> str:
-        """Sites that finished with fewer rounds than they were to have; empty if there are none."""
+    def incomplete(self) -> str:
+        """Sites that finished without reporting all of their rounds; empty if there are none."""
         short = (s for s in self.sites.values() if s.totals is not None and s.done != s.target)
         return ", ".join(f"{site.name} {site.done} of {site.target}" for site in short)
 
     @property
     def finished(self) -> bool:
-        """Whether every gateway has told its totals."""
+        """Whether every gateway has reported its totals."""
         return all(site.totals is not None for site in self.sites.values())
 
     @property
     def share(self) -> float:
-        """How much of all rounds has ended, 0 to 1."""
+        """Share of all rounds that have ended, 0 to 1."""
         return sum(s.done for s in self.sites.values()) / sum(s.target for s in self.sites.values())
 
-    def told_of(self, batches: int) -> bool:
-        """Whether every gateway has told of so many batches of outside samples."""
+    def received_batches(self, batches: int) -> bool:
+        """Return whether every gateway has reported so many batches of outside samples."""
         return all(site.batches >= batches for site in self.sites.values())
 
     def settled(self, addresses: dict[str, str]) -> bool:
-        """Whether every gateway has taken over the newest commit of every other.
+        """Return whether every gateway has taken over the newest commit of every other.
 
         Args:
-            addresses: each gateway's account on the chain.
+            addresses: the address of each gateway's account on the chain.
         """
         for gateway, site in self.sites.items():
             if site.version and any(
@@ -160,7 +165,7 @@ class Progress:
         """Fold one event.
 
         Raises:
-            EmulatorError: if it is none that its sender may tell.
+            EmulatorError: if the event is malformed, or its sender unknown.
         """
         kind = event.get("event")
         self.news_at = time.monotonic()
@@ -171,7 +176,8 @@ class Progress:
             else:
                 self._take(self.sites[sender], sender, str(kind), event)
         except (msgspec.ValidationError, KeyError) as error:
-            raise EmulatorError(f"{sender} told {kind!r}, which cannot be read: {error}") from error
+            text = f"{sender} sent a malformed event {kind!r}: {error}"
+            raise EmulatorError(text) from error
 
     def _take(self, site: SiteProgress, sender: str, kind: str, event: dict[str, object]) -> None:
         match kind:
@@ -184,11 +190,11 @@ class Progress:
             case "merged":
                 merged = msgspec.convert(event, _Merged)
                 site.merged.add((merged.owner, merged.version))
-                if site.totals is None:  # else no prediction is left that it could serve
+                if site.totals is None:  # after the last round it can improve no prediction
                     self.used.add((merged.owner, merged.version))
             case "committed":
                 commit = msgspec.convert(event, _Committed)
-                if commit.version > site.version:  # one may be told twice
+                if commit.version > site.version:  # a commit may be reported twice
                     site.commits += 1
                     site.version = commit.version
                     site.gas += commit.gas
@@ -213,7 +219,7 @@ class Progress:
         self._compare(site, sender, done)
 
     def _compare(self, site: SiteProgress, sender: str, done: _Round) -> None:
-        """Hold a decoded round against what the included agents were given to read."""
+        """Compare a decoded round with what the included agents read."""
         batch = self._dealt.plan.batch
         rows = slice((done.round - 1) * batch, done.round * batch)
         read = self._rows[sender].observed[done.included, rows]
@@ -226,12 +232,12 @@ class Progress:
 
 
 def true_sums(schema: Schema, read: np.ndarray, votes: np.ndarray) -> np.ndarray:
-    """Add up what agents read, by plain integers and without the protocol's own code.
+    """Sum up readings and votes with plain integers, independently of the protocol's code.
 
     Args:
         schema: channels and labels.
-        read: float64 (A, B, C), NaN where missing.
-        votes: int64 (A, B), −1 for none.
+        read: readings, float64 (A, B, C), NaN where missing.
+        votes: numbers of labels, int64 (A, B), −1 for none.
 
     Returns:
         int64 of shape (B·L,).
@@ -253,7 +259,10 @@ def true_sums(schema: Schema, read: np.ndarray, votes: np.ndarray) -> np.ndarray
 
 
 def mean_error(schema: Schema, samples: list[Sample], read: np.ndarray) -> float:
-    """Return how far decoded means are from the means of the readings themselves, in steps."""
+    """Return the largest difference of decoded means from the readings' means, in steps.
+
+    It is infinite if a channel was decoded although it was not read, or the other way round.
+    """
     steps = np.array([channel.step for channel in schema.channels])
     low = np.array([channel.low for channel in schema.channels])
     high = np.array([channel.high for channel in schema.channels])
@@ -263,5 +272,5 @@ def mean_error(schema: Schema, samples: list[Sample], read: np.ndarray) -> float
     decoded = np.array([sample.values for sample in samples])
     both = (counts > 0) & np.isfinite(decoded)
     if np.any((counts > 0) != np.isfinite(decoded)):
-        return float("inf")  # a channel that was read and not decoded, or the other way round
+        return float("inf")
     return float((np.abs(decoded - means) / steps)[both].max(initial=0.0))

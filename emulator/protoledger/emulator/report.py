@@ -1,4 +1,4 @@
-"""What an emulation found, as a JSON object and as a table; figures come from where they arose."""
+"""The result of an emulation, as a JSON object and as a table."""
 
 import platform
 import subprocess
@@ -15,7 +15,7 @@ _COMMITS = "{commits} ({commits_used} used elsewhere, {commits_rejected} rejecte
 
 
 def make_report(emulation: Emulation) -> dict[str, Any]:
-    """Collect the report of a run that has ended."""
+    """Make the report of a run that has ended."""
     progress = emulation.progress
     sites = list(progress.sites.values())
     compared = [site for site in sites if site.rounds]
@@ -70,7 +70,7 @@ def make_report(emulation: Emulation) -> dict[str, Any]:
 
 
 def summary_table(report: dict[str, Any]) -> Table:
-    """Show a report to a person."""
+    """Format a report as a table."""
     table = Table(title="Summary", show_header=False, title_justify="left")
     table.add_column(style="bold")
     table.add_column(justify="right")

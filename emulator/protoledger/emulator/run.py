@@ -1,8 +1,8 @@
-"""One emulation from the first process to the last: bring up, watch, examine, tear down.
+"""Runs one emulation: starts the processes, watches them, tests the models, stops everything.
 
-Nothing here computes what the deployment should: agents and gateways are the processes that run on
-real hosts, joined by a real broker and a real chain. This file starts them, folds what they tell,
-and examines what they stored.
+The agents and gateways are the same processes that run on real hosts, connected by a real broker
+and a real chain. This module starts them, collects their events, and finally classifies the
+held-out rows with the models that they have stored.
 """
 
 import shutil
@@ -48,11 +48,11 @@ class Emulation:
     """A deployment on this machine.
 
     Args:
-        options: what a person asked for.
-        say: takes a line about what is being done.
+        options: the options of `protoledger emulate`.
+        say: receives a line of text at each step.
 
     Raises:
-        SourceError: if the source cannot be dealt as asked; nothing has been started then.
+        DataSourceError: if the source cannot fill the plan; no process has started then.
     """
 
     def __init__(self, options: Options, say: Callable[[str], None]) -> None:
@@ -80,7 +80,7 @@ class Emulation:
         if outside is not None:
             self.outside = Outside(self.folder / "oracle", self.dealt, outside, options.oracle)
         self.progress = Progress(self.sites, self.dealt)
-        # from the process's first instruction on: a person waits for the imports, too
+        # counted from the start of the process, because a person waits for the imports, too
         self.started_at = time.monotonic() - (time.time() - psutil.Process().create_time())
         self.deploy_gas = 0
         self.contract = self._oracle = ""
@@ -91,10 +91,10 @@ class Emulation:
         self.oracle: dict[str, object] | None = None
 
     def run(self, show: Callable[[Progress], None]) -> None:
-        """Run to the end; `show` is called whenever something may have changed.
+        """Run to the end; calls `show` whenever something may have changed.
 
         Raises:
-            EmulatorError: if a process died, stalled or could not be started.
+            EmulatorError: if a process cannot be started, dies or stalls.
         """
         with self._cleanup, Children(self.folder / "logs") as children:
             address, authority = self._start_broker(children)
@@ -105,7 +105,7 @@ class Emulation:
             self._start_gateways(children, address, authority, chain)
             self._watch(children, show)
             self._stop_workers(children)
-            self._examine()
+            self._classify_holdout()
 
     def _make_folder(self) -> Path:
         if self.options.keep is None:
@@ -183,8 +183,8 @@ class Emulation:
                     fund(chain.url, account)
             except ChainError as error:
                 raise ChainError(
-                    f"accounts on {chain.url} cannot be given money ({error}); name a file with "
-                    f"the key of an account that has some: --chain-key FILE"
+                    f"accounts on {chain.url} cannot be funded ({error}); name a file with the key "
+                    f"of an account that has ether: --chain-key FILE"
                 ) from error
         made = deploy(
             chain.url,
@@ -214,18 +214,18 @@ class Emulation:
                 self.outside.advance(progress.share)
             show(progress)
             self._check_stalled()
-        if missing := progress.untold:
-            raise EmulatorError(f"rounds ended that nobody told of: {missing}; see the logs")
+        if missing := progress.incomplete:
+            raise EmulatorError(f"rounds that were not reported: {missing}; see the logs")
         self._settle(children)
         show(progress)
 
     def _settle(self, children: Children) -> None:
-        """Wait until every commit has landed and reached all other gateways."""
+        """Wait until every commit is on the chain and all other gateways have taken it over."""
         addresses = {s.gateway: address_of(load_key(s.chain_key_file)) for s in self.sites}
         deadline = time.monotonic() + SETTLE_S
         batches = 0 if self.outside is None else self.outside.batches
         while time.monotonic() < deadline and not (
-            self.progress.settled(addresses) and self.progress.told_of(batches)
+            self.progress.settled(addresses) and self.progress.received_batches(batches)
         ):
             self._take(children.wait_any(0.1))
 
@@ -238,12 +238,12 @@ class Emulation:
         if time.monotonic() - self.progress.news_at > patience_s:
             lagging = ", ".join(s.name for s in self.progress.sites.values() if s.totals is None)
             raise EmulatorError(
-                f"no news for {patience_s:.0f} s, waiting for {lagging}; see the logs in "
-                f"{self.folder / 'logs'} (with --keep DIR they stay)"
+                f"no event for {patience_s:.0f} s, waiting for {lagging}; see the logs in "
+                f"{self.folder / 'logs'} (--keep DIR keeps them)"
             )
 
     def _stop_workers(self, children: Children) -> None:
-        """Stop gateways and agents one by one, and take what they say when they leave."""
+        """Stop gateways and agents one by one, and collect their last events."""
         if self.outside is not None:
             self.outside.stop(children)
             self.oracle = self.outside.report()
@@ -253,8 +253,8 @@ class Emulation:
         while (event := children.wait_any(0.5)) is not None:
             self._take(event)
 
-    def _examine(self) -> None:
-        """Let each site's stored model classify the rows that no learner has seen."""
+    def _classify_holdout(self) -> None:
+        """Measure the accuracy of each site's stored model on the held-out rows."""
         from protoledger.gateway.config import GatewayConfig  # noqa: PLC0415 - the run must not wait for these
         from protoledger.gateway.predictor import Predictor  # noqa: PLC0415
         from protoledger.runtime.site import SiteConfig, load  # noqa: PLC0415

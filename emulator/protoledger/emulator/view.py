@@ -1,6 +1,6 @@
-"""The live picture of a running emulation: a bar for all rounds, a line for each site.
+"""The live view of a running emulation: a bar for all rounds, and a table of the sites.
 
-Where the output is no terminal, a line is printed now and then instead.
+If the output is not a terminal, a line is printed every few seconds instead.
 """
 
 import time
@@ -42,11 +42,11 @@ class View:
         self._live.stop()
 
     def say(self, text: str) -> None:
-        """Tell what is being done."""
+        """Print a line about the current step."""
         self._console.print(text, style="dim", highlight=False)
 
     def show(self, progress: Progress) -> None:
-        """Draw what is known now."""
+        """Show the current progress."""
         sites = list(progress.sites.values())
         done, target = sum(s.done for s in sites), sum(s.target for s in sites)
         if self._console.is_terminal:
@@ -64,7 +64,7 @@ class View:
 
 
 def sites_table(progress: Progress) -> Table:
-    """Return a line for each site."""
+    """Return a table with a row for each site."""
     table = Table()
     table.add_column("site")
     for name in ("rounds", "failed", "accuracy", "prototypes", "commits", "taken over", "gas"):

@@ -1,9 +1,9 @@
 """The MQTT broker of an emulated deployment: a real Mosquitto as a child process.
 
-TLS with a client certificate each, whose common name is the username that the access list speaks
-of; loopback only; nothing kept on disk. All sites share the one broker, as the access list keeps
-them apart. Where Mosquitto is not installed `protoledger.emulator.processes.embedded_broker` stands
-in; a broker of the user's own is only knocked at.
+It listens on the loopback interface only, with TLS, and keeps no message on disk. Each client has a
+certificate, whose common name is the user name in the access list. All sites share one broker; the
+access list separates them. `protoledger.emulator.processes.embedded_broker` replaces Mosquitto
+where that is not installed, and `ExternalBroker` is a broker that the user runs.
 """
 
 import os
@@ -18,7 +18,7 @@ from typing import Protocol
 
 import psutil
 
-from protoledger.emulator.errors import BrokerError, ToolMissingError
+from protoledger.emulator.errors import BrokerError, ProgramMissingError
 from protoledger.emulator.processes.certificates import CertificateAuthority, Credentials
 from protoledger.emulator.processes.children import SERVERS, Children
 from protoledger.runtime.key_files import write_secret
@@ -31,13 +31,13 @@ _SYSTEM_FOLDERS = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin", "/sbin"
 
 @dataclass(frozen=True, slots=True)
 class BrokerAddress:
-    """Where clients connect to.
+    """The address of a broker, and how clients connect to it.
 
     Attributes:
-        host: Name or address.
+        host: Host name or address.
         port: TCP port.
-        authority: The certificate (PEM file) that the broker's own must lead to; None: no TLS.
-        client_certificates: Whether the broker tells clients apart by their certificates.
+        authority: Certificate (PEM file) of the authority that signed the broker's; None: no TLS.
+        client_certificates: Whether the broker identifies clients by their certificates.
     """
 
     host: str
@@ -47,25 +47,25 @@ class BrokerAddress:
 
 
 class Broker(Protocol):
-    """What the emulator asks of a broker, whichever it is."""
+    """A broker that the emulator can start or connect to."""
 
     def start(self, timeout_s: float = 10.0) -> BrokerAddress:
-        """Bring it up and wait until it accepts connections.
+        """Start the broker and wait until it accepts connections.
 
         Raises:
-            BrokerError: If it does not within `timeout_s`, with the end of its log.
+            BrokerError: If it does not within `timeout_s`; the message has the end of its log.
         """
         ...
 
 
 class Mosquitto:
-    """A Mosquitto of this machine, 2.0.11 or newer.
+    """Mosquitto, 2.0.11 or newer, as a child process.
 
     Args:
-        folder: Where configuration, access list and certificates go.
-        authority: Issues the broker's certificate, and the clients'.
-        acl: The whole access list, see `protoledger.runtime.access_list.acl_text`.
-        children: Owns the process, which is named `broker` there.
+        folder: Folder for its configuration and access list.
+        authority: Issues the broker's certificate.
+        acl: The access list of all sites, see `protoledger.runtime.access_list.acl_text`.
+        children: Owns the process, under the name `broker`.
     """
 
     def __init__(
@@ -77,17 +77,17 @@ class Mosquitto:
         self._children = children
 
     def start(self, timeout_s: float = 10.0) -> BrokerAddress:
-        """Start it on a free port of the loopback interface; see `Broker.start`.
+        """Start Mosquitto on a free port of the loopback interface; see `Broker.start`.
 
         Raises:
-            ToolMissingError: If there is no Mosquitto.
-            BrokerError: If it does not come up.
+            ProgramMissingError: If Mosquitto is not installed.
+            BrokerError: If it does not start.
         """
         program = find_mosquitto()
         if program is None:
-            raise ToolMissingError(
+            raise ProgramMissingError(
                 "mosquitto is not installed; `make setup` installs it where it may, "
-                "`--broker embedded` does without",
+                "`--broker embedded` does not need it",
             )
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         acl_file = self._folder / "mosquitto.acl"
@@ -104,20 +104,20 @@ class Mosquitto:
 
 
 class ExternalBroker:
-    """A broker of the user's own: plain TCP, or TLS if its authority's certificate is given."""
+    """A broker that the user runs: plain TCP, or TLS if its authority's certificate is given."""
 
     def __init__(self, host: str, port: int, authority: Path | None = None) -> None:
         self._address = BrokerAddress(host, port, authority, client_certificates=False)
 
     def start(self, timeout_s: float = 10.0) -> BrokerAddress:
-        """Knock at it; see `Broker.start`.
+        """Wait until the broker accepts connections; see `Broker.start`.
 
         Raises:
-            BrokerError: If nothing answers there, or its certificate is not the authority's.
+            BrokerError: If it does not, or the authority did not sign its certificate.
         """
         deadline = time.monotonic() + timeout_s
         where = self._address
-        while (problem := knock(where.host, where.port, where.authority)) is not None:
+        while (problem := try_connection(where.host, where.port, where.authority)) is not None:
             if time.monotonic() > deadline:
                 raise BrokerError(
                     f"no MQTT broker at {where.host}:{where.port} ({problem}); start it, or "
@@ -128,10 +128,10 @@ class ExternalBroker:
 
 
 def parse_host_port(text: str) -> tuple[str, int]:
-    """Take `HOST:PORT` or `[IPv6]:PORT` apart.
+    """Split `HOST:PORT` or `[IPv6]:PORT`.
 
     Raises:
-        BrokerError: If it is not of that form.
+        BrokerError: If the text has another form.
 
     Examples:
         >>> parse_host_port("[::1]:8883")
@@ -140,19 +140,21 @@ def parse_host_port(text: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not (colon and host and port.isascii() and port.isdigit() and 0 < int(port) < 1 << 16):
-        raise BrokerError(f"{text!r} is no broker's address; give HOST:PORT, like 192.0.2.1:1883")
+        raise BrokerError(
+            f"{text!r} is not a broker's address; give HOST:PORT, for example 192.0.2.1:1883"
+        )
     return host, int(port)
 
 
 def find_mosquitto() -> Path | None:
-    """Find the program, also where system services lie (not on every user's PATH)."""
+    """Find the program, also in the folders of system services, which many users' PATH lacks."""
     path = os.pathsep.join([os.environ.get("PATH", os.defpath), *_SYSTEM_FOLDERS])
     found = shutil.which("mosquitto", path=path)
     return Path(found) if found else None
 
 
 def free_port() -> int:
-    """Pick a TCP port of the loopback interface that nobody listens on at this moment."""
+    """Pick a TCP port of the loopback interface on which no process listens at this moment."""
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         port: int = probe.getsockname()[1]
@@ -160,7 +162,7 @@ def free_port() -> int:
 
 
 def listens(pid: int, port: int) -> bool:
-    """Tell whether this process, and not another that was quicker, listens on the TCP port."""
+    """Return whether this process, not another that was faster, listens on the TCP port."""
     try:
         connections = psutil.Process(pid).net_connections(kind="tcp")
     except psutil.Error:
@@ -168,15 +170,15 @@ def listens(pid: int, port: int) -> bool:
     return any(c.status == psutil.CONN_LISTEN and c.laddr.port == port for c in connections)
 
 
-def knock(host: str, port: int, authority: Path | None) -> str | None:
-    """Try to connect, and to shake hands if there is an authority; hand on what is wrong."""
+def try_connection(host: str, port: int, authority: Path | None) -> str | None:
+    """Try to connect, with a TLS handshake if there is an authority; returns the error or None."""
     try:
         with socket.create_connection((host, port), timeout=2.0) as plain:
             if authority is None:
                 return None
             context = ssl.create_default_context(cafile=str(authority))
             with context.wrap_socket(plain, server_hostname=host):
-                return None  # with TLS 1.3 this comes before the broker asks who we are
+                return None  # with TLS 1.3 this precedes the check of a client certificate
     except OSError as error:
         if isinstance(error, ssl.SSLError) and "CERTIFICATE_REQUIRED" in str(error):
             return None
@@ -189,19 +191,19 @@ def start_listening(
     authority: Path,
     timeout_s: float,
 ) -> int:
-    """Start the child `broker` on a free port and wait until it shakes hands.
+    """Start the child `broker` on a free port and wait until a TLS handshake succeeds.
 
     Args:
         children: Owns the process.
-        arguments: Makes the command for a port, and whatever files that needs.
-        authority: The certificate that the broker's must lead to.
-        timeout_s: How long it may take.
+        arguments: Returns the command for a port, and writes the files that the command needs.
+        authority: Certificate of the authority that signed the broker's.
+        timeout_s: How long the start may take.
 
     Returns:
         The port.
 
     Raises:
-        BrokerError: With the end of its log, if it ends or does not answer in time.
+        BrokerError: If the broker ends or does not answer in time; has the end of its log.
     """
     deadline = time.monotonic() + timeout_s
     for attempt in range(_TRIES):
@@ -210,14 +212,16 @@ def start_listening(
         pid = children.start(name, arguments(port), layer=SERVERS)
         problem: str | None = "it does not listen"
         while name in children.running() and time.monotonic() < deadline:
-            if listens(pid, port) and (problem := knock(LOOPBACK, port, authority)) is None:
-                return port
+            if listens(pid, port):
+                problem = try_connection(LOOPBACK, port, authority)
+                if problem is None:
+                    return port
             time.sleep(0.02)
         last = children.last_lines(name)
         children.kill(name)
         if not any("in use" in line for line in last):
             shown = "\n  ".join(last) or "(its log is empty)"
-            raise BrokerError(f"the MQTT broker did not come up ({problem}); its log:\n  {shown}")
+            raise BrokerError(f"the MQTT broker did not start ({problem}); its log:\n  {shown}")
     raise BrokerError(f"the MQTT broker found no free port in {_TRIES} tries")
 
 
@@ -227,7 +231,7 @@ def _configuration(port: int, credentials: Credentials, acl_file: Path) -> str:
         f"cafile {credentials.authority}",
         f"certfile {credentials.certificate}",
         f"keyfile {credentials.key}",
-        "tls_version tlsv1.2",  # the least
+        "tls_version tlsv1.2",  # the lowest version accepted
         "require_certificate true",
         "use_identity_as_username true",
         "allow_anonymous false",
@@ -235,7 +239,7 @@ def _configuration(port: int, credentials: Credentials, acl_file: Path) -> str:
         "persistence false",
         "set_tcp_nodelay true",
         f"max_packet_size {MAX_PACKET_BYTES}",
-        "max_inflight_messages 0",  # the client's receive maximum rules
+        "max_inflight_messages 0",  # no limit besides the client's receive maximum
         "max_queued_messages 100000",
         "sys_interval 0",
         "log_dest stderr",
@@ -243,5 +247,5 @@ def _configuration(port: int, credentials: Credentials, acl_file: Path) -> str:
         "connection_messages false",
     ]
     if os.geteuid() == 0:
-        lines.append("user root")  # else it becomes a user who cannot read the private files above
+        lines.append("user root")  # otherwise it becomes a user that cannot read the files above
     return "\n".join([*lines, ""])

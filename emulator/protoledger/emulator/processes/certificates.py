@@ -1,9 +1,13 @@
-"""A small certificate authority for one emulated deployment, or for a bench of Pis.
+"""A certificate authority for one emulated deployment, or for a bench of Pis.
 
-Elliptic-curve keys (P-256), because a thousand of them are issued in less than a second. A
-client's common name is its id, which Mosquitto's `use_identity_as_username` turns into the username
-that the access list speaks of. The authority's own key stays in memory: nobody can issue a
-certificate for this deployment once the process that made it has ended.
+All keys are on the curve P-256, because a thousand of them take only about a second. The common
+name of a client's certificate is the client's id; Mosquitto's `use_identity_as_username` makes it
+the user name in the access list. The authority's private key stays in memory, so that no more
+certificates can be issued for this deployment once the process has ended.
+
+The package trustme does not fit: every certificate that it issues is valid for servers, clients and
+code signing at once, so that an agent's key could pose as the broker, and a client's certificate
+gets an empty subject alternative name, which RFC 5280 (4.2.1.6) forbids.
 """
 
 import ipaddress
@@ -25,7 +29,7 @@ LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Where one party's certificate, its private key and the authority's certificate lie (PEM)."""
+    """PEM files of one party: its certificate, its private key, the authority's certificate."""
 
     authority: Path
     certificate: Path
@@ -36,9 +40,8 @@ class CertificateAuthority:
     """Issues the broker's certificate and one for each client.
 
     Args:
-        folder: Where the files go; created with mode 0700 if absent.
-        days: How long certificates are valid, at least 1; they begin an hour ago, for clocks that
-            lag.
+        folder: Folder for the files; created with mode 0700 if absent.
+        days: Validity of the certificates, at least 1; it begins an hour ago, for clocks that lag.
 
     Examples:
         >>> import tempfile
@@ -74,7 +77,7 @@ class CertificateAuthority:
         """Issue a client's certificate, whose common name is `client_id`.
 
         Raises:
-            NameRefusedError: If the id could not stand in a topic, a certificate and a file name.
+            NameRefusedError: If the id cannot be used in a topic, a certificate and a file name.
         """
         return self._issue(checked_name(client_id), client_id, ExtendedKeyUsageOID.CLIENT_AUTH)
 

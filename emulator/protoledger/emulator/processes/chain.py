@@ -1,9 +1,9 @@
 """The chain of an emulated deployment: a real Ethereum node, Anvil, as a child process.
 
-It listens on the loopback interface only and holds no account of its own: keys are made here, fresh
-for each run, and given money by Anvil's `anvil_setBalance`. A transaction gets a block at once
-unless a block time is asked for, and the gas cap of one transaction is enforced as on mainnet.
-Plain JSON-RPC over HTTP, so that bringing up the chain does not cost loading web3.
+It listens on the loopback interface only, and has no accounts of its own: the emulator creates new
+keys for each run and funds their accounts with `anvil_setBalance`. Without a block time, each
+transaction gets a block at once. The gas cap of a transaction is enforced as on mainnet. The calls
+here are plain JSON-RPC over HTTP, so that starting the chain does not wait until web3 is imported.
 """
 
 import itertools
@@ -14,9 +14,9 @@ import urllib.request
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from protoledger.contracts.errors import ToolMissingError as NoSuchToolError
+from protoledger.contracts.errors import ToolMissingError
 from protoledger.contracts.tools.toolchain import RECENT_STATES, binary
-from protoledger.emulator.errors import ChainError, ToolMissingError
+from protoledger.emulator.errors import ChainError, ProgramMissingError
 from protoledger.emulator.processes.broker import LOOPBACK, free_port, listens
 from protoledger.emulator.processes.children import SERVERS, Children
 
@@ -29,7 +29,7 @@ _numbers = itertools.count(1)
 
 @dataclass(frozen=True, slots=True)
 class ChainAddress:
-    """Where the node answers: `url` (HTTP), its chain id, and its WebSocket if that is known."""
+    """Address of a node: its URL (HTTP), its chain id, and its WebSocket's URL if known."""
 
     url: str
     chain_id: int
@@ -40,9 +40,9 @@ class Anvil:
     """Anvil, from the npm package of this repository.
 
     Args:
-        children: Owns the process, which is named `chain` there.
+        children: Owns the process, under the name `chain`.
         block_time_s: Seconds between blocks; None: a block for each transaction, at once.
-        state: A file to keep the chain's state in, read if it exists; None: only in memory.
+        state: File that keeps the chain's state, read if it exists; None: only in memory.
     """
 
     def __init__(
@@ -60,13 +60,13 @@ class Anvil:
         """Start the node on a free port and wait until it answers.
 
         Raises:
-            ToolMissingError: If Anvil is not installed.
-            ChainError: If it ends or does not answer in time, with the end of its log.
+            ProgramMissingError: If Anvil is not installed.
+            ChainError: If it ends or does not answer in time; has the end of its log.
         """
         try:
             program = binary("anvil")
-        except NoSuchToolError as error:
-            raise ToolMissingError(str(error)) from error
+        except ToolMissingError as error:
+            raise ProgramMissingError(str(error)) from error
         deadline = time.monotonic() + timeout_s
         for attempt in range(_TRIES):
             name = "chain" if attempt == 0 else f"chain-{attempt + 1}"
@@ -81,7 +81,7 @@ class Anvil:
             self._children.kill(name)
             if not any("in use" in line for line in last):
                 shown = "\n  ".join(last) or "(its log is empty)"
-                raise ChainError(f"Anvil did not come up in {timeout_s} s; its log:\n  {shown}")
+                raise ChainError(f"Anvil did not start in {timeout_s} s; its log:\n  {shown}")
         raise ChainError(f"Anvil found no free port in {_TRIES} tries")
 
     def _options(self, port: int) -> list[str | Path]:
@@ -96,14 +96,14 @@ class Anvil:
 
 
 def connect(url: str, *, expected_chain_id: int | None = None) -> ChainAddress:
-    """Ask a node that runs already for its chain id.
+    """Ask a running node for its chain id.
 
     Raises:
-        ChainError: If nothing answers there, or the id is not the expected one.
+        ChainError: If no node answers, or its id is not the expected one.
     """
     answer = call(url, "eth_chainId")
     if not isinstance(answer, str):
-        raise ChainError(f"the node at {url} told no chain id but {answer!r}")
+        raise ChainError(f"the node at {url} has no valid chain id, but {answer!r}")
     chain_id = int(answer, 16)
     if expected_chain_id is not None and chain_id != expected_chain_id:
         raise ChainError(f"the node at {url} has chain id {chain_id}, not {expected_chain_id}")
@@ -111,15 +111,15 @@ def connect(url: str, *, expected_chain_id: int | None = None) -> ChainAddress:
 
 
 def call(url: str, method: str, *parameters: object, timeout_s: float = 10.0) -> object:
-    """Make one JSON-RPC call and hand on its result.
+    """Make one JSON-RPC call and return its result.
 
     Raises:
-        ChainError: If the node cannot be reached, answers no JSON-RPC, or refuses the call.
+        ChainError: If the node cannot be reached, does not answer JSON-RPC, or refuses the call.
     """
     number = next(_numbers)
     body = {"jsonrpc": "2.0", "id": number, "method": method, "params": list(parameters)}
     if not url.startswith(("http://", "https://")):
-        raise ChainError(f"{url!r} is no address of a node; give http://HOST:PORT")
+        raise ChainError(f"{url!r} is not the address of a node; give http://HOST:PORT")
     request = urllib.request.Request(  # noqa: S310 - the scheme is checked above
         url, json.dumps(body).encode(), {"Content-Type": "application/json"}
     )
@@ -130,7 +130,7 @@ def call(url: str, method: str, *parameters: object, timeout_s: float = 10.0) ->
     except (OSError, ValueError) as error:
         raise ChainError(f"no Ethereum node answers at {url}: {error}") from error
     if not isinstance(answer, dict) or answer.get("id") != number:
-        raise ChainError(f"what answers at {url} is no Ethereum node")
+        raise ChainError(f"the server at {url} is not an Ethereum node")
     if "error" in answer:
         raise ChainError(f"the node at {url} refused {method}: {answer['error']}")
     result: object = answer.get("result")
@@ -138,9 +138,9 @@ def call(url: str, method: str, *parameters: object, timeout_s: float = 10.0) ->
 
 
 def fund(url: str, address: str, wei: int = 10_000 * ETHER) -> None:
-    """Set an account's balance; possible on Anvil only.
+    """Set an account's balance; works on Anvil only.
 
     Raises:
-        ChainError: If the node is another, where money has to be sent instead.
+        ChainError: If the node is not Anvil.
     """
     call(url, "anvil_setBalance", address, hex(wei))

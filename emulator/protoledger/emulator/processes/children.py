@@ -1,12 +1,11 @@
-"""Starts a deployment's processes, listens to them, and leaves none behind.
+"""Starts a deployment's processes, collects their events, and ends every one of them.
 
-Each child runs in a session of its own (a Ctrl-C in the terminal reaches only the starter, which
-then stops the children in order), speaks by JSON objects on standard output, one a line, and has
-all else that it prints kept in `<folder>/<name>.log`. Children of the layer `SERVERS` (broker,
-chain) are stopped after the others, so that these can still say goodbye. A child's standard input
-is a pipe that closes when the starter is gone: a child may take that as its cue to end. What must
-hold in any case, even after `kill -9` of the starter, is the watchdog's work: see
-`protoledger.emulator.processes.watchdog`.
+Each child runs in its own session, so a Ctrl-C in the terminal reaches only the starter, which then
+stops the children in order. A child reports events as JSON objects, one a line, on standard output;
+everything else that it prints goes to `<folder>/<name>.log`. Children of the layer `SERVERS`
+(broker, chain) are stopped last, so that the others can still disconnect properly. A child's
+standard input is a pipe, which closes when the starter ends; a child may end then by itself.
+`protoledger.emulator.processes.watchdog` ends all children even if the starter was killed.
 """
 
 import contextlib
@@ -33,9 +32,9 @@ from protoledger.runtime.access_list import checked_name
 LINE_LIMIT_BYTES = 16 << 20
 LOG_LIMIT_BYTES = 16 << 20
 LAST_LINES = 15
-QUEUE_LIMIT = 10_000  # events not yet taken; beyond it the child's pipe fills up and it waits
+QUEUE_LIMIT = 10_000  # unread events; beyond it the child's pipe fills up, and the child waits
 _POLL_S = 0.05
-_DRAIN_S = 0.5  # how long a dead child's last words may take
+_DRAIN_S = 0.5  # how long reading the last output of an ended child may take
 
 WORKERS, SERVERS = 0, 1
 """Layers, in the order in which they are stopped."""
@@ -43,7 +42,7 @@ WORKERS, SERVERS = 0, 1
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One JSON object that the child `name` wrote on a line of its standard output."""
+    """One JSON object that the child `name` wrote to its standard output."""
 
     name: str
     data: dict[str, object]
@@ -51,7 +50,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A child ended as it may: with exit code 0 if it `may_end`, or because it was stopped."""
+    """A child ended as expected: it was stopped, or it `may_end` and its exit code is 0."""
 
     name: str
     returncode: int
@@ -68,19 +67,19 @@ class _Child:
     asked_to_end: bool = False
     died_at_s: float | None = None
     reported: bool = False
-    gone: bool = False  # reaped, its group killed: from now on its id may be somebody else's
+    reaped: bool = False  # its group is killed; its process id may belong to another process now
 
 
 class Children:
-    """The processes of one deployment; a context manager that ends them all.
+    """The processes of one deployment; a context manager that ends all of them.
 
     Inside the `with` block SIGTERM and SIGHUP raise `Terminated` in the main thread, as SIGINT
-    raises KeyboardInterrupt; while the block is being left, another of them ends the patience with
-    children that do not stop.
+    raises KeyboardInterrupt. A second signal, while the block ends, kills children that have not
+    stopped yet.
 
     Args:
-        folder: Where the logs go; created with mode 0700 if absent.
-        grace_s: How long a layer of children has to end after SIGTERM before SIGKILL.
+        folder: Folder for the logs; created with mode 0700 if absent.
+        grace_s: Seconds between SIGTERM to a layer of children and SIGKILL.
     """
 
     def __init__(self, folder: Path, *, grace_s: float = 5.0) -> None:
@@ -100,7 +99,7 @@ class Children:
         inherited = {k: v for k, v in os.environ.items() if k != watchdog.TOKEN_VARIABLE}
         self._watchdog = subprocess.Popen(
             [sys.executable, watchdog.__file__, self._token],
-            env=inherited,  # an outer deployment's sweep must not take it for a child
+            env=inherited,  # an outer deployment must not kill it as one of its children
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             start_new_session=True,
@@ -140,18 +139,18 @@ class Children:
         """Start a child.
 
         Args:
-            name: Unique here; also the log's name.
-            arguments: The program and its arguments; no shell looks at them.
-            layer: `WORKERS` or `SERVERS`: the latter are stopped last.
-            may_end: Whether ending by itself with exit code 0 is no failure.
-            environment: Variables besides this process's own.
+            name: A unique name; also names the log.
+            arguments: The program and its arguments; no shell interprets them.
+            layer: `WORKERS` or `SERVERS`; servers are stopped last.
+            may_end: Whether the child may end by itself with exit code 0.
+            environment: Variables in addition to this process's own.
             folder: The child's working directory; by default this process's.
 
         Returns:
-            Its process id, which is its process group's too.
+            The child's process id, which is also its process group's.
 
         Raises:
-            EmulatorError: If the name is taken or could not be a file's, or outside the block.
+            EmulatorError: If the name is taken or invalid as a file name, or outside the block.
             OSError: If the program cannot be started.
         """
         if self._watchdog is None or self._stopping.is_set():
@@ -177,14 +176,13 @@ class Children:
         return process.pid
 
     def wait_any(self, timeout_s: float) -> Event | Ended | None:
-        """Wait for the next thing that any child says or does.
+        """Wait for the next event of any child, or for a child's end.
 
         Returns:
             None if nothing happened within `timeout_s`.
 
         Raises:
-            ChildDied: If a child ended that was neither stopped nor allowed to; what it had said
-                before is handed out first.
+            ChildDied: If a child ended unexpectedly; its events are returned first.
         """
         deadline = time.monotonic() + timeout_s
         while True:
@@ -198,27 +196,27 @@ class Children:
                 return None
 
     def stop(self, name: str) -> int:
-        """Ask one child to end (SIGTERM), kill its group after the grace; hand on its exit code."""
+        """Send SIGTERM to one child, kill its group after `grace_s`; returns its exit code."""
         self._end([self._children[name]])
         return self._children[name].process.returncode
 
     def kill(self, name: str) -> None:
-        """End one child as a power cut would: SIGKILL to its group. It is reported as `Ended`."""
+        """Send SIGKILL to one child's group, as a power cut would; it is reported as `Ended`."""
         child = self._children[name]
         child.asked_to_end = True
         self._forget(child)
 
     def running(self) -> list[str]:
-        """Name the children that have not ended."""
+        """Return the names of the children that have not ended."""
         return [name for name, child in self._children.items() if child.process.poll() is None]
 
     def last_lines(self, name: str) -> tuple[str, ...]:
-        """Read the end of a child's log: at most 15 lines, each cut at 400 characters."""
+        """Return the end of a child's log: at most 15 lines, each cut at 400 characters."""
         return tail(self._children[name].log)
 
     def stop_all(self) -> None:
-        """End every child, layer by layer, and whatever they started; nothing happens twice."""
-        self._stopping.set()  # readers throw away from here on, so that no child waits for a pipe
+        """End every child, layer by layer, and all processes that they started; idempotent."""
+        self._stopping.set()  # readers discard events from here on, so that no child blocks
         try:
             for layer in sorted({child.layer for child in self._children.values()}):
                 self._end([c for c in self._children.values() if c.layer == layer])
@@ -226,13 +224,13 @@ class Children:
             if self._watchdog is not None:
                 dog, self._watchdog = self._watchdog, None
                 if dog.stdin is not None:
-                    dog.stdin.close()  # now it looks for what left its group, and ends
+                    dog.stdin.close()  # the watchdog kills what has left its group, and ends
                 dog.wait()
 
     def _end(self, children: Sequence[_Child]) -> None:
         for child in children:
             child.asked_to_end = True
-            if not child.gone:
+            if not child.reaped:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(child.process.pid, signal.SIGTERM)
         deadline = time.monotonic() + self._grace_s
@@ -244,10 +242,10 @@ class Children:
             self._forget(child)
 
     def _forget(self, child: _Child) -> None:
-        """Kill what is left of a child's group, also what it forked and did not wait for."""
-        if child.gone:
+        """Kill the rest of a child's process group, and release what belongs to the child."""
+        if child.reaped:
             return
-        child.gone = True
+        child.reaped = True
         watchdog.kill_group(child.process.pid)
         child.process.wait()
         if child.reader is not None:
@@ -263,7 +261,7 @@ class Children:
                 self._watchdog.stdin.flush()
 
     def _overdue(self) -> bool:
-        """Tell whether a child died so long ago that others' chatter must not hide it."""
+        """Return whether a child ended so long ago that it comes before the others' events."""
         now_s = time.monotonic()
         overdue = False
         for child in self._children.values():
@@ -281,7 +279,7 @@ class Children:
             if child.reader is not None:
                 child.reader.join(_DRAIN_S)
             if not self._events.empty() and not self._overdue():
-                return None  # what it said comes first
+                return None  # its events come first
             child.reported = True
             self._forget(child)
             if child.asked_to_end or (child.may_end and code == 0):
@@ -290,7 +288,7 @@ class Children:
         return None
 
     def _read(self, child: _Child) -> None:
-        """Take a child's standard output apart; runs in a thread of its own until it closes."""
+        """Split a child's standard output into events and log; runs in its own thread."""
         if (stream := child.process.stdout) is None:
             return
         with stream, child.log.open("ab", buffering=0) as log:
@@ -301,7 +299,7 @@ class Children:
                     self._hand_over(Event(child.name, data))
                 elif log.tell() < LOG_LIMIT_BYTES:
                     log.write(line if line.endswith(b"\n") else line + b"\n")
-                while not whole:  # the rest of a line that is too long is of no use
+                while not whole:  # discard the rest of a line that is too long
                     rest = stream.readline(LINE_LIMIT_BYTES)
                     whole = not rest or rest.endswith(b"\n")
 
@@ -316,7 +314,7 @@ class Children:
 
 
 def tail(log: Path, lines: int = LAST_LINES) -> tuple[str, ...]:
-    """Read the last lines of a log, each cut at 400 characters; none if there is no such file."""
+    """Return the last lines of a log, each cut at 400 characters; none if there is no file."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - 64_000))
@@ -327,11 +325,11 @@ def tail(log: Path, lines: int = LAST_LINES) -> tuple[str, ...]:
 
 
 def _allow_many_files() -> None:
-    """Raise the soft limit of open files, which children inherit: a broker needs one a client."""
+    """Raise the soft limit of open files, which children inherit: one for each MQTT client."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536)
     if soft != resource.RLIM_INFINITY and soft < wanted:
-        with contextlib.suppress(ValueError, OSError):  # macOS has a lower limit of its own
+        with contextlib.suppress(ValueError, OSError):  # macOS enforces a lower limit
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 

@@ -1,9 +1,9 @@
-"""The stand-in for Mosquitto where that cannot be installed: rumqttd, from the package `iotcore`.
+"""The replacement for Mosquitto where that is not installed: rumqttd, from the package `iotcore`.
 
-It speaks MQTT v5 over TLS, keeps retained messages, sends last wills and honours message expiry.
-What it lacks, compared with Mosquitto: it asks for no client certificates and has no access list,
-so a client could publish in another's name. The protocol does not rely on the broker for that
-(what counts is signed or sealed), but the defence in depth is absent: for emulation only.
+It supports MQTT 5 over TLS, retained messages, last wills and message expiry. Unlike Mosquitto, it
+requires no client certificates and has no access list, so a client can publish in the name of
+another. The protocol does not rely on the broker for that, because its messages are signed or
+sealed; but a line of defence is missing, so use it for emulation only.
 """
 
 import importlib.util
@@ -11,7 +11,7 @@ import json
 import sys
 from pathlib import Path
 
-from protoledger.emulator.errors import ToolMissingError
+from protoledger.emulator.errors import ProgramMissingError
 from protoledger.emulator.processes.broker import (
     LOOPBACK,
     MAX_PACKET_BYTES,
@@ -24,8 +24,8 @@ from protoledger.runtime.key_files import write_secret
 
 NOTICE = "Mosquitto is not installed: using the embedded broker (TLS, but no access list)."
 
-# Each topic filter has a log of its own of this many segments; what a reader has not fetched when
-# the oldest one goes is lost to it.
+# Each topic filter has its own log of this many segments. A client loses the messages that it has
+# not fetched when the oldest segment is deleted.
 _SEGMENT_BYTES = 10 << 20
 _SEGMENTS = 4
 
@@ -34,9 +34,9 @@ class EmbeddedBroker:
     """A rumqttd as a child process.
 
     Args:
-        folder: Where configuration and certificates go.
+        folder: Folder for the configuration.
         authority: Issues the broker's certificate.
-        children: Owns the process, which is named `broker` there.
+        children: Owns the process, under the name `broker`.
     """
 
     def __init__(self, folder: Path, authority: CertificateAuthority, children: Children) -> None:
@@ -48,11 +48,11 @@ class EmbeddedBroker:
         """Start it on a free port on loopback; see `protoledger.emulator.processes.broker.Broker`.
 
         Raises:
-            ToolMissingError: If the package `iotcore` is not installed.
-            BrokerError: If it does not come up.
+            ProgramMissingError: If the package `iotcore` is not installed.
+            BrokerError: If it does not start.
         """
         if importlib.util.find_spec("iotcore") is None:
-            raise ToolMissingError(
+            raise ProgramMissingError(
                 "the embedded broker needs the Python package iotcore; run `make setup`",
             )
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -1,8 +1,8 @@
-"""A site's agents in one process, some of whose messages are lost on purpose.
+"""A site's agents in one process, some of whose messages are dropped on purpose.
 
-What runs is `protoledger.edge.host.AgentHost`, as on a Pi. With a drop rate, an agent falls silent
-in a round, at a point drawn by chance: before it shares, in the middle of sharing, before it
-reports, or before it sends its sum. In the next round it is back.
+The process runs `protoledger.edge.host.AgentHost`, as on a Pi. With a drop rate, an agent drops all
+messages of a round from a random point on: before it shares, while it shares, before it reports, or
+before it sends its sum. In the next round it takes part again.
 """
 
 import argparse
@@ -25,11 +25,11 @@ from protoledger.sensors import SensorError
 
 
 class Silence:
-    """Loses an agent's messages: from a random one of a round on, all of that round.
+    """Drops an agent's messages of a round, from a random one on.
 
     Args:
-        rate: the share of rounds in which it happens.
-        generator: draws.
+        rate: share of the rounds in which this happens.
+        generator: source of randomness.
     """
 
     def __init__(self, rate: float, generator: np.random.Generator) -> None:
@@ -38,7 +38,7 @@ class Silence:
         self._left: int | None = None
 
     def __call__(self, messages: list[Send]) -> list[Send]:
-        """Return what is really sent."""
+        """Return the messages to send."""
         if any(message.kind is Kind.SHARE for message in messages):
             self._left = None
             if self._generator.random() < self._rate:
@@ -52,7 +52,7 @@ class Silence:
 
 
 def main() -> None:
-    """Serve until SIGTERM, then tell what each agent did as JSON lines on standard output."""
+    """Serve until SIGTERM, then write the agents' counters as JSON lines to standard output."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--drop-rate", type=float, default=0.0)
     parser.add_argument("--seed", type=int, default=0)

@@ -1,12 +1,11 @@
-"""Ends a deployment's processes when the process that started them is gone, however it went.
+"""Kills a deployment's processes when the process that started them has ended, for any reason.
 
-Run as `python watchdog.py TOKEN`, in a session of its own, by
-`protoledger.emulator.processes.children`. Standard input is a pipe whose other end only the starter
-holds: lines `+PGID` and `-PGID` say which process groups live. When the pipe closes, every group
-still listed is killed, and so is each process of this user that carries the deployment's token in
-its environment, which reaches what a child forked off and moved to another group. This needs
-nothing from the children and works alike on Linux (where `PR_SET_PDEATHSIG` would miss
-grandchildren) and on macOS (which has no such thing).
+`protoledger.emulator.processes.children` runs it as `python watchdog.py TOKEN` in its own session.
+Standard input is a pipe whose other end only the starter has; lines `+PGID` and `-PGID` list the
+process groups that run. When the pipe closes, the watchdog kills every listed group. It also kills
+each process of this user with the deployment's token in its environment; that finds processes that
+a child started and moved to another group. Children need no code for this. It works on Linux, where
+`PR_SET_PDEATHSIG` would miss grandchildren, and on macOS, which has no such call.
 """
 
 import os
@@ -15,17 +14,17 @@ import sys
 import time
 from contextlib import suppress
 
-TOKEN_VARIABLE = "PROTOLEDGER_RUN"  # noqa: S105 - a label, no secret
-PATIENCE_S = 5.0  # a process in the kernel's hands dies later, by itself
+TOKEN_VARIABLE = "PROTOLEDGER_RUN"  # noqa: S105 - a label, not a secret
+PATIENCE_S = 5.0  # a process that waits in the kernel dies later, by itself
 
 
 def kill_marked(token: str) -> int:
-    """Kill each process of this user whose environment has this token, but for this one.
+    """Kill each process of this user whose environment has this token, except this process.
 
     Returns:
-        How many were found.
+        The number of processes found.
     """
-    import psutil  # noqa: PLC0415 - 30 ms that the watchdog spends only when it is needed
+    import psutil  # noqa: PLC0415 - 30 ms, spent only when there is something to kill
 
     found = 0
     for process in psutil.process_iter(["pid"]):
@@ -38,15 +37,15 @@ def kill_marked(token: str) -> int:
 
 
 def kill_group(group: int) -> None:
-    """Kill a process group; one that is gone, or was never ours, is left alone."""
+    """Kill a process group; does nothing if it has ended or belongs to another user."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(group, signal.SIGKILL)
 
 
 def main(token: str) -> None:
-    """Listen until the starter's end of the pipe closes, then leave nothing running."""
+    """Read until the starter's end of the pipe closes, then kill what still runs."""
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        signal.signal(getattr(signal, name), signal.SIG_IGN)  # it ends with its starter, not before
+        signal.signal(getattr(signal, name), signal.SIG_IGN)  # it must not end before its starter
     groups: set[int] = set()
     for line in sys.stdin:
         group = int(line[1:])
@@ -57,7 +56,7 @@ def main(token: str) -> None:
     for group in groups:
         kill_group(group)
     deadline = time.monotonic() + PATIENCE_S
-    while kill_marked(token) and time.monotonic() < deadline:  # one may fork while we look
+    while kill_marked(token) and time.monotonic() < deadline:  # a process may fork meanwhile
         time.sleep(0.01)
 
 

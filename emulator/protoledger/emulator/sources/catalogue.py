@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from protoledger.emulator.errors import DealError, SourceError, UnknownSourceError
+from protoledger.emulator.errors import DataSourceError, DealError, UnknownSourceError
 from protoledger.emulator.sources.channels import plan_channel
 from protoledger.emulator.sources.csv_source import Table, read_csv
 from protoledger.emulator.sources.dealing import (
@@ -57,7 +57,7 @@ def open_source(
         ignore: columns of the file to leave out.
 
     Raises:
-        SourceError: there is no such source or file, the file is wrong (each line and column is
+        DataSourceError: there is no such source or file, the file is wrong (each line and column is
             named), or a label is given although the source has its own.
 
     >>> [channel.name for channel in open_source("bananas").channels]
@@ -66,7 +66,7 @@ def open_source(
     if name in SOURCE_NAMES:
         if label is not None or missing or ignore:
             given = f"--label {label}" if label is not None else "--missing, --ignore"
-            raise SourceError(
+            raise DataSourceError(
                 f"{given}: for CSV files; source {name!r} has its own labels, leave it out"
             )
         return HouseSource() if name == "house" else TableSource(name, read_packaged(name))
@@ -115,7 +115,7 @@ class TableSource(RowSource):
         """DealPlan the channels from the table's values.
 
         Raises:
-            SourceError: a column's values are too large or too small to compute with.
+            DataSourceError: a column's values are too large or too small to compute with.
         """
         self.name = name
         self.labels = table.labels

@@ -8,7 +8,7 @@ Sums over some 16,000 agents then stay below half of the field's prime.
 import math
 from decimal import Decimal
 
-from protoledger.emulator.errors import SourceError
+from protoledger.emulator.errors import DataSourceError
 from protoledger.protocol.wire.schema import Channel
 
 MOST_STEPS = 65_536
@@ -23,14 +23,14 @@ def plan_channel(name: str, unit: str, smallest: float, largest: float) -> Chann
     A constant channel gets a range of 10 % of its value, or of 1 around zero.
 
     Raises:
-        SourceError: the values are so large or small that their squares are not in float64's range.
+        DataSourceError: the values are so large or small that their squares are not in float64's range.
 
     >>> plan_channel("co2", "ppm", 412.75, 2028.5)
     Channel(name='co2', unit='ppm', low=330.0, high=2110.0, step=0.05, private=True)
     """
     magnitude = max(abs(smallest), abs(largest))
     if magnitude > 1e100 or 0 < magnitude < 1e-100:
-        raise SourceError(
+        raise DataSourceError(
             f"channel {name!r}: values up to {magnitude:g} are outside of 1e-100 to 1e100, the "
             "range of computation: choose another unit"
         )

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from protoledger.emulator.errors import SourceError
+from protoledger.emulator.errors import DataSourceError
 from protoledger.emulator.sources.csv_numbers import (
     BOOLEANS,
     MISSING_WORDS,
@@ -80,16 +80,16 @@ def read_csv(
 
     Raises:
         CsvError: names every line and column that is wrong (the first 20, and how many there are).
-        SourceError: there is no such file, or it cannot be read.
+        DataSourceError: there is no such file, or it cannot be read.
     """
     if path.is_dir():
-        raise SourceError(f"{path} is a directory: name a CSV file in it")
+        raise DataSourceError(f"{path} is a directory: name a CSV file in it")
     if not path.is_file():
-        raise SourceError(f"there is no file {path}: check the path")
+        raise DataSourceError(f"there is no file {path}: check the path")
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise SourceError(f"{path} cannot be read: {error.strerror}") from error
+        raise DataSourceError(f"{path} cannot be read: {error.strerror}") from error
     return parse_csv(data, str(path), label, missing=missing, ignore=ignore)
 
 

@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from protoledger.emulator.errors import SourceError
+from protoledger.emulator.errors import DataSourceError
 from protoledger.emulator.sources.csv_source import Table, parse_csv
 
 
@@ -20,13 +20,13 @@ def read_packaged(name: str) -> Table:
     """Read one of `PACKAGED`.
 
     Raises:
-        SourceError: river is not installed, or its files have moved.
+        DataSourceError: river is not installed, or its files have moved.
     """
     file, read = PACKAGED[name]
     try:
         return parse_csv(read(_folder() / file), f"river's {file}")
     except (OSError, KeyError, zipfile.BadZipFile) as error:
-        raise SourceError(
+        raise DataSourceError(
             f"source {name!r}: river's file {file} cannot be read ({error}): install river again"
         ) from error
 
@@ -34,7 +34,7 @@ def read_packaged(name: str) -> Table:
 def _folder() -> Path:
     spec = importlib.util.find_spec("river")
     if spec is None or not spec.submodule_search_locations:
-        raise SourceError("this source needs the package river: install protoledger[emulator]")
+        raise DataSourceError("this source needs the package river: install protoledger[emulator]")
     return Path(spec.submodule_search_locations[0]) / "datasets"
 
 
