@@ -23,7 +23,7 @@ def plan_channel(name: str, unit: str, smallest: float, largest: float) -> Chann
     A constant channel gets a range of 10 % of its value, or of 1 around zero.
 
     Raises:
-        DataSourceError: the values are so large or small that their squares are not in float64's range.
+        DataSourceError: the values are so large or small that a float64 cannot hold their squares.
 
     >>> plan_channel("co2", "ppm", 412.75, 2028.5)
     Channel(name='co2', unit='ppm', low=330.0, high=2110.0, step=0.05, private=True)
