@@ -172,7 +172,7 @@ def test_a_port_that_was_taken_meanwhile_is_given_up(tmp_path, monkeypatch, node
 
 def test_a_missing_anvil_is_told(tmp_path, monkeypatch):
     def missing(_tool):
-        raise chain.NoSuchToolError("anvil is not installed; run `make setup`")
+        raise chain.ToolMissingError("anvil is not installed; run `make setup`")
 
     monkeypatch.setattr(chain, "binary", missing)
     with Children(tmp_path) as children, pytest.raises(ProgramMissingError, match="make setup"):
