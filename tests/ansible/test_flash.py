@@ -197,14 +197,15 @@ def test_flash_yml_prepares_a_first_boot_by_cloud_init(card, image, tmp_path):
 
 def test_flash_yml_prepares_a_first_boot_of_bookworm(card, image, tmp_path):
     device = card()
-    changes = {"flash_first_boot": "custom.toml", "fleet_buses": ["spi", "w1", "iio"]}
+    changes = {"flash_first_boot": "custom.toml", "fleet_kit": "plant"}
     done = play(tmp_path, device, image, "-e", f"confirm={device}", **changes)
     assert done.returncode == 0, done.stdout + done.stderr
     custom = tomllib.loads(on_card(device, "custom.toml"))
     assert custom["system"]["hostname"] == "attic-pi-1"
     assert custom["ssh"]["authorized_keys"] == ["ssh-ed25519 AAAA me@home"]
     assert on_card(device, "config.txt").endswith(
-        "\n[all]\ndtparam=spi=on\ndtoverlay=w1-gpio\ndtoverlay=dht11,gpiopin=4\n"
+        "\n# BEGIN protoledger\n[all]\ndtparam=spi=on\ndtoverlay=w1-gpio,gpiopin=4\n"
+        "# END protoledger\n"
     )
 
 

@@ -3,15 +3,18 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from eth_hash.auto import keccak
 
-from protoledger.runtime.access_list import acl_text
-from protoledger.runtime.access_list import NameRefusedError
 from protoledger.protocol.wire.topics import ROOT
+from protoledger.runtime.access_list import NameRefusedError, acl_text
+from protoledger.sensors import Needs, SensorError
+from protoledger.sensors.needs import join
+from protoledger.sensors.registry import needs as needs_of
 
 
 def chain_address(point: str) -> str:
@@ -64,6 +67,30 @@ def accounts(gateways: list[str], folder: str) -> list[str]:
     ]
 
 
+def needs(
+    sensors: list[Mapping[str, Any]], extra: Mapping[str, list[str]] | None = None
+) -> dict[str, list[str]]:
+    """Give what the drivers of an agent's sensors declare to need of the Pi, and `extra`.
+
+    >>> needs([{"driver": "mcp3008", "options": {"channel": 0}}])["devices"]
+    ['char-gpiochip', 'char-spi']
+    """
+    known = [field.name for field in fields(Needs)]
+    if unknown := sorted(set(extra or {}) - set(known)):
+        raise AnsibleFilterError(
+            f"fleet_extra_needs.{unknown[0]}: unknown key; there are {', '.join(known)}"
+        )
+    try:
+        declared = [needs_of(one["driver"], one.get("options") or {}) for one in sensors]
+    except SensorError as error:
+        raise AnsibleFilterError(
+            f"{error}; a driver of another package must be installed on the controller too"
+        ) from error
+    added = Needs(**{key: tuple(entries) for key, entries in (extra or {}).items()})
+    joined = join([*declared, added])
+    return {name: list(getattr(joined, name)) for name in known}
+
+
 def wifi_key(passphrase: str, ssid: str) -> str:
     """Derive WPA's 256-bit key, in 64 hexadecimal digits, from a passphrase.
 
@@ -83,5 +110,6 @@ class FilterModule:
             "access_list": access_list,
             "fleet_members": members,
             "fleet_accounts": accounts,
+            "fleet_needs": needs,
             "wifi_key": wifi_key,
         }

@@ -31,6 +31,7 @@ from protoledger.sensors.errors import (
     TransientSensorError,
 )
 from protoledger.sensors.filters import FilterOptions
+from protoledger.sensors.needs import Needs
 from protoledger.sensors.pins.machine import HardwareSensor, Machine, Pin
 from protoledger.sensors.pins.simulation import SimulatedMachine
 from protoledger.sensors.probe import Probe, open_probe
@@ -45,6 +46,7 @@ __all__ = [
     "HardwareUnavailable",
     "Machine",
     "MissingValue",
+    "Needs",
     "PermanentSensorError",
     "Pin",
     "Probe",

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict
 
 from protoledger.sensors.errors import BadRow, ReadFailed, SensorClosed
 from protoledger.sensors.filters import FilterOptions
+from protoledger.sensors.needs import NOTHING, Needs
 
 
 class Quality(enum.Enum):
@@ -89,6 +90,11 @@ class Sensor(ABC):
     def resources(cls, _options: DriverOptions, /) -> tuple[Resource, ...]:
         """The pins and chips that such a sensor occupies; clashes are found before opening."""
         return ()
+
+    @classmethod
+    def needs(cls, _options: DriverOptions, /) -> Needs:
+        """Devices, packages and settings that a sensor with these options needs of the system."""
+        return NOTHING
 
     @classmethod
     def default_filters(cls, _options: DriverOptions, /) -> FilterOptions:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from protoledger.sensors.base import DriverOptions, Resource, Sensor
 from protoledger.sensors.errors import BadOptions, DriverBroken, SensorError, UnknownDriver
 from protoledger.sensors.filters import FilterOptions
+from protoledger.sensors.needs import Needs
 from protoledger.sensors.pins.machine import HardwareSensor, Machine
 
 GROUP = "protoledger.sensors"
@@ -102,6 +103,25 @@ def describe(
         return tuple(found.resources(checked)), found.default_filters(checked)
     except Exception as error:
         raise _broken(driver, "returned its resources and filters", error) from error
+
+
+def needs(driver: str, options: Mapping[str, object]) -> Needs:
+    """Tell what a sensor with these options needs of the system; see `Sensor.needs`.
+
+    Raises:
+        BadOptions, UnknownDriver, DriverBroken: see `check_options`.
+
+    >>> needs("ds18b20", {"pin": 4}).config
+    ('dtoverlay=w1-gpio,gpiopin=4',)
+    """
+    found, checked = check_options(driver, options)
+    try:
+        told = found.needs(checked)
+    except Exception as error:
+        raise _broken(driver, "told its needs", error) from error
+    if not isinstance(told, Needs):
+        raise DriverBroken(f"driver {driver!r} gave {told!r} as its needs: it must be a Needs")
+    return told
 
 
 def states(driver: str, options: Mapping[str, object]) -> Mapping[str, float]:

@@ -241,6 +241,20 @@ def boot_partition(device: Path) -> int:
     raise Refused(f"{device} has no FAT partition: is this a Raspberry Pi image?")
 
 
+def with_block(text: str, lines: list[str]) -> str:
+    r"""Put lines in a block of config.txt, as the role `overlays` does, which then changes nothing.
+
+    >>> with_block("dtparam=audio=on\n", ["dtparam=spi=on"]).splitlines()[1:4]
+    ['# BEGIN protoledger', '[all]', 'dtparam=spi=on']
+    """
+    begin, end = "# BEGIN protoledger\n", "# END protoledger\n"
+    head, _, rest = text.partition(begin)
+    if head and not head.endswith("\n"):
+        head += "\n"
+    tail = rest.partition(end)[2]
+    return head + begin + "\n".join(["[all]", *lines]) + "\n" + end + tail
+
+
 def seed(device: Path, files: dict[str, str], config: list[str]) -> dict[str, Any]:
     """Put files on the boot partition and add lines to its config.txt; read all of it back.
 
@@ -253,11 +267,7 @@ def seed(device: Path, files: dict[str, str], config: list[str]) -> dict[str, An
             before = _lines("mtype", "-i", place, "::config.txt").decode()
         except Refused:
             before = ""
-        marked = "\n# protoledger\n[all]\n"
-        files = {
-            **files,
-            "config.txt": before.partition(marked)[0] + marked + "\n".join(config) + "\n",
-        }
+        files = {**files, "config.txt": with_block(before, config)}
     for name, content in files.items():
         _lines("mcopy", "-o", "-i", place, "-", f"::{name}", data=content.encode())
         if _lines("mtype", "-i", place, f"::{name}") != content.encode():

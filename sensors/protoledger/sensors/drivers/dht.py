@@ -24,6 +24,7 @@ from pydantic import Field
 from protoledger.sensors.base import DriverOptions, Reading, Resource
 from protoledger.sensors.errors import DeviceGone, PinInUse, ReadFailed, SensorError
 from protoledger.sensors.filters import FilterOptions
+from protoledger.sensors.needs import PINS, Needs
 from protoledger.sensors.pins.machine import HardwareSensor, Machine, Pin
 
 Quantity = Literal["temperature", "humidity"]
@@ -164,6 +165,11 @@ class Dht22Sensor(HardwareSensor):
         assert isinstance(options, DhtOptions)  # noqa: S101 - the registry checked it
         pin = f"GPIO{options.pin}"
         return (Resource(pin, cls._model), Resource(f"{options.quantity} of the chip on {pin}"))
+
+    @classmethod
+    def needs(cls, _options: DriverOptions, /) -> Needs:
+        """Access to pins."""
+        return PINS
 
     @classmethod
     def default_filters(cls, options: DriverOptions, /) -> FilterOptions:

@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from protoledger.sensors.base import DriverOptions, Reading, Resource
 from protoledger.sensors.errors import ReadTimeout
+from protoledger.sensors.needs import PINS, Needs
 from protoledger.sensors.pins.machine import HardwareSensor, Machine, Pin, averaged, close_device
 
 # gpiozero pings every 0.06 s and waits 0.1 s for an echo.
@@ -72,6 +73,11 @@ class DistanceSensor(HardwareSensor):
         """Its two pins."""
         assert isinstance(options, DistanceOptions)  # noqa: S101 - the registry checked it
         return (Resource(f"GPIO{options.echo}"), Resource(f"GPIO{options.trigger}"))
+
+    @classmethod
+    def needs(cls, _options: DriverOptions, /) -> Needs:
+        """Access to pins."""
+        return PINS
 
     def _listen(self) -> None:
         """Record when echoes come: without echoes gpiozero keeps returning the last distance."""

@@ -16,6 +16,7 @@ from pydantic import Field
 
 from protoledger.sensors.base import DriverOptions, Reading, Resource
 from protoledger.sensors.errors import HardwareUnavailable
+from protoledger.sensors.needs import PINS, Needs
 from protoledger.sensors.pins.machine import HardwareSensor, Machine, Pin, close_device
 
 _EMPTYING_S = 0.1
@@ -65,6 +66,11 @@ class LightSensor(HardwareSensor):
         """Its pin."""
         assert isinstance(options, LightOptions)  # noqa: S101 - the registry checked it
         return (Resource(f"GPIO{options.pin}"),)
+
+    @classmethod
+    def needs(cls, _options: DriverOptions, /) -> Needs:
+        """Access to pins."""
+        return PINS
 
     def _measure(self) -> Reading:
         pin, limit = self._device.pin, self._light.charge_s

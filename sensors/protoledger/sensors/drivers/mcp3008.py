@@ -10,6 +10,7 @@ from typing import ClassVar, Self
 from pydantic import Field, model_validator
 
 from protoledger.sensors.base import DriverOptions, Reading, Resource
+from protoledger.sensors.needs import SPI, Needs
 from protoledger.sensors.pins.machine import HardwareSensor, Machine, close_device
 
 _BUS = ("GPIO9", "GPIO10", "GPIO11")
@@ -62,6 +63,11 @@ class Mcp3008Sensor(HardwareSensor):
             Resource(_SELECT[options.device], chip),
             Resource(f"CH{options.channel} of {chip}"),
         )
+
+    @classmethod
+    def needs(cls, _options: DriverOptions, /) -> Needs:
+        """The SPI bus, and a GPIO chip, which gpiozero opens as well."""
+        return SPI
 
     def _measure(self) -> Reading:
         adc = self._adc

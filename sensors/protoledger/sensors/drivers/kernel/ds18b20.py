@@ -14,6 +14,7 @@ from protoledger.sensors.base import DriverOptions, Reading, Resource
 from protoledger.sensors.drivers.kernel.kernel_files import read_text
 from protoledger.sensors.errors import DeviceGone, ReadFailed
 from protoledger.sensors.filters import FilterOptions
+from protoledger.sensors.needs import Needs
 from protoledger.sensors.pins.machine import HardwareSensor, Pin
 
 _FAMILIES = "10", "22", "28", "3b", "42"
@@ -47,6 +48,12 @@ class Ds18b20Sensor(HardwareSensor):
         assert isinstance(options, Ds18b20Options)  # noqa: S101 - the registry checked it
         chip = options.id or "the only thermometer on the 1-wire bus"
         return (Resource(f"GPIO{options.pin}", "1-wire"), Resource(chip))
+
+    @classmethod
+    def needs(cls, options: DriverOptions, /) -> Needs:
+        """The kernel's 1-wire bus on its pin; its files need no rights."""
+        assert isinstance(options, Ds18b20Options)  # noqa: S101 - as above
+        return Needs(config=(f"dtoverlay=w1-gpio,gpiopin={options.pin}",))
 
     @classmethod
     def default_filters(cls, _options: DriverOptions, /) -> FilterOptions:

@@ -6,6 +6,7 @@ channel is one file, `in_<channel>_input`, or a raw value with an offset and a s
 (raw + offset) × scale. The units are those of the kernel's ABI (sysfs-bus-iio).
 """
 
+import re
 from pathlib import Path
 from typing import ClassVar
 
@@ -15,6 +16,7 @@ from protoledger.sensors.base import DriverOptions, Reading, Resource
 from protoledger.sensors.drivers.kernel.kernel_files import read_number, read_text
 from protoledger.sensors.errors import DeviceGone, ReadFailed, SensorError
 from protoledger.sensors.filters import FilterOptions
+from protoledger.sensors.needs import Needs
 from protoledger.sensors.pins.machine import HardwareSensor, Machine, Pin
 
 # By kind of channel: unit here, factor from the kernel's unit, low, high (None: any).
@@ -30,6 +32,12 @@ _KINDS: dict[str, tuple[str, float, float | None, float | None]] = {
     "distance": ("m", 1.0, 0.0, None),
 }
 _ANY = ("", 1.0, None, None)
+# Devices that the overlay `i2c-sensor` knows by the name that they have here.
+_I2C_SENSORS = frozenset(
+    {"bh1750", "bme280", "bme680", "bmp180", "bmp280", "ccs811", "htu21", "si7020", "tsl4531"}
+    | {"veml6070"}
+)
+_I2C_ADDRESS = re.compile(r"\d+-00([0-9a-f]{2})")
 
 
 class IioOptions(DriverOptions):
@@ -75,6 +83,12 @@ class IioSensor(HardwareSensor):
         return (*(Resource(f"GPIO{pin}", "iio") for pin in options.pins), Resource(channel))
 
     @classmethod
+    def needs(cls, options: DriverOptions, /) -> Needs:
+        """The overlay that makes the device, if its name is known; its files need no rights."""
+        assert isinstance(options, IioOptions)  # noqa: S101 - as above
+        return Needs(config=_config_lines(options))
+
+    @classmethod
     def default_filters(cls, options: DriverOptions, /) -> FilterOptions:
         """The range of the quantity in air, or of a chip."""
         assert isinstance(options, IioOptions)  # noqa: S101 - as above
@@ -107,6 +121,25 @@ class IioSensor(HardwareSensor):
         # A device from the device tree is called by its node: dht11@4.
         called = self._iio.name in {name, name.partition("@")[0]}
         return called and (self._iio.at is None or self._iio.at in device.resolve().parts)
+
+
+def _config_lines(options: IioOptions) -> tuple[str, ...]:
+    """The lines of config.txt for a device of a known name.
+
+    >>> _config_lines(IioOptions(name="bme280", channel="temp", at="1-0077"))
+    ('dtparam=i2c_arm=on', 'dtoverlay=i2c-sensor,bme280,addr=0x77')
+    >>> _config_lines(IioOptions(name="dht11", channel="temp", pins=[17]))
+    ('dtoverlay=dht11,gpiopin=17',)
+    """
+    if options.name == "dht11":
+        return (f"dtoverlay=dht11,gpiopin={options.pins[0] if options.pins else 4}",)
+    found = _I2C_ADDRESS.fullmatch(options.at or "")
+    address = f",addr=0x{found[1]}" if found else ""
+    if options.name in _I2C_SENSORS:
+        return ("dtparam=i2c_arm=on", f"dtoverlay=i2c-sensor,{options.name}{address}")
+    if options.name == "ads1015":
+        return ("dtparam=i2c_arm=on", f"dtoverlay=ads1015{address}")
+    return ()
 
 
 def _names(devices: Path) -> str:

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from protoledger.sensors.base import DriverOptions, Reading, Resource
+from protoledger.sensors.needs import PINS, Needs
 from protoledger.sensors.pins.machine import HardwareSensor, Machine, Pin, averaged, close_device
 
 
@@ -59,6 +60,11 @@ class SwitchSensor(HardwareSensor):
         """Its pin."""
         assert isinstance(options, SwitchOptions)  # noqa: S101 - the registry checked it
         return (Resource(f"GPIO{options.pin}"),)
+
+    @classmethod
+    def needs(cls, _options: DriverOptions, /) -> Needs:
+        """Access to pins."""
+        return PINS
 
     @classmethod
     def states(cls, options: DriverOptions, /) -> Mapping[str, float]:
