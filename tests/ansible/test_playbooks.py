@@ -181,7 +181,7 @@ def test_a_roster_is_signed_and_refused_before_agents_would(module, tmp_path):
     roster = load_roster(state / "sites/attic/roster.json", bytes.fromhex(key))
     assert [member.id for member in roster.agents] == agents
     told = module("fleet_roster", ok=False, **given, agents=agents[:2])
-    assert "carried by 2 agents, minimum_contributors is 3" in told["msg"]
+    assert "measured by 2 agents, but minimum_contributors is 3" in told["msg"]
     told = module("fleet_roster", ok=False, **given, agents=[*agents, "attic-pi-9"])
     assert "attic-pi-9 has no public key yet" in told["msg"]
 
