@@ -9,7 +9,8 @@ import yaml
 
 from protoledger.edge.config import AgentConfig
 from protoledger.edge.readings.averages import means, most_frequent
-from protoledger.edge.readings.kit import Kit, Slot
+from protoledger.edge.readings.kit import Kit
+from protoledger.edge.readings.slots import Slot
 from protoledger.edge.readings.windows import LiveWindows, RoundWindows
 from protoledger.protocol.errors import ConfigurationError
 from protoledger.protocol.wire.identity import Member

@@ -9,7 +9,8 @@ import time
 import pytest
 import yaml
 
-from protoledger.edge.readings.kit import GIVE_UP_S, Kit, Slot
+from protoledger.edge.readings.kit import Kit
+from protoledger.edge.readings.slots import GIVE_UP_S, Slot
 from protoledger.edge.readings.windows import STALLED_S, LiveWindows
 from protoledger.emulator.processes.broker import find_mosquitto
 from protoledger.protocol.wire.schema import Channel, Schema

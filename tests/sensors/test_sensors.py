@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from pydantic import model_validator
 
 from protoledger import sensors
-from protoledger.edge.readings.kit import Kit, Slot
+from protoledger.edge.readings.kit import Kit
+from protoledger.edge.readings.slots import Slot
 from protoledger.protocol.wire.schema import Channel, Schema
 from protoledger.sensors import errors, registry
 from protoledger.sensors.base import DriverOptions, Quality, Reading, SeekableSensor, Sensor

@@ -12,7 +12,7 @@ import typer
 from protoledger.edge.agent import Agent
 from protoledger.edge.config import AgentConfig
 from protoledger.edge.host import AgentHost
-from protoledger.edge.readings.kit import machine_for
+from protoledger.edge.readings.slots import machine_for
 from protoledger.edge.readings.windows import WindowsOpener, open_kit, open_windows
 from protoledger.protocol.errors import ConfigurationError
 from protoledger.runtime.exits import Exit

@@ -13,7 +13,7 @@ from pathlib import Path
 from protoledger.edge.check.agent_files import read_agent_files
 from protoledger.edge.check.spool_file import check_spool
 from protoledger.edge.config import AgentConfig, LabelConfig, SensorConfig
-from protoledger.edge.readings.kit import Slot, SlotState, machine_for, missing_state, slot_for
+from protoledger.edge.readings.slots import Slot, SlotState, machine_for, missing_state, slot_for
 from protoledger.protocol.wire.identity import Roster
 from protoledger.runtime.check.broker import Client, check_broker
 from protoledger.runtime.check.device_files import DeviceFiles

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from protoledger.edge.config import AgentConfig
-from protoledger.edge.readings.kit import Kit, SlotState
+from protoledger.edge.readings.kit import Kit
+from protoledger.edge.readings.slots import SlotState
 from protoledger.runtime.exits import Exit
 from protoledger.runtime.site import SiteConfig
 

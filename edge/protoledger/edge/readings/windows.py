@@ -21,7 +21,8 @@ import numpy as np
 from protoledger.edge.config import AgentConfig
 from protoledger.edge.readings.averages import means, most_frequent
 from protoledger.edge.readings.backlog import Backlog
-from protoledger.edge.readings.kit import Kit, SlotState, slot_for
+from protoledger.edge.readings.kit import Kit
+from protoledger.edge.readings.slots import SlotState, slot_for
 from protoledger.edge.readings.spool import SqliteSpool
 from protoledger.protocol.errors import ConfigurationError
 from protoledger.protocol.wire.messages import Announce
@@ -163,7 +164,7 @@ class LiveWindows:
         return Window(values, labels)
 
     def healthy(self, now: float) -> bool:
-        """Return whether all sensors were read lately; False if a driver hangs."""
+        """Return whether sensors were read lately; False if the drivers of all of them hang."""
         longest = max(STALLED_S, 3 * self._read_every_s)
         return self._thread.is_alive() and now - self._read_at < longest
 
@@ -180,12 +181,14 @@ class LiveWindows:
     def _sample(self) -> None:
         due = self._clock()
         while not self._stop.wait(max(0.0, due - self._clock())):
-            values, label = self._kit.read()
-            self._read_at = self._clock()
+            values, label = self._kit.sample()
+            now = self._clock()
+            if not self._kit.hangs:
+                self._read_at = now
             with self._lock:
-                self._readings.append((self._read_at, values, label))
+                self._readings.append((now, values, label))
                 if self._backlog is not None:
-                    self._backlog.add(self._read_at, values, label)
+                    self._backlog.add(now, values, label)
             # a slow sensor delays the next reading; readings do not pile up
             due = max(due + self._read_every_s, self._clock())
 

@@ -13,7 +13,7 @@ import numpy as np
 from protoledger.edge.agent import Agent
 from protoledger.edge.config import AgentConfig
 from protoledger.edge.host import AgentHost
-from protoledger.edge.readings.kit import SlotState
+from protoledger.edge.readings.slots import SlotState
 from protoledger.edge.readings.windows import Windows
 from protoledger.protocol.wire.messages import Announce
 from protoledger.protocol.wire.schema import NO_LABEL, Schema, Window
