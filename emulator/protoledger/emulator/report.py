@@ -29,7 +29,9 @@ def make_report(emulation: Emulation) -> dict[str, Any]:
     return {
         "accuracy": _share(sum(site.right for site in sites), samples),
         "accuracy_by_site": {site.name: site.accuracy for site in sites},
-        "accuracy_own": _share(sum(total.get("own_right", 0) for total in totals), samples),
+        "accuracy_own": _share(_sum(totals, "own_right"), samples),
+        "accuracy_anywhere": _share(_sum(totals, "anywhere_right"), samples),
+        "accuracy_same_label": _share(_sum(totals, "same_label"), samples),
         "holdout_accuracy": _mean(emulation.holdout.values()),
         "holdout_accuracy_by_site": emulation.holdout,
         "holdout_rows": len(emulation.dealt.holdout_labels),
@@ -45,7 +47,10 @@ def make_report(emulation: Emulation) -> dict[str, Any]:
         "commits_by_site": {site.name: site.commits for site in sites},
         "commits_rejected": sum(site.rejected for site in sites),
         "commits_used": len(progress.used),
-        "predictions_helped": sum(total.get("helped", 0) for total in totals),
+        "predictions_helped": _sum(totals, "helped"),
+        "predictions_hurt": _sum(totals, "hurt"),
+        "helped_by": {site.name: (site.totals or {}).get("helped_by", {}) for site in sites},
+        "hurt_by": {site.name: (site.totals or {}).get("hurt_by", {}) for site in sites},
         "gas_used": sum(site.gas for site in sites),
         "gas_deployment": emulation.deploy_gas,
         "prototypes": {site.name: site.prototypes for site in sites},
@@ -80,6 +85,10 @@ def summary_table(report: dict[str, Any]) -> Table:
         ("round, median and 95 %", "{p50} and {p95} ms".format(**report["round_ms"])),
         ("samples", f"{report['samples']} ({report['samples_per_second'] or 0:.0f} a second)"),
         ("accuracy, predicted before learnt", _percent(report["accuracy"])),
+        (
+            "each site alone; the last label again",
+            f"{_percent(report['accuracy_own'])}; {_percent(report['accuracy_same_label'])}",
+        ),
         ("accuracy on held-out rows", _percent(report["holdout_accuracy"])),
         ("prototypes by site", ", ".join(str(n) for n in report["prototypes"].values())),
         ("commits", _COMMITS.format(**report)),
@@ -109,6 +118,10 @@ def _oracle_rows(oracle: dict[str, Any]) -> list[tuple[str, str]]:
         ("signed by, gas", f"{signed}, {oracle['gas']:,}"),
         (f"outside {oracle['feed']} on the chain", f"{answer} after {oracle['answers']} answers"),
     ]
+
+
+def _sum(totals: list[dict[str, Any]], name: str) -> int:
+    return sum(int(total.get(name, 0)) for total in totals)
 
 
 def _share(part: int, whole: int) -> float | None:

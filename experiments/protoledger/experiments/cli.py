@@ -22,6 +22,7 @@ EXPERIMENTS: Final = (
     "churn",
     "ablation",
     "consensus",
+    "difference",
 )
 RESULTS: Final = Path("docs/results")
 

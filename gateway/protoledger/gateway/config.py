@@ -46,6 +46,12 @@ class CommitConfig(Model):
         "the changes of every round.",
     )
     alpha: float = Field(default=0.05, gt=0, lt=1, description="Level of the test.")
+    quiet_hours: float | None = Field(
+        default=12.0,
+        gt=0,
+        description="After so many hours without a labelled sample the gateway commits what the "
+        "chain lacks, whatever the test says; null: never.",
+    )
 
 
 class MetricsConfig(Model):

@@ -100,6 +100,8 @@ class Service:
                 len(schema.labels),
                 self._links.post,
             )
+        self._quiet_hours = config.commit.quiet_hours
+        self._learnt_at = time.monotonic()
         self._saved_at = 0.0
         self._settled_at = 0.0
         self._told_finished = False
@@ -171,7 +173,9 @@ class Service:
                 samples = self._schema.samples(sums, len(included), minimum)
                 right = self._learn(samples)
                 if self._assistant is not None:
-                    self._tell_assistant(samples[-1])
+                    self._tell_assistant()
+                for notice in self._trainer.take_notices():
+                    self._events.write(notice.event, **notice.fields)
                 self._events.write(
                     "round",
                     round=round_id,
@@ -189,19 +193,28 @@ class Service:
         """Take a round's samples; returns how many had a label."""
         began = time.thread_time()
         labelled = self._trainer.take(samples)
+        if labelled:
+            self._learnt_at = time.monotonic()
         if self._may_compile:
             self._warmup.spent(time.thread_time() - began)
         return labelled
 
     def _offer_commit(self) -> None:
+        """Submit what the test says is worth a commit, or what a quiet gateway owes the others."""
         if self._ledger is None:
             return
-        candidate = self._trainer.model.candidate()
+        model = self._trainer.model
+        candidate = model.leftover() if self._quiet() else model.candidate()
         if candidate is not None:
             learnt_from = self._trainer.round_to_cite
             self._trainer.cite(learnt_from)
             self._trainer.save()
             self._ledger.submit(candidate, f"round {self._store.last_round}", learnt_from)
+
+    def _quiet(self) -> bool:
+        """Whether there has been no labelled sample for long."""
+        hours = self._quiet_hours
+        return hours is not None and time.monotonic() >= self._learnt_at + 3600 * hours
 
     def _on_outside(self, event: SamplesArrived | SamplesRefused) -> None:
         """Learn from labelled samples of the oracle."""
@@ -270,6 +283,8 @@ class Service:
             self._health.change(connected=connected, agents_here=here)
             self._health.turn(now)
             self._measure()
+            if self._quiet():
+                self._offer_commit()
         if now >= self._saved_at + SAVE_EVERY_S:
             self._saved_at = now
             self._trainer.save()
@@ -278,9 +293,11 @@ class Service:
             self._trainer.save()
             self._tell_totals("finished")
 
-    def _tell_assistant(self, sample: Sample) -> None:
+    def _tell_assistant(self) -> None:
         """Publish a prediction that changed at once, all else at its pace."""
-        label = self._trainer.guess(sample)
+        last = self._trainer.last
+        known = last is not None and not last.unknown
+        label = last.predicted if last is not None and known else None
         prediction = "unknown" if label is None else self._labels[label]
         now, every_s = time.monotonic(), self._assistant.every_s if self._assistant else 0.0
         if prediction == self._prediction and now < self._told_assistant + every_s:
@@ -308,10 +325,18 @@ class Service:
                 "gas": counters.gas,
                 "samples": counters.samples,
                 "samples_right": counters.right,
+                "samples_right_alone": counters.own_right,
+                "samples_right_anywhere": counters.anywhere_right,
+                "samples_same_label": counters.same_label,
+                "helped": counters.helped,
+                "hurt": counters.hurt,
+                "drifts": counters.drifts,
             },
             values={
                 "prototypes": self._trainer.prototypes,
                 "accuracy": counters.right / counters.samples if counters.samples else math.nan,
+                "kappa_temporal": counters.kappa_temporal if counters.samples else math.nan,
+                "channels_missing": len(self._trainer.missing),
                 "agents_here": status.agents_here,
                 "broker_connected": status.connected,
             },

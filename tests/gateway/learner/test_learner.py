@@ -136,7 +136,7 @@ def test_an_array_changed_in_place_is_measured_anew(mode):
 @pytest.mark.parametrize(
     ("x", "y"),
     [
-        ([np.nan, 0, 0], 0),
+        ([np.nan] * 3, 0),
         ([np.inf, 0, 0], 0),
         ([0, -np.inf, 0], 1),
         ([0, 0], 0),
@@ -170,7 +170,7 @@ GOOD = [[0.0, 1.0, 2.0], [1.0, 0.0, 2.0]]
 @pytest.mark.parametrize(
     ("xs", "ys", "told"),
     [
-        ([GOOD[0], [0, np.nan, 0]], [0, 1], "row 1: .* finite"),
+        ([GOOD[0], [0, np.inf, 0]], [0, 1], "row 1: .* finite"),
         ([[0, 0, -np.inf], GOOD[0]], [0, 1], "row 0: .* finite"),
         ([[0, 0, 1e101], GOOD[0]], [0, 1], "row 0: .* finite"),
         (GOOD, [0, 3], "row 1: label 3 was never declared"),
@@ -201,6 +201,16 @@ def test_one_bad_row_of_many_is_named_and_none_is_learnt(mode, xs, ys, told):
             model.predict_many(xs)
 
 
+def test_the_reference_takes_complete_samples_only():
+    model = XuILVQ(3, 3)
+    model.learn_many(*blobs(50))
+    before = model.state()
+    for x in ([0, np.nan, 0], [[0, np.nan, 0], GOOD[0]]):
+        with pytest.raises(SampleError, match="finite"):
+            model.predict_many(x) if np.ndim(x) == 2 else model.learn_one(x, 0)
+    assert model.state() == before
+
+
 @modes
 def test_no_rows_are_no_error(mode):
     model = make_learner(mode, 3, 3)
@@ -211,7 +221,7 @@ def test_no_rows_are_no_error(mode):
 
 
 @modes
-@pytest.mark.parametrize("x", [[np.nan, 0, 0], [0, 0], None, "abc", [[0, 0, 0]]])
+@pytest.mark.parametrize("x", [[np.nan] * 3, [np.inf, 0, 0], [0, 0], None, "abc", [[0, 0, 0]]])
 def test_a_bad_sample_is_not_predicted(mode, x):
     model = make_learner(mode, 3, 3)
     model.learn_many(*blobs(50))

@@ -19,6 +19,10 @@ BENCHES = {
         "protoledger.experiments.benchmarks.learner.bench",
         "Accuracy and microseconds a sample of both modes, beside river's classifiers.",
     ),
+    "streams": (
+        "protoledger.experiments.benchmarks.learner.grid",
+        "Accuracy over a grid of streams that nothing was tuned on; --peers: river's beside ours.",
+    ),
     "ledger": (
         "protoledger.experiments.benchmarks.ledger.bench",
         "Gas of every operation and of whole runs, commits per second, time to the others.",

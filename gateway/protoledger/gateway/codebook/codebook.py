@@ -2,7 +2,8 @@
 
 The record format is told in `protoledger.gateway.codebook.format`, that of deltas in
 `protoledger.gateway.codebook.delta`. Decoders are strict, because what they read was written by
-somebody else: sorted, no id twice, no unknown class, no feature below −32767, nothing left over.
+somebody else: sorted, no id twice, no unknown class, no prototype without a feature, nothing
+left over.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 from eth_hash.auto import keccak
 
 from protoledger.gateway.codebook.delta import split_delta, write_delta
-from protoledger.gateway.codebook.format import MAX_STEPS, STEPS_PER_RANGE, RecordFormat
+from protoledger.gateway.codebook.format import MAX_STEPS, MISSING, STEPS_PER_RANGE, RecordFormat
 from protoledger.gateway.errors import CodebookError
 
 if TYPE_CHECKING:
@@ -73,7 +74,8 @@ class Codebook:
             ids: shape (n,), 0–65535, each once; an id that stays keeps a delta small.
             classes: shape (n,), below `labels`.
             weights: shape (n,), not negative; rounded, and 65535 stands for anything above.
-            features: shape (n, d), normalised by channel (low → 0, high → 1), finite.
+            features: shape (n, d), normalised by channel (low → 0, high → 1), finite; NaN for a
+                feature that the prototype lacks.
             labels: labels of the ledger.
 
         Raises:
@@ -85,7 +87,7 @@ class Codebook:
         form = RecordFormat(wanted.shape[1], labels)
         columns = [_whole(ids, "ids", 65_535), _whole(classes, "classes", labels - 1)]
         heavy = np.asarray(weights, np.float64)
-        if not (np.isfinite(wanted).all() and np.isfinite(heavy).all() and (heavy >= 0).all()):
+        if np.isinf(wanted).any() or not (np.isfinite(heavy).all() and (heavy >= 0).all()):
             raise CodebookError("a prototype has a weight or feature that is not a number ≥ 0")
         if any(column.shape != (len(wanted),) for column in (*columns, heavy)):
             raise CodebookError(
@@ -95,7 +97,8 @@ class Codebook:
         records = np.empty(len(wanted), form.dtype)
         records["id"], records["class"] = columns
         records["weight"] = np.minimum(np.rint(heavy), 65_535)
-        records["q"] = np.clip(np.rint(wanted * STEPS_PER_RANGE), -MAX_STEPS, MAX_STEPS)
+        steps = np.clip(np.rint(wanted * STEPS_PER_RANGE), -MAX_STEPS, MAX_STEPS)
+        records["q"] = np.where(np.isnan(wanted), MISSING, steps)
         return cls._checked(form, records[np.argsort(columns[0], kind="stable")])
 
     @classmethod
@@ -121,8 +124,8 @@ class Codebook:
             raise CodebookError("ids must rise: one is out of order or comes twice")
         if (records["class"] >= form.labels).any():
             raise CodebookError(f"class {records['class'].max()}; there are {form.labels} labels")
-        if (records["q"] < -MAX_STEPS).any():
-            raise CodebookError(f"a feature of {-MAX_STEPS - 1} steps is not in the format")
+        if (records["q"] == MISSING).all(axis=1).any():
+            raise CodebookError("a prototype lacks every feature")
         records.setflags(write=False)
         return cls(form, records)
 
@@ -142,8 +145,9 @@ class Codebook:
         return self.records["weight"].astype(np.int64)
 
     def features(self) -> NDArray[np.float64]:
-        """Features as reconstructed, shape (n, d), in channel ranges."""
-        return self.records["q"] / float(STEPS_PER_RANGE)
+        """Features as reconstructed, shape (n, d), in channel ranges; NaN where one is missing."""
+        q = self.records["q"]
+        return np.where(q == MISSING, np.nan, q / float(STEPS_PER_RANGE))
 
     def encode(self) -> bytes:
         """Write the snapshot."""

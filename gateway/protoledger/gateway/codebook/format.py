@@ -4,7 +4,8 @@ Source: docs/chain.md; the format is also told in `contracts/src/interfaces`.
 
 A **record** is, big-endian, `id u16 | class u8 | weight u16 | features × i16`: that is
 5 + 2·features bytes. A feature x is normalised by its channel (low → 0, high → 1) and written as
-q = round(12000·x), clamped to ±32767, so that ±2.73 ranges fit; half a step is 0.004 % of a range.
+q = round(12000·x), clamped to ±32767, so that ±2.73 ranges fit; −32768 stands for a
+feature that the prototype lacks; half a step is 0.004 % of a range.
 A **snapshot** is all records sorted by id; the **state hash** is its keccak-256. A **delta** is
 told in `protoledger.gateway.codebook.delta`.
 """
@@ -19,6 +20,8 @@ from protoledger.gateway.errors import CodebookError
 
 STEPS_PER_RANGE = 12_000
 MAX_STEPS = 32_767
+MISSING = -32_768
+"""In place of a feature: the prototype lacks it, because its owner never saw that channel there."""
 REMOVED_CLASS = 0xFF
 NARROW = 0x80
 HEADER_BYTES = 5

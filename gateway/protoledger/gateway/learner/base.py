@@ -62,6 +62,25 @@ class Live:
     features: Floats
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Opinions:
+    """What each of a learner's experts says about one sample; arrays share their first axis.
+
+    Attributes:
+        shares: float64 (experts, n_classes), each one's vote; a row of 0 where it knows nothing.
+        awake: bool (experts,), whether it may answer here.
+        chosen: the row that the learner itself answers with.
+        distance: squared distance to the nearest prototype, infinite if there is none.
+        usual: what that distance usually is, infinite before it is known.
+    """
+
+    shares: Floats
+    awake: NDArray[np.bool_]
+    chosen: int
+    distance: float
+    usual: float
+
+
 class Classifier(Protocol):
     """One-pass classifier with prototypes; everything else in the gateway relies on this alone."""
 
@@ -71,6 +90,12 @@ class Classifier(Protocol):
     """Grows whenever rows of `live()` come, go or change places; moves do not count."""
     engine: Engine
     """May be set at any time; `auto` at first."""
+    takes_missing: bool
+    """Whether NaN in a sample stands for a feature that it lacks; else NaN is refused."""
+    experts: tuple[str, ...]
+    """The names of those whose `opinions` it gives; the first are the prototypes."""
+    drifts: int
+    """How often it was noticed that what was learnt holds no more."""
 
     def learn_one(self, x: ArrayLike, y: int, *, margin: float = 1.0) -> None:
         """Learn one labelled sample.
@@ -100,6 +125,14 @@ class Classifier(Protocol):
 
         Raises:
             SampleError: Anything is not as declared; the model is unchanged.
+        """
+        ...
+
+    def opinions(self, x: ArrayLike) -> Opinions:
+        """Return what each expert of the learner says.
+
+        Raises:
+            SampleError: x is not as declared.
         """
         ...
 
@@ -170,8 +203,13 @@ def check_shape(n_features: int, n_classes: int) -> None:
         raise ValueError(f"labels must number 1 to {MAX_CLASSES}, not {n_classes}")
 
 
-def check_features(x: ArrayLike, n_features: int) -> Floats:
+def check_features(x: ArrayLike, n_features: int, *, missing: bool = False) -> Floats:
     """Return x as a float64 vector of n_features numbers within ±1e100.
+
+    Args:
+        x: What is to be checked.
+        n_features: How many numbers there must be.
+        missing: Whether NaN may stand for a feature that the sample lacks, if it has any other.
 
     Raises:
         SampleError: It is anything else.
@@ -188,6 +226,10 @@ def check_features(x: ArrayLike, n_features: int) -> Floats:
     if vector.dot(vector) <= LARGEST:  # the quick way: false for NaN, too
         return vector
     usable = np.abs(vector) <= LARGEST
+    if missing:
+        usable |= np.isnan(vector)
+        if np.isnan(vector).all():
+            raise SampleError("a sample must have one feature at least, found none")
     if not usable.all():
         where = np.flatnonzero(~usable).tolist()
         raise SampleError(
@@ -214,7 +256,7 @@ def check_label(y: int, n_classes: int) -> int:
 
 
 def check_many(
-    xs: ArrayLike, ys: ArrayLike | None, n_features: int, n_classes: int
+    xs: ArrayLike, ys: ArrayLike | None, n_features: int, n_classes: int, *, missing: bool = False
 ) -> tuple[Floats, NDArray[np.int64]]:
     """Return xs as C-ordered float64 (n, d) and ys as int64 (n,), zeros if there are none.
 
@@ -230,11 +272,11 @@ def check_many(
         raise SampleError(f"samples must be rows of {n_features} numbers ({error})") from error
     if rows.ndim != 2 or rows.shape[1] != n_features:
         raise SampleError(f"samples must have shape (n, {n_features}), found {rows.shape}")
-    usable = (np.abs(rows) <= LARGEST).all(axis=1)
+    usable = _usable(rows, missing=missing)
     if not usable.all():
         first = int(usable.argmin())
         try:
-            check_features(rows[first], n_features)
+            check_features(rows[first], n_features, missing=missing)
         except SampleError as error:
             raise SampleError(f"row {first}: {error}") from error
     if labels.shape != (len(rows),):
@@ -249,3 +291,10 @@ def check_many(
         except SampleError as error:
             raise SampleError(f"row {first}: {error}") from error
     return rows, labels.astype(np.int64)
+
+
+def _usable(rows: Floats, *, missing: bool) -> NDArray[np.bool_]:
+    """Return which rows are finite, or lack some features but not all."""
+    absent = np.isnan(rows) & missing
+    good = (np.abs(rows) <= LARGEST) | absent
+    return np.asarray(good.all(axis=1) & ~absent.all(axis=1))

@@ -52,8 +52,10 @@ def dump(array: NDArray[Any], dtype: str) -> bytes:
     return np.ascontiguousarray(array, dtype=dtype).tobytes()
 
 
-def load(data: bytes, dtype: str, shape: tuple[int, ...], into: DTypeLike) -> NDArray[Any]:
-    """Return a writable copy of the array that `dump` wrote.
+def load(
+    data: bytes, dtype: str, shape: tuple[int, ...], into: DTypeLike, *, missing: bool = False
+) -> NDArray[Any]:
+    """Return a writable copy of the array that `dump` wrote; NaN only where values may be missing.
 
     Raises:
         ModelStateError: The length does not fit the shape, or a float is not finite.
@@ -65,6 +67,6 @@ def load(data: bytes, dtype: str, shape: tuple[int, ...], into: DTypeLike) -> ND
             "the state is damaged: restore an older one, or start over"
         )
     array = np.frombuffer(data, dtype=dtype).reshape(shape).astype(into)
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
+    if array.dtype.kind == "f" and not (np.isfinite(array) | (missing & np.isnan(array))).all():
         raise ModelStateError("a saved array has NaN or infinity; the state is damaged")
     return array

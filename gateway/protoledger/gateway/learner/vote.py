@@ -39,6 +39,9 @@ TOGETHER: Final = Reach(9, 0.015)
 def measure(features: Floats, metric: Floats, x: Floats) -> Floats:
     """Return the squared weighted distance of x to each column of `features`.
 
+    A feature that one of the two lacks (NaN) adds what features add on average, 1/d, unless it
+    weighs nothing: so prototypes that lack different features can be compared.
+
     Args:
         features: (d, n), a prototype a column.
         metric: (d,) weight of each feature.
@@ -50,8 +53,20 @@ def measure(features: Floats, metric: Floats, x: Floats) -> Floats:
     parts = features - x[:, None]
     parts *= parts
     parts *= metric[:, None]
+    absent = np.isnan(parts)
+    if absent.any():
+        average = np.where(metric > 0, 1 / len(metric), 0.0)
+        parts = np.where(absent, average[:, None], parts)
     squares: Floats = np.add.accumulate(parts, axis=0)[-1]
     return squares
+
+
+def without_missing(x: Floats, metric: Floats) -> tuple[Floats, Floats]:
+    """Return a sample and weights to measure it by, where features that it lacks weigh nothing."""
+    absent = np.isnan(x)
+    if not absent.any():
+        return x, metric
+    return np.where(absent, 0.0, x), np.where(absent, 0.0, metric)
 
 
 def nearest(squares: Floats, most: int) -> NDArray[np.intp]:

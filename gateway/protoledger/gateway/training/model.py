@@ -1,122 +1,60 @@
 """What one gateway knows: its learner, the union with the other owners, and its commits.
 
 The order is test-then-train (Gama, Sebastião, Rodrigues, "On evaluating stream learning
-algorithms", Machine Learning 90, 2013): each labelled sample is predicted by the gateway's own
-prototypes, by the union and by the last committed state before it is learnt from.
+algorithms", Machine Learning 90, 2013): each labelled sample is predicted by all experts and by the
+last committed state before it is learnt from. The experts are the gateway's own learner, alone, and
+the union of all owners in four ways: as it is, without the owners that the site's own samples
+contradict, and both corrected for the site's own mix of classes; see `answers` for how one answers.
 The model does no I/O and belongs to one thread; readers beside it take a `snapshot`. `step` and
 `settle` change it, the other methods answer from what was settled last.
 """
 
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Final, Self
 
-import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from protoledger.gateway.codebook.codebook import Codebook, RecordFormat
 from protoledger.gateway.config import TestName
 from protoledger.gateway.errors import CodebookError, ModelStateError
-from protoledger.gateway.learner import Mode, make_learner, restore_learner
-from protoledger.gateway.learner.base import Floats, check_features, check_label, check_many
-from protoledger.gateway.learner.saved import pack, unpack
-from protoledger.gateway.learner.vote import margin_of
-from protoledger.gateway.training.commits import Commits, winner
+from protoledger.gateway.learner import (
+    ImprovedILVQ,
+    Mode,
+    XuILVQ,
+    make_learner,
+    restore_learner,
+)
+from protoledger.gateway.learner.base import Floats, check_features, check_label
+from protoledger.gateway.learner.saved import dump, load, pack, unpack
+from protoledger.gateway.learner.vote import margin_of, strengths_of, without_missing
+from protoledger.gateway.training.answers import BINS, FAR, Answer, Calibration, Choice
+from protoledger.gateway.training.commits import Commits, Omissions, winner
+from protoledger.gateway.training.outcome import Outcome, UnionSnapshot
+from protoledger.gateway.training.saved import Saved, Saved2
+from protoledger.gateway.union.recent import RecentSamples
 from protoledger.gateway.union.union import Union
-from protoledger.gateway.union.voting import Panel
 
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """One sample's predictions, made before it was learnt from; None where nothing could say.
-
-    Attributes:
-        predicted: The union's class index: what the gateway answers.
-        own: That of the gateway's own prototypes.
-        committed: That of the others' codebooks and its own last committed state; None for a sample
-            without a label.
-        label: The true class index, if there was one.
-        judged: Owners that vote, do not vote, or are held back from this sample on.
-    """
-
-    predicted: int | None
-    own: int | None
-    committed: int | None = None
-    label: int | None = None
-    judged: tuple[str, ...] = ()
-
-    @property
-    def right(self) -> bool | None:
-        """Whether the answer was right; None without a label."""
-        return None if self.label is None else self.predicted == self.label
-
-    @property
-    def own_right(self) -> bool | None:
-        """Whether the own prototypes were right; None without a label."""
-        return None if self.label is None else self.own == self.label
-
-    @property
-    def committed_right(self) -> bool | None:
-        """Whether the committed state was right; None without a label."""
-        return None if self.label is None else self.committed == self.label
+UNION: Final = ("here", "union", "union by mix", "without vetoed")
+"""The experts that other owners take part in; the first is without vetoed owners, by mix."""
+OWN_MIX: Final = 0.9
+"""How far the site's own mix of classes counts against that of all prototypes that vote."""
+FLOOR: Final = 1e-3
+"""Added to a union's shares before they are corrected: what has no vote may still be likely."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class UnionSnapshot:
-    """The union at one moment, for readers in other threads.
+class _Look:
+    """All experts' votes on one sample: shares float64 (experts, K), awake bool (experts,)."""
 
-    Attributes:
-        panel: All prototypes that vote.
-        metric: float64 (d,), weight of each feature.
-        n_classes: Number of labels.
-    """
-
-    panel: Panel
-    metric: Floats
-    n_classes: int
-
-    def predict_one(self, x: ArrayLike) -> int | None:
-        """Return the class index at x, None without any vote.
-
-        Raises:
-            SampleError: x is not a finite vector of d numbers.
-        """
-        vector = check_features(x, len(self.metric))
-        return winner(self.panel.shares(vector, self.metric, self.n_classes))
-
-    def predict_many(self, xs: ArrayLike) -> NDArray[np.int64]:
-        """Return the class indices of many samples, int64 (n,); −1 without any vote.
-
-        Raises:
-            SampleError: xs is not finite, or has no d columns.
-        """
-        rows, _ = check_many(xs, None, len(self.metric), self.n_classes)
-        return self.panel.winners(rows, self.metric, self.n_classes)
-
-
-class _Saved2(msgspec.Struct, forbid_unknown_fields=True, tag="site-2", tag_field="kind"):
-    mode: Mode
-    learner: bytes
-    transactions: Literal["limited", "unlimited"]
-    test: TestName
-    alpha: float
-    counts: tuple[int, int, int]
-    codebook: bytes
-    version: int
-    former: dict[str, list[bytes]]
-    defended: bool = True
-
-
-class _Saved(msgspec.Struct, forbid_unknown_fields=True, tag="site-3", tag_field="kind"):
-    mode: Mode
-    learner: bytes
-    test: TestName
-    alpha: float
-    counts: tuple[int, int, int]
-    codebook: bytes
-    version: int
-    former: dict[str, list[bytes]]
-    defended: bool = True
+    shares: Floats
+    awake: NDArray[np.bool_]
+    chosen: int
+    alone: int | None
+    anywhere: Floats
+    here: Floats
+    distance: float
+    usual: float
 
 
 class SiteModel:
@@ -129,12 +67,15 @@ class SiteModel:
         capacity: Most prototypes of the improved learner.
         test: The commit test's name; `always` commits whatever changed.
         alpha: The commit test's bound on false alarms.
+        omissions: What a commit leaves out; the ledger's default without it.
         defended: See `Union`.
 
     Attributes:
         learner: The gateway's own prototypes.
         union: All owners' codebooks; `set` them there, then `settle`.
         commits: What the ledger has of this gateway; report there what became of a candidate.
+        recent: Its last labelled samples.
+        seen: int64 (n_classes,), labelled samples of each class.
 
     Raises:
         ValueError: A number is out of its range, or a name unknown.
@@ -157,37 +98,57 @@ class SiteModel:
         capacity: int = 128,
         test: TestName = "e-process",
         alpha: float = 0.05,
+        omissions: Omissions | None = None,
         defended: bool = True,
     ) -> None:
         self.mode: Mode = mode
-        self.learner = make_learner(mode, n_features, n_classes, capacity=capacity)
+        self._adopt(make_learner(mode, n_features, n_classes, capacity=capacity))
         self.union = Union(n_features, n_classes, defended=defended)
         self.form = RecordFormat(n_features, n_classes)
-        self.commits = Commits(self.form, test, alpha)
+        self.commits = Commits(self.form, test, alpha, omissions)
+        self.recent = RecentSamples(n_features)
+        self.seen: NDArray[np.int64] = np.zeros(n_classes, np.int64)
+
+    def _adopt(self, learner: ImprovedILVQ | XuILVQ) -> None:
+        self.learner = learner
+        self._experts = (*UNION, "alone", *learner.experts)
+        self._choice = Choice(self._experts)
+        self._calibration = Calibration()
 
     def step(self, x: ArrayLike, y: int | None) -> Outcome:
         """Predict one sample and, if it has a label, test and learn.
 
         Args:
-            x: (d,) the aggregate, normalised by channel (low → 0, high → 1).
+            x: (d,) the aggregate, normalised by channel (low → 0, high → 1); NaN for a channel that
+                it lacks, if the learner takes such samples.
             y: Class index, or None.
 
         Raises:
             SampleError: x or y is not as declared; the model is unchanged.
         """
-        vector = check_features(x, self.form.features)
+        vector = self._checked(x)
         label = None if y is None else check_label(y, self.form.labels)
         judged = self.settle()
-        own, shares = self._predict(vector)
-        predicted = winner(shares)
-        if label is None:
-            return Outcome(predicted, own, judged=judged)
-        metric = self.learner.metric()
-        others = self.union.others(vector, metric)
-        committed = self.commits.compare(vector, label, metric, self.learner.live(), others)
-        self.learner.learn_one(vector, label, margin=margin_of(shares, label))
-        self.union.own_changed()
-        return Outcome(predicted, own, committed, label, judged)
+        look = self._look(vector)
+        answer = self._answer(look)
+        decisive = self._decisive(vector, answer)
+        drifts = self.learner.drifts
+        committed = None if label is None else self._learn(vector, label, look)
+        return Outcome(
+            answer.label,
+            answer.alone,
+            committed,
+            label,
+            judged,
+            anywhere=answer.anywhere,
+            confidence=answer.confidence,
+            margin=answer.margin,
+            unknown=answer.unknown,
+            new=answer.new,
+            expert=answer.expert,
+            decisive=decisive,
+            drifted=self.learner.drifts > drifts,
+        )
 
     def settle(self) -> tuple[str, ...]:
         """Judge the owners, if a codebook or enough of one's own prototypes changed.
@@ -195,15 +156,23 @@ class SiteModel:
         Returns:
             Owners that from now on vote, do not vote, or are held back.
         """
-        return self.union.settle(self.learner.live(), self.learner.metric())
+        return self.union.settle(self.learner.live(), self.learner.metric(), self.recent)
 
-    def predict_one(self, x: ArrayLike) -> int | None:
-        """Return the union's class index for x, None before anything is known.
+    def answer(self, x: ArrayLike) -> Answer:
+        """Return what the site says about x.
 
         Raises:
             SampleError: x is not as declared.
         """
-        return winner(self._predict(check_features(x, self.form.features))[1])
+        return self._answer(self._look(self._checked(x)))
+
+    def predict_one(self, x: ArrayLike) -> int | None:
+        """Return the site's class index for x, None before anything is known.
+
+        Raises:
+            SampleError: x is not as declared.
+        """
+        return self.answer(x).label
 
     def candidate(self) -> Codebook | None:
         """Return what should be committed now, None if nothing should.
@@ -211,7 +180,21 @@ class SiteModel:
         After a codebook was returned it is pending, and None follows until `commits.accepted` or
         `commits.rejected` reports how it ended.
         """
-        return self.commits.offer(self.codebook()) if self.commits.due else None
+        if not self.commits.due:
+            return None
+        if self.commits.test.name == "always":
+            self.commits.renew(self.codebook())
+        return self.commits.offer()
+
+    def leftover(self) -> Codebook | None:
+        """Return what the ledger lacks of the own prototypes, whatever the test says; pending.
+
+        For a gateway that learns no more for some time: what it owes the others must not wait.
+        """
+        if self.commits.pending:
+            return None
+        self.commits.renew(self.codebook())
+        return self.commits.offer()
 
     def codebook(self) -> Codebook:
         """Return the own prototypes as records; the heaviest, if too many for a ledger."""
@@ -236,21 +219,29 @@ class SiteModel:
         A pending commit is not part of it: the ledger knows how that ended.
         """
         self.union.judge_again()
-        commits, test = self.commits, self.commits.test
+        commits, choice = self.commits, self._choice
         return pack(
-            _Saved(
+            Saved(
                 mode=self.mode,
                 learner=self.learner.state(),
-                test=test.name,
-                alpha=test.alpha,
-                counts=(test.wins, test.losses, test.ties),
+                test=commits.test.name,
+                alpha=commits.test.alpha,
+                evidence=commits.test.evidence,
                 codebook=commits.base.encode(),
                 version=commits.version,
-                defended=self.union.defended,
+                candidate=commits.candidate.encode(),
+                candidate_age=commits.age,
                 former={
                     owner: [book.encode() for book in books]
                     for owner, books in self.union.former().items()
                 },
+                defended=self.union.defended,
+                seen=self.seen.tolist(),
+                recent=self.recent.saved(),
+                advantages=dump(choice.advantages, "<f8"),
+                last_label=choice.label,
+                run=choice.run,
+                calibration=dump(self._calibration.counts, "<f8"),
             )
         )
 
@@ -261,9 +252,9 @@ class SiteModel:
         Raises:
             ModelStateError: The bytes are damaged or of another version.
         """
-        saved = unpack(state, _Saved, _Saved2)
+        saved = unpack(state, Saved, Saved2)
         learner = restore_learner(saved.mode, saved.learner)
-        unlimited = isinstance(saved, _Saved2) and saved.transactions == "unlimited"
+        unlimited = isinstance(saved, Saved2) and saved.transactions == "unlimited"
         try:
             model = cls(
                 learner.n_features,
@@ -274,19 +265,100 @@ class SiteModel:
                 alpha=saved.alpha,
                 defended=saved.defended,
             )
+            model._adopt(learner)
             codebook = Codebook.decode(saved.codebook, model.form)
             model.commits.accepted(codebook, saved.version)
-            model.commits.test.reset(*saved.counts)
+            if isinstance(saved, Saved):
+                model._restore_rest(saved)
             for owner, snapshots in saved.former.items():
                 for snapshot in snapshots:
                     model.union.set(owner, Codebook.decode(snapshot, model.form))
         except (CodebookError, ValueError) as error:
             raise ModelStateError(f"a saved model is inconsistent: {error}") from error
-        model.learner = learner
         return model
 
-    def _predict(self, x: Floats) -> tuple[int | None, Floats]:
-        learner = self.learner
-        squares = learner.distances(x)
-        shares = self.union.shares(x, squares, learner.live(), learner.metric())
-        return learner.predict_one(x), shares
+    def _restore_rest(self, saved: Saved) -> None:
+        """Take over what version 2 did not have."""
+        classes, form = self.form.labels, self.form
+        self.commits.test.reset(saved.evidence, first=not len(self.commits.base))
+        self.commits.set_candidate(Codebook.decode(saved.candidate, form), saved.candidate_age)
+        if len(saved.seen) != classes or min(saved.seen) < 0:
+            raise ModelStateError("a saved model counts other classes than it has")
+        self.seen[:] = saved.seen
+        self.recent = RecentSamples.restore(saved.recent, form.features, classes)
+        experts = (len(self._experts),)
+        self._choice.advantages = load(saved.advantages, "<f8", experts, np.float64)
+        self._choice.label, self._choice.run = saved.last_label, saved.run
+        self._calibration.counts = load(saved.calibration, "<f8", (2, BINS), np.float64)
+
+    def _checked(self, x: ArrayLike) -> Floats:
+        return check_features(x, self.form.features, missing=self.learner.takes_missing)
+
+    def _look(self, x: Floats) -> _Look:
+        """Let all experts vote on a checked sample."""
+        own = self.learner.opinions(x)
+        alone = own.shares[own.chosen]
+        live, squares = self.learner.live(), self.learner.distances(x)
+        if not self.union.voting:  # then the site is alone
+            anywhere = here = own.shares[0]
+            union = np.stack([alone, anywhere, anywhere, here])
+        else:
+            complete, weights = without_missing(x, self.learner.metric())
+            anywhere = self.union.shares(complete, squares, live, weights)
+            here = anywhere
+            if self.union.vetoed:
+                here = self.union.shares_here(complete, squares, live, weights)
+            prior = self._prior()
+            union = np.stack([(here + FLOOR) * prior, anywhere, (anywhere + FLOOR) * prior, here])
+            if here.any():
+                union[0] /= union[0].sum()
+                union[2] /= union[2].sum()
+        shares = np.concatenate((union, alone[None], own.shares))
+        votes = bool(self.union.voting)
+        awake = np.array([True, votes, votes, votes, votes, *own.awake])
+        chosen = self._choice.choose(awake) if votes else 0
+        return _Look(shares, awake, chosen, winner(alone), anywhere, here, own.distance, own.usual)
+
+    def _answer(self, look: _Look) -> Answer:
+        shares = look.shares[look.chosen]
+        return Answer(
+            label=winner(shares) if look.here.any() or look.chosen else None,
+            anywhere=winner(look.anywhere),
+            alone=look.alone,
+            expert=self._experts[look.chosen],
+            probabilities=self._calibration.probabilities(shares),
+            new=look.distance > FAR * look.usual,
+        )
+
+    def _prior(self) -> Floats:
+        """Return by how much each class is likelier here than among the prototypes that vote."""
+        pool = self.union.pool(self.learner.live()) + 1
+        pool /= pool.sum()
+        own = (self.seen + 1) / (self.seen.sum() + len(self.seen))
+        ratio: Floats = (OWN_MIX * own + (1 - OWN_MIX) * pool) / pool
+        return ratio
+
+    def _decisive(self, x: Floats, answer: Answer) -> str | None:
+        if answer.label is None or answer.label == answer.alone or not self.union.voting:
+            return None
+        complete, weights = without_missing(x, self.learner.metric())
+        return self.union.decisive(complete, answer.label, weights)
+
+    def _learn(self, x: Floats, y: int, look: _Look) -> int | None:
+        """Test and learn a checked, labelled sample; return what the ledger's state predicts."""
+        live, squares = self.learner.live(), self.learner.distances(x)
+        complete, weights = without_missing(x, self.learner.metric())
+        if self.commits.stale:
+            self.commits.renew(self.codebook())
+        others = self.union.others(complete, weights)
+        committed = self.commits.compare(complete, y, weights, others)
+        if self.union.voting:
+            right = (look.shares.argmax(axis=1) == y) & look.shares.any(axis=1)
+            self._choice.settle(right, look.awake, y)
+        answer = look.shares[look.chosen]
+        self._calibration.settle(float(answer.max()), right=int(answer.argmax()) == y)
+        self.recent.add(x, y, squares, live.classes, strengths_of(live.weights))
+        self.seen[y] += 1
+        self.learner.learn_one(x, y, margin=margin_of(look.here, y))
+        self.union.own_changed()
+        return committed

@@ -1,7 +1,8 @@
 """The model beside the store: samples in, counted and saved; service and predictor share it."""
 
 import logging
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -11,8 +12,11 @@ from numpy.typing import NDArray
 from protoledger.gateway.codebook.codebook import Codebook
 from protoledger.gateway.config import GatewayConfig
 from protoledger.gateway.errors import GatewayError, ModelStateError
+from protoledger.gateway.training.commits import Omissions
+from protoledger.gateway.training.counters import Counters
 from protoledger.gateway.training.features import Scaler
 from protoledger.gateway.training.model import SiteModel
+from protoledger.gateway.training.outcome import Outcome
 from protoledger.gateway.training.significance import make_test
 from protoledger.gateway.training.store import Store, change_counters
 from protoledger.protocol.errors import ConfigurationError
@@ -21,41 +25,17 @@ from protoledger.protocol.wire.schema import NO_LABEL, Sample, Schema
 log = logging.getLogger(__name__)
 
 
-@dataclass
-class Counters:
-    """What happened since the model was new; saved with it.
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that a gateway's events should tell.
 
     Attributes:
-        samples: labelled samples, each predicted before it was learnt.
-        right: of these, predicted right by the union.
-        own_right: predicted right by this gateway's own prototypes.
-        unlabelled: samples without a label, which are predicted and not learnt from.
-        helped: samples where the union was right and the own prototypes were not.
-        commits: commits of this gateway that stand on the chain.
-        gas: what they cost together.
-        commits_rejected: commits that the chain refused for good.
-        counted_version: the newest commit that is counted; one may be reported twice.
-        outside: samples of the oracle, learnt from but not counted above.
-        oracle_round: the oracle's newest round that was learnt from.
-        cited_round: the newest round that a commit of this gateway named.
+        event: its name.
+        fields: what it says.
     """
 
-    samples: int = 0
-    right: int = 0
-    own_right: int = 0
-    unlabelled: int = 0
-    helped: int = 0
-    commits: int = 0
-    gas: int = 0
-    commits_rejected: int = 0
-    counted_version: int = 0
-    outside: int = 0
-    oracle_round: int = 0
-    cited_round: int = 0
-
-    def as_dict(self) -> dict[str, int]:
-        """Return them by name."""
-        return asdict(self)
+    event: str
+    fields: Mapping[str, object]
 
 
 class Trainer:
@@ -71,6 +51,8 @@ class Trainer:
             them sets `unsaved`.
         counters: what happened.
         unsaved: whether there is anything to save.
+        last: what the last sample's step told; None if it could not be predicted.
+        missing: names of the channels that the last sample lacked.
 
     Raises:
         ConfigurationError: if the stored model cannot be read, or was made with another learner.
@@ -79,8 +61,11 @@ class Trainer:
     def __init__(self, config: GatewayConfig, schema: Schema, store: Store) -> None:
         self.counters = Counters()
         self.unsaved = False
+        self.last: Outcome | None = None
+        self.missing: tuple[str, ...] = ()
+        self._notices: list[Notice] = []
         self._told_error = False
-        self._scaler = Scaler(schema)
+        self._scaler = Scaler(schema, keeps=config.learner.mode == "reference")
         self._store = store
         self.model = SiteModel(
             n_features=len(schema.channels),
@@ -89,6 +74,7 @@ class Trainer:
             capacity=config.learner.capacity,
             test=config.commit.test,
             alpha=config.commit.alpha,
+            omissions=Omissions.of(config.ledger, len(schema.channels)),
         )
         if (saved := store.model()) is not None:
             try:
@@ -107,51 +93,66 @@ class Trainer:
 
     def take(self, samples: list[Sample]) -> int:
         """Predict, count and learn a round's samples in order; returns how many had a label."""
-        labelled = 0
+        before = self.counters.samples
         for sample in samples:
             x = self._scaler.sample(sample)
+            self._note_missing()
+            self.last = None
+            if np.isnan(x).all():
+                self.counters.unlabelled += 1
+                continue
             label = None if sample.label == NO_LABEL else sample.label
             try:
-                outcome = self.model.step(x, label)
-            except (
-                GatewayError
-            ) as error:  # a full model, say: predicting goes on, learning does not
+                self.last = self.model.step(x, label)
+            except GatewayError as error:  # a full model, say: predicting goes on, learning not
                 if not self._told_error:
                     log.error("a sample could not be learnt from: %s", error)  # noqa: TRY400
                 self._told_error = True
-                label = None
-            else:
-                self._tell(outcome.judged)
-            if label is None:
                 self.counters.unlabelled += 1
-                continue
-            labelled += 1
-            self.counters.samples += 1
-            right, own_right = bool(outcome.right), bool(outcome.own_right)
-            self.counters.right += right
-            self.counters.own_right += own_right
-            self.counters.helped += right and not own_right
+            else:
+                self.counters.count(self.last)
+                self._report(self.last)
         self.unsaved = True
-        return labelled
+        return self.counters.samples - before
 
-    def _tell(self, judged: tuple[str, ...]) -> None:
-        for owner in judged:
+    def take_notices(self) -> list[Notice]:
+        """Return what is worth an event since the last call."""
+        notices, self._notices = self._notices, []
+        return notices
+
+    def _report(self, outcome: Outcome) -> None:
+        for owner in outcome.judged:
             trust = self.model.union.trust[owner]
-            (log.info if trust.votes and not trust.held_back else log.warning)(
-                "gateway %s: %s", owner, trust
+            vetoed = owner in self.model.union.vetoed
+            (log.info if trust.votes and not trust.held_back and not vetoed else log.warning)(
+                "gateway %s: %s%s",
+                owner,
+                trust,
+                "; the samples of this site contradict it: it has no vote here" if vetoed else "",
             )
+        if outcome.drifted:
+            log.warning(
+                "the learner notices that what it learnt holds no more (%d so far)",
+                self.counters.drifts,
+            )
+            self._notices.append(Notice("drift", {"drifts": self.counters.drifts}))
 
-    def guess(self, sample: Sample) -> int | None:
-        """Return the union's label for a sample; None where it cannot tell."""
-        try:
-            return self.model.predict_one(self._scaler.sample(sample))
-        except GatewayError:
-            return None
+    def _note_missing(self) -> None:
+        missing = self._scaler.missing
+        if missing == self.missing:
+            return
+        self.missing = missing
+        self._notices.append(Notice("channels", {"missing": list(missing)}))
+        if missing:
+            log.warning("no values of %s: left out of learning and voting", ", ".join(missing))
+        else:
+            log.info("all channels have values again")
 
     def take_outside(self, rows: Codebook, oracle_round: int) -> None:
         """Learn from labelled samples of the oracle, as from one's own aggregates."""
         for x, label in zip(rows.features(), rows.classes.tolist(), strict=True):
-            self.model.step(x, label)
+            if self.model.learner.takes_missing or not np.isnan(x).any():
+                self.model.step(x, label)
         self.counters.outside += len(rows)
         self.counters.oracle_round = max(self.counters.oracle_round, oracle_round)
         self.unsaved = True
@@ -169,7 +170,8 @@ class Trainer:
 
     def predict(self, values: NDArray[np.float64]) -> int | None:
         """Predict the class of one row of channel values, float64 (C,), without learning."""
-        return self.model.predict_one(self._scaler.scale(values))
+        scaled = self._scaler.scale(values)
+        return None if np.isnan(scaled).all() else self.model.predict_one(scaled)
 
     def count_commit(self, version: int, gas_used: int) -> None:
         """Count a commit of this gateway, once."""
@@ -215,4 +217,6 @@ def _as_configured(model: SiteModel, config: GatewayConfig) -> SiteModel:
     wanted = config.commit
     if (model.commits.test.name, model.commits.test.alpha) != (wanted.test, wanted.alpha):
         model.commits.test = make_test(wanted.test, wanted.alpha)
+        model.commits.test.reset(first=not len(model.commits.base))
+    model.commits.omissions = Omissions.of(config.ledger, model.form.features)
     return model

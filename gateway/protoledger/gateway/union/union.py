@@ -14,20 +14,27 @@ import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from protoledger.gateway.codebook.codebook import Codebook
 from protoledger.gateway.learner.base import Engine, Floats, Live
-from protoledger.gateway.learner.vote import ALONE, TOGETHER, Reach, strengths_of
+from protoledger.gateway.learner.vote import ALONE, TOGETHER, Reach, measure, nearest, strengths_of
 from protoledger.gateway.union.editing import edited
 from protoledger.gateway.union.influence import OWN, LeaveOneOut, References
+from protoledger.gateway.union.recent import RecentSamples
 from protoledger.gateway.union.trust import Candidate, Trust, judge
+from protoledger.gateway.union.veto import vetoed
 from protoledger.gateway.union.voting import Beside, Panel
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 JUDGED_AFTER: Final = 64
 """Own samples between two judgements, at least; a remote change is judged at once."""
+VETOED_AFTER: Final = 32
+"""Own samples after which they are asked again which owners they contradict."""
 HEAVY: Final = 4.0
 MANY: Final = 128
 """A weight, and a number of prototypes and of samples, to which nothing is ever clipped."""
@@ -59,6 +66,7 @@ class Union:
 
     Attributes:
         trust: What `settle` decided about each present owner, with the evidence.
+        vetoed: Owners that vote and that the site's own recent samples contradict.
         engine: What computes.
 
     >>> union = Union(n_features=1, n_classes=2)
@@ -83,13 +91,23 @@ class Union:
         self.engine: Engine = "auto"
         self.trust: dict[str, Trust] = {}
         self._owners: dict[str, _Owner] = {}
-        self._panel = _empty(n_features)
+        self.vetoed: frozenset[str] = frozenset()
+        self._voting: list[References] = []
+        self._panel = self._kept = _empty(n_features)
+        self._kept_names: list[str] = []
+        self._kept_owners: NDArray[np.intp] = np.zeros(0, np.intp)
         self._until_judged = 0
+        self._until_vetoed = 0
 
     @property
     def owners(self) -> tuple[str, ...]:
         """Owners whose codebooks are present, trusted or not, sorted."""
         return tuple(sorted(self._owners))
+
+    @property
+    def voting(self) -> int:
+        """How many prototypes of trusted owners vote."""
+        return len(self._panel)
 
     def former(self) -> Mapping[str, Sequence[Codebook]]:
         """Older codebooks that still count: what votes in place of the newest, what was held back.
@@ -135,51 +153,88 @@ class Union:
     def own_changed(self) -> None:
         """Note that the gateway has learnt a sample; after enough of them all are judged again."""
         self._until_judged -= 1
+        self._until_vetoed -= 1
 
     def judge_again(self) -> None:
         """Let the next `settle` judge: on saving, so that a restored model does the same."""
         self._until_judged = 0
 
-    def settle(self, own: Live, metric: Floats) -> tuple[str, ...]:
+    def settle(
+        self, own: Live, metric: Floats, recent: RecentSamples | None = None
+    ) -> tuple[str, ...]:
         """Judge all owners, if something has changed.
 
         Args:
             own: The gateway's own prototypes.
             metric: (d,) weight of each feature.
+            recent: Its last labelled samples, which have a veto; none without.
 
         Returns:
             Owners that from now on vote, do not vote, or are held back, sorted; `trust` has the
             evidence.
         """
-        if self._until_judged > 0:
+        judging = self._until_judged <= 0
+        if not judging and self._until_vetoed > 0:
             return ()
-        before = self.trust
-        self._judge(own, metric)
+        before, vetoed_before = self.trust, self.vetoed
+        if judging:
+            self._judge(own, metric)
+        self._veto(metric, recent)
         return tuple(
             name
             for name, trust in sorted(self.trust.items())
             if (known := before.get(name, Trust())).votes != trust.votes
             or known.held_back != trust.held_back
+            or (name in vetoed_before) != (name in self.vetoed)
         )
 
     def shares(self, x: Floats, own_squares: Floats, own: Live, metric: Floats) -> Floats:
-        """Return each class's share of the union's vote at x, all 0 where nobody votes.
+        """Return each class's share of the vote of all trusted owners at x, all 0 without any.
 
         Args:
-            x: (d,) a checked sample.
+            x: (d,) a checked sample, complete.
             own_squares: (n,) squared distances to the gateway's own prototypes.
             own: The gateway's own prototypes.
-            metric: (d,) weight of each feature.
+            metric: (d,) weight of each feature, 0 where the sample lacks it.
         """
+        return self._shares(self._panel, x, own_squares, own, metric)
+
+    def shares_here(self, x: Floats, own_squares: Floats, own: Live, metric: Floats) -> Floats:
+        """Return the same without the owners that the site's own samples contradict."""
+        return self._shares(self._kept, x, own_squares, own, metric)
+
+    def pool(self, own: Live) -> Floats:
+        """Return how much each class weighs in the vote that `shares_here` is: float64 (K,)."""
+        kept = self._kept
+        classes = np.concatenate((own.classes, kept.classes))
+        weights = np.concatenate((np.maximum(own.weights, 1.0), kept.strengths**2))
+        pool: Floats = np.bincount(classes, weights, self.n_classes).astype(np.float64)
+        return pool
+
+    def decisive(self, x: Floats, label: int, metric: Floats) -> str | None:
+        """Return the owner whose prototypes among the nearest weigh most for a class, if any."""
+        near = measure(self._kept.columns, metric, x)
+        rows = nearest(near, TOGETHER.voters)
+        rows = rows[self._kept.classes[rows] == label]
+        if not len(rows):
+            return None
+        weights = self._kept.strengths[rows] / (near[rows] + TOGETHER.softening)
+        owners = self._kept_owners[rows]
+        return self._kept_names[int(np.bincount(owners, weights).argmax())]
+
+    def _shares(
+        self, panel: Panel, x: Floats, own_squares: Floats, own: Live, metric: Floats
+    ) -> Floats:
         mine = Beside(own_squares, own.classes, strengths_of(own.weights))
-        return self._panel.shares(x, metric, self.n_classes, mine, self.engine, self._reach())
+        reach = TOGETHER if len(panel) else ALONE
+        return panel.shares(x, metric, self.n_classes, mine, self.engine, reach)
 
     def others(self, x: Floats, metric: Floats) -> Beside:
         """Return the other owners' prototypes that are nearest to x, and vote."""
         return self._panel.nearest(x, metric, self.engine)
 
     def panel(self, own: Live) -> Panel:
-        """Return all prototypes that vote, the gateway's own among them, as copies."""
+        """Return all trusted prototypes, the gateway's own among them, as copies."""
         remote = self._panel
         return Panel.of(
             np.concatenate((own.features, remote.columns.T)),
@@ -213,7 +268,7 @@ class Union:
             candidates.append(Candidate(name, newest, older, refused))
         judged = LeaveOneOut(books, metric, self.n_classes, self.engine)
         self.trust = judge(judged, candidates)
-        voting = []
+        voting = list[References]()
         for each in candidates:
             trust, owner = self.trust[each.owner], self._owners[each.owner]
             if not trust.held_back:
@@ -221,9 +276,20 @@ class Union:
             if trust.votes:
                 older = each.older if trust.held_back else None
                 voting.append(books[each.newest if older is None else older])
-        voting = edited(books[0], voting, metric, self.n_classes, self.engine)
-        self._panel = _joined(voting, self.n_features)
+        self._voting = edited(books[0], voting, metric, self.n_classes, self.engine)
+        self._panel = _joined(self._voting, self.n_features)
         self._until_judged = max(JUDGED_AFTER, sum(len(book.classes) for book in books) // 4)
+
+    def _veto(self, metric: Floats, recent: RecentSamples | None) -> None:
+        if recent is None or not self.defended:
+            self.vetoed = frozenset()
+        else:
+            self.vetoed = vetoed(recent, self._voting, metric, self.n_classes)
+        kept = [book for book in self._voting if book.owner not in self.vetoed]
+        self._kept = _joined(kept, self.n_features) if self.vetoed else self._panel
+        self._kept_names = [book.owner for book in kept]
+        self._kept_owners = np.repeat(np.arange(len(kept)), [len(book.classes) for book in kept])
+        self._until_vetoed = max(VETOED_AFTER, len(self._panel) // 8)
 
     def _admit_all(self) -> None:
         books = list[References]()
@@ -231,6 +297,7 @@ class Union:
             self._owners[name].older = None
             books.append(_Limits().clip(name, self._owners[name].newest))
         self.trust = {name: Trust() for name in self.owners}
+        self._voting = books
         self._panel = _joined(books, self.n_features)
         self._until_judged = JUDGED_AFTER
 

@@ -4,7 +4,9 @@ Sources: within-class variances by Welford's update (Technometrics 4, 1962), poo
 shrunk to the total variance while few samples are known; relevances by the gradient of Hammer and
 Villmann, "Generalized relevance learning vector quantization", Neural Networks 15 (2002).
 We differ in the rate, which falls as 1/t to a floor so that drift is still followed, and in a floor
-under each relevance: a feature that once looked useless must be able to come back.
+under each relevance: a feature that once looked useless must be able to come back. A feature that a
+sample lacks (NaN) leaves its means, variances and relevance alone: each feature counts for itself
+how often it was seen.
 """
 
 from typing import Final
@@ -25,14 +27,20 @@ CONSTANT: Final = 1e-9
 NO_VARIANCE: Final = 1e-100
 """A feature that varies no more weighs nothing: its precision times a square would overflow."""
 
-# rows of `values`
+MEMORY: Final = 500.0
+"""Class means are of the last samples of a class, about so many."""
+KEPT: Final = 300.0
+"""After an alarm, what was observed counts as at most so many samples."""
+
+# rows of `values`; the class means follow, and then how often each class showed each feature
 WEIGHTS: Final = 0
 RELEVANCES: Final = 1
 PRECISIONS: Final = 2
 MEANS: Final = 3
 WITHIN: Final = 4
 TOTAL: Final = 5
-CLASS_MEANS: Final = 6
+SEEN: Final = 6
+CLASS_MEANS: Final = 7
 # element of the clock
 SAMPLES: Final = 0
 
@@ -49,6 +57,14 @@ class FeatureMetric:
 
     Attributes:
         weights: float64 (d,), relevance / variance / d; 0 for a feature that never varied.
+        relevances: float64 (d,), mean 1.
+        precisions: float64 (d,), 1 / within-class variance; 0 for a feature that never varied.
+        means: float64 (d,), of all samples.
+        within: float64 (d,), sum of squared differences from the class means.
+        total: float64 (d,), from the means.
+        seen: float64 (d,), how often each feature was observed.
+        class_means: float64 (n_classes, d).
+        class_seen: float64 (n_classes, d), how often each class showed each feature.
 
     >>> metric = FeatureMetric(n_features=2, n_classes=2)
     >>> for x, y in [([0, 0], 0), ([1, 100], 0), ([2, 200], 1), ([3, 300], 1)]:
@@ -62,12 +78,13 @@ class FeatureMetric:
     ) -> None:
         self.n_classes = n_classes
         self.clock = np.zeros(1, dtype=np.int64) if clock is None else clock
-        self.class_counts: Floats = np.zeros(n_classes)
+        self.values: Floats = np.zeros((CLASS_MEANS + 2 * n_classes, n_features))
         self.weights: Floats
-        self.values: Floats = np.zeros((CLASS_MEANS + n_classes, n_features))
         self.weights, self.relevances, self.precisions = self.values[:MEANS]
-        self.means, self.within, self.total = self.values[MEANS:CLASS_MEANS]
-        self.class_means = self.values[CLASS_MEANS:]
+        self.means, self.within, self.total = self.values[MEANS:SEEN]
+        self.seen = self.values[SEEN]
+        self.class_means = self.values[CLASS_MEANS : CLASS_MEANS + n_classes]
+        self.class_seen = self.values[CLASS_MEANS + n_classes :]
         self.weights[:] = 1 / n_features
         self.relevances[:] = 1
         self.precisions[:] = 1
@@ -78,40 +95,49 @@ class FeatureMetric:
         return int(self.clock[SAMPLES])
 
     def observe(self, x: Floats, y: int) -> None:
-        """Take one labelled sample into means and variances."""
+        """Take one labelled sample into means and variances; NaN in it is left out."""
         self.clock[SAMPLES] += 1
-        self.class_counts[y] += 1
-        mean = self.class_means[y]
-        off = x - mean
-        mean += off / self.class_counts[y]
-        self.within += off * (x - mean)
-        off = x - self.means
-        self.means += off / self.samples
-        self.total += off * (x - self.means)
+        there = ~np.isnan(x)
+        shown, mean = self.class_seen[y], self.class_means[y]
+        shown[there] = np.minimum(shown[there] + 1, MEMORY)
+        off = x[there] - mean[there]
+        mean[there] += off / shown[there]
+        self.within[there] += off * (x[there] - mean[there])
+        self.seen[there] += 1
+        off = x[there] - self.means[there]
+        self.means[there] += off / self.seen[there]
+        self.total[there] += off * (x[there] - self.means[there])
         self.refresh()
 
     def refresh(self) -> None:
-        """Recompute `precisions` and `weights` from what was observed."""
-        if self.samples < 2:
-            return
-        known = max(self.samples - self.n_classes, 0)
+        """Recompute `precisions` and `weights` of the features that were seen twice."""
+        often = self.seen >= 2
+        seen = self.seen[often]
+        known = np.maximum(seen - self.n_classes, 0)
         trust = known / (known + SHRINKAGE)
-        variance = (trust * self.within + (1 - trust + CONSTANT) * self.total) / self.samples
-        self.precisions[:] = 0
-        np.divide(1.0, variance, out=self.precisions, where=variance > NO_VARIANCE)
-        self._weigh()
+        within, total = self.within[often], self.total[often]
+        variance = (trust * within + (1 - trust + CONSTANT) * total) / seen
+        precisions = np.zeros(len(seen))
+        np.divide(1.0, variance, out=precisions, where=variance > NO_VARIANCE)
+        self.precisions[often] = precisions
+        self._weigh(often)
 
     def forget(self) -> None:
-        """Forget all that was observed; the weights stay until two samples were."""
-        self.clock[SAMPLES] = 0
-        self.class_counts[:] = 0
-        self.values[MEANS:] = 0
+        """Let all that was observed count as few samples, and class means begin again."""
+        self.clock[SAMPLES] = min(self.samples, int(KEPT))
+        kept = np.minimum(self.seen, KEPT)
+        share = np.divide(kept, self.seen, out=np.ones(len(kept)), where=self.seen > KEPT)
+        self.within *= share
+        self.total *= share
+        self.seen[:] = kept
+        self.class_seen[:] = 0
 
     def learn_relevance(self, right: Floats, wrong: Floats, near: float, far: float) -> None:
         """Follow GRLVQ's gradient for one sample.
 
         Args:
-            right: (d,) the sample minus the nearest prototype of its class.
+            right: (d,) the sample minus the nearest prototype of its class; NaN where either lacks
+                the feature.
             wrong: (d,) the sample minus the nearest prototype of any other class.
             near: Squared distance of the former.
             far: Squared distance of the latter.
@@ -122,10 +148,12 @@ class FeatureMetric:
         rate = max(RATE / (1 + RATE_DECAY * (self.samples - 1)), RATE_FLOOR)
         # Divided early, so that nothing overflows whatever the units.
         pull = self.precisions * (right**2 / both * (far / both) - wrong**2 / both * (near / both))
+        pull = np.where(np.isnan(pull), 0.0, pull)
         np.maximum(self.relevances - 2 * rate * pull, RELEVANCE_FLOOR, out=self.relevances)
         # The last of the running sums: numpy's own sum would choose its order.
         self.relevances *= len(right) / np.add.accumulate(self.relevances)[-1]
-        self._weigh()
+        self._weigh(self.seen >= 2)
 
-    def _weigh(self) -> None:
-        self.weights[:] = self.relevances * self.precisions / len(self.weights)
+    def _weigh(self, often: NDArray[np.bool_]) -> None:
+        d = len(self.weights)
+        self.weights[often] = self.relevances[often] * self.precisions[often] / d

@@ -1,53 +1,59 @@
 """One step of the improved learner in plain numpy: while the kernels compile, and as their oracle.
 
-`protoledger.gateway.learner.kernels.improved` does the same to the same arrays, bit for bit; sums
-run in the order of features or of nearness, never in one that numpy or BLAS chooses.
+`gateway/learner/kernels/improved.py` does the same to the same arrays, bit for bit; sums run in the
+order of features or of nearness, never in one that numpy or BLAS chooses.
 """
 
 import numpy as np
 
 from protoledger.gateway.learner.base import Floats
+from protoledger.gateway.learner.improved.look import remember, settle_bets
 from protoledger.gateway.learner.improved.state import (
-    CONDEMNED,
+    BET,
     CURSOR,
     DRIFT_SHIFT,
     DRIFT_WEALTH,
     DRIFTS,
     ERRORS,
+    LAST_LABEL,
     LEARNT,
     MEMORY,
     MERGE_ROWS,
+    PROTOTYPES,
+    RUN,
+    SETTLED,
     SURE,
-    SUSPECT,
     TESTED,
     TOO_WRONG,
+    VOTERS,
     WEALTH,
     ImprovedState,
 )
 from protoledger.gateway.learner.vote import margin_of, measure
 
 
-def learn(
-    state: ImprovedState, x: Floats, y: int, margin: float, squares: Floats, shares: Floats
-) -> None:
-    """Learn one checked sample.
+def learn(state: ImprovedState, x: Floats, y: int, margin: float) -> None:
+    """Learn one checked sample that was looked at last.
 
     Args:
         state: What is changed.
-        x: (d,) the sample.
+        x: (d,) the sample, NaN where it lacks a feature.
         y: Its class index.
         margin: The wider vote's margin for y.
-        squares: (n,) the distances of the sample.
-        shares: (n_classes,) the vote on it.
     """
     n = state.count
+    squares = state.squares[:n]
     own = state.classes[:n] == y
     friend, foe = _nearest(squares, own), _nearest(squares, ~own)
+    _count_run(state, y)
+    refuted = list[int]()
     if n:
-        own_margin = margin_of(shares, y)
+        own_margin = margin_of(state.shares[PROTOTYPES], y)
         margin = min(margin, own_margin)
-        _judge_winner(state, int(squares.argmin()), y)
-        _watch(state, right=own_margin > 0)
+        settle_bets(state, y)
+        refuted = _settle_suspects(state, y)
+        if _watch(state, right=own_margin > 0):
+            refuted = []
     state.head[LEARNT] += 1
     state.metric.observe(x, y)
     if friend is not None and foe is not None:
@@ -57,6 +63,10 @@ def learn(
             float(squares[friend]),
             float(squares[foe]),
         )
+    for row in sorted(refuted, reverse=True):
+        state.remove(row)
+        if friend == state.count:  # the last has taken that row
+            friend = row
     if friend is None or margin < SURE:
         state.insert(x, y)
         if state.count > state.capacity:
@@ -64,7 +74,8 @@ def learn(
     else:
         state.wins[friend] += 1
         place = state.features[:, friend]
-        place += (x - place) / state.wins[friend]
+        _move(place, x, (x - place) / state.wins[friend])
+    remember(state, x, y)
 
 
 def _nearest(squares: Floats, wanted: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> int | None:
@@ -73,34 +84,67 @@ def _nearest(squares: Floats, wanted: np.ndarray[tuple[int], np.dtype[np.bool_]]
     return int(rows[squares[rows].argmin()]) if len(rows) else None
 
 
+def _count_run(state: ImprovedState, y: int) -> None:
+    if state.head[LAST_LABEL] != y:
+        state.head[LAST_LABEL] = y
+        state.head[RUN] = state.head[BET] = 0
+    state.head[RUN] += 1
+
+
+def _settle_suspects(state: ImprovedState, y: int) -> list[int]:
+    """Clear or refute suspects among the nearest; count a win of a nearest that was none.
+
+    Returns:
+        Rows of prototypes that are refuted, to be removed.
+    """
+    rows = state.rows[: min(int(state.head[VOTERS]), SETTLED)]
+    if len(rows) and not state.suspect[rows[0]]:
+        _judge_winner(state, int(rows[0]), y)
+    suspects = [int(row) for row in rows if state.suspect[row]]
+    for row in suspects:
+        if state.classes[row] == y:
+            state.suspect[row] = 0
+    return [row for row in suspects if state.classes[row] != y]
+
+
 def _judge_winner(state: ImprovedState, winner: int, y: int) -> None:
-    right = state.classes[winner] == y
-    if state.right[winner] == SUSPECT:
-        state.right[winner] = 0
-        state.wrong[winner] = 0 if right else CONDEMNED
     state.right[winner] *= MEMORY
     state.wrong[winner] *= MEMORY
-    if right:
+    if state.classes[winner] == y:
         state.right[winner] += 1
     else:
         state.wrong[winner] += 1
 
 
-def _watch(state: ImprovedState, *, right: bool) -> None:
-    """Bet that errors have become more frequent; at the alarm, suspect and forget."""
+def _watch(state: ImprovedState, *, right: bool) -> bool:
+    """Bet that errors have become more frequent, one error a run of equal labels.
+
+    Returns:
+        Whether this was the alarm: then all prototypes are suspects, and the metric has forgotten.
+    """
+    if not right and state.head[BET]:
+        return False
     rate = (state.drift[ERRORS] + 1) / (state.drift[TESTED] + 2)
     state.drift[TESTED] += 1
     if right:
         state.drift[WEALTH] = max(1.0, state.drift[WEALTH] * (1 - DRIFT_SHIFT))
-        return
+        return False
+    state.head[BET] = 1
     state.drift[ERRORS] += 1
     state.drift[WEALTH] *= 1 + DRIFT_SHIFT * (1 / rate - 1)
-    if state.drift[WEALTH] >= DRIFT_WEALTH:
-        n = state.count
-        state.drift[:] = (0, 0, 1)
-        state.head[DRIFTS] += 1
-        state.wins[:n], state.right[:n], state.wrong[:n] = 1, SUSPECT, 0
-        state.metric.forget()
+    if state.drift[WEALTH] < DRIFT_WEALTH:
+        return False
+    n = state.count
+    state.drift[:] = (0, 0, 1)
+    state.head[DRIFTS] += 1
+    state.suspect[:n], state.right[:n], state.wrong[:n] = 1, 0, 0
+    state.metric.forget()
+    return True
+
+
+def _move(place: Floats, to: Floats, step: Floats) -> None:
+    """Move a prototype by a step towards a point; what only one of the two has is that one's."""
+    place[:] = np.where(np.isnan(place), to, np.where(np.isnan(to), place, place + step))
 
 
 def _make_room(state: ImprovedState) -> None:
@@ -137,9 +181,10 @@ def _cheapest_merger(state: ImprovedState) -> tuple[int, int] | None:
 def _merge(state: ImprovedState, kept: int, gone: int) -> int:
     """Move all of `gone` into `kept`; return `gone`, which is to be removed."""
     wins = state.wins[kept] + state.wins[gone]
-    place = state.features[:, kept]
-    place += (state.features[:, gone] - place) * (state.wins[gone] / wins)
+    place, other = state.features[:, kept], state.features[:, gone]
+    _move(place, other, (other - place) * (state.wins[gone] / wins))
     state.wins[kept] = wins
     state.right[kept] += state.right[gone]
     state.wrong[kept] += state.wrong[gone]
+    state.suspect[kept] &= state.suspect[gone]
     return gone

@@ -1,7 +1,8 @@
 """What the improved learner remembers, as a few arrays that numpy and the kernels both work on.
 
 Prototypes are columns: each feature of all prototypes lies side by side, so that distances are
-summed feature by feature for many prototypes at once, in an order that both sides share.
+summed feature by feature for many prototypes at once, in an order that both sides share. So are the
+last labelled samples, a ring.
 """
 
 from typing import Final
@@ -26,10 +27,36 @@ DRIFT_SHIFT: Final = 0.25
 """The alarm is raised by an error rate that has gone this part of the way from its mean to 1."""
 DRIFT_WEALTH: Final = 1e6
 """Where it is raised: about once in so many samples (or less) while nothing drifts."""
-SUSPECT: Final = -1.0
-"""Recent right wins of a prototype from before a drift: it goes first, unless it wins rightly."""
-CONDEMNED: Final = 10.0
-"""Recent wrong wins of one that then wins wrongly."""
+SETTLED: Final = 3
+"""A suspect is settled when it is among so many nearest prototypes of a labelled sample."""
+
+LONG: Final = 200
+"""Labelled samples that are remembered."""
+SHORT: Final = 32
+"""Of these, the last that are asked by themselves."""
+NEAR: Final = 4.0
+"""A memory answers where its nearest sample is at most so many times as far (d²) as usual."""
+LEAD: Final = 0.02
+"""Advantage over the prototypes, in accuracy, from which another expert answers."""
+BETS_A_RUN: Final = 16
+"""Samples of a run of equal labels that count for or against an expert."""
+USUAL_FADE: Final = 0.98
+OUTLIER: Final = 10.0
+"""A nearest distance counts for the usual one as at most so many times that."""
+
+# experts: rows of `shares` and of `books`
+PROTOTYPES: Final = 0
+LAST_FEW: Final = 1
+LAST_MANY: Final = 2
+CLASS_MEANS: Final = 3
+EXPERTS: Final = 4
+FADES: Final = (0.99, 0.99, 0.99, 0.995)
+"""By expert: what an earlier advantage counts after another sample."""
+# columns of `books`
+ADVANTAGE: Final = 0
+USUAL: Final = 1
+DISTANCE: Final = 2
+AWAKE: Final = 3
 
 # rows of `table` after the d features
 WINS: Final = 0
@@ -39,6 +66,7 @@ WRONG: Final = 2
 CLASS: Final = 0
 ID: Final = 1
 USED: Final = 2
+SUSPECT: Final = 3
 # elements of `head`; SAMPLES is the metric's
 COUNT: Final = 1
 CURSOR: Final = 2
@@ -47,6 +75,13 @@ REVISION: Final = 4
 CAPACITY: Final = 5
 LEARNT: Final = 6
 DRIFTS: Final = 7
+LAST_LABEL: Final = 8
+RUN: Final = 9
+BET: Final = 10
+REMEMBERED: Final = 11
+VOTERS: Final = 12
+CHOSEN: Final = 13
+HEAD: Final = 14
 # elements of `drift`
 TESTED: Final = 0
 ERRORS: Final = 1
@@ -57,32 +92,48 @@ class ImprovedState:
     """Room for `capacity` prototypes and one more, which comes before an old one goes.
 
     Attributes:
-        table: float64 (d + 3, columns): features, wins, recent right wins, recent wrong wins.
-        labels: int64 (3, columns): class, id, and by id whether it is used.
-        head: int64 (8,): samples since the last drift, prototypes, the merger's cursor, a bound
-            below the smallest free id, the revision, the capacity, all samples, all drifts.
+        table: float64 (d + 3, columns): features (NaN where the prototype lacks one), wins, recent
+            right wins, recent wrong wins.
+        labels: int64 (4, columns): class, id, by id whether it is used, and whether the prototype
+            is from before an alarm and not settled yet.
+        head: int64: samples that the metric counts, prototypes, the merger's cursor, a bound below
+            the smallest free id, the revision, the capacity, all samples, all drifts; the last
+            label, how long its run is, and whether that run has bet on an error; samples that were
+            ever remembered; of the last look, how many prototypes voted, and which expert answers.
         drift: float64 (3,): samples and errors since the last drift, the alarm's wealth.
         metric: The feature weights.
-        squares, costs, shares, rows: Room for a sample's distances, mergers, votes and voters.
-        features, wins, right, wrong, classes, ids: Views into the above.
+        memory: float64 (d, LONG): the last labelled samples, a ring of columns.
+        remembered: int64 (LONG,): their classes.
+        books: float64 (EXPERTS, 4): advantage over the prototypes; usual distance of the nearest;
+            of the last look, that distance and whether the expert may answer (1) or not (0).
+        shares: float64 (EXPERTS, n_classes): each expert's vote at the last look.
+        squares, costs, apart, rows, local: Room for a sample's distances to prototypes, mergers,
+            distances to the memory, voters, and the sample without what it lacks.
+        features, wins, right, wrong, classes, ids, suspect: Views into the above.
     """
 
     def __init__(self, n_features: int, n_classes: int, capacity: int) -> None:
         columns = (capacity + 8) // 8 * 8  # at least one more, and whole cache lines
         self.capacity = capacity
         self.table: Floats = np.zeros((n_features + 3, columns))
-        self.labels: Ints = np.zeros((3, columns), dtype=np.int64)
-        self.head: Ints = np.zeros(8, dtype=np.int64)
-        self.head[CAPACITY] = capacity
+        self.labels: Ints = np.zeros((4, columns), dtype=np.int64)
+        self.head: Ints = np.zeros(HEAD, dtype=np.int64)
+        self.head[[CAPACITY, LAST_LABEL]] = capacity, -1
         self.metric = FeatureMetric(n_features, n_classes, clock=self.head[:1])
         self.drift: Floats = np.array([0.0, 0.0, 1.0])
+        self.memory: Floats = np.zeros((n_features, LONG))
+        self.remembered: Ints = np.zeros(LONG, dtype=np.int64)
+        self.books: Floats = np.zeros((EXPERTS, 4))
+        self.books[:, USUAL] = np.inf
+        self.shares: Floats = np.zeros((EXPERTS, n_classes))
         self.squares: Floats = np.zeros(columns)
         self.costs: Floats = np.zeros(columns)
-        self.shares: Floats = np.zeros(n_classes)
+        self.apart: Floats = np.zeros(LONG)
         self.rows: Ints = np.zeros(NEAREST, dtype=np.int64)
+        self.local: Floats = np.zeros((2, n_features))
         self.features = self.table[:n_features]
         self.wins, self.right, self.wrong = self.table[n_features:]
-        self.classes, self.ids, self._used = self.labels
+        self.classes, self.ids, self._used, self.suspect = self.labels
 
     @property
     def count(self) -> int:
@@ -96,7 +147,7 @@ class ImprovedState:
         self._used[number] = 1
         self.head[FREE] = number + 1
         self.ids[at], self.classes[at], self.features[:, at] = number, y, x
-        self.wins[at], self.right[at], self.wrong[at] = 1, 0, 0
+        self.wins[at], self.right[at], self.wrong[at], self.suspect[at] = 1, 0, 0, 0
         self.head[COUNT] += 1
         self.head[REVISION] += 1
 
@@ -110,6 +161,7 @@ class ImprovedState:
         last = self.count
         self.table[:, at] = self.table[:, last]
         self.classes[at], self.ids[at] = self.classes[last], self.ids[last]
+        self.suspect[at] = self.suspect[last]
 
     def claim_ids(self) -> bool:
         """Mark the ids in use after they were loaded; return whether they are different ones."""

@@ -5,6 +5,6 @@ the cache is. Every kernel has a plain numpy twin outside this folder and gives 
 run in the order that both name, and nothing is fused or reordered (no fastmath).
 """
 
-from protoledger.gateway.learner.kernels import improved, reference, shared, union
+from protoledger.gateway.learner.kernels import improved, look, reference, shared, union
 
-__all__ = ["improved", "reference", "shared", "union"]
+__all__ = ["improved", "look", "reference", "shared", "union"]

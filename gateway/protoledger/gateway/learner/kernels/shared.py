@@ -24,20 +24,44 @@ def usable(x: Floats) -> bool:
     return good
 
 
+@kernel("f8(f8[:,::1], f8[::1], i8, f8[::1])")
+def measure_incomplete(features: Floats, metric: Floats, column: int, x: Floats) -> float:
+    """Return the squared distance to a column where one of the two lacks a feature."""
+    average, total = 1 / len(x), 0.0
+    for j in range(len(x)):
+        off = features[j, column] - x[j]
+        part = off * off * metric[j]
+        if np.isnan(part):
+            part = average if metric[j] > 0 else 0.0
+        total += part
+    return total
+
+
 @kernel("void(f8[:,::1], f8[::1], i8, f8[::1], f8[::1])")
 def measure(features: Floats, metric: Floats, n: int, x: Floats, squares: Floats) -> None:
-    """Write the squared distance of x to the first n columns of `features`, summed feature by
-    feature in their order; see `protoledger.gateway.learner.vote.measure`.
-    """  # noqa: D205
+    """Write the squared distances of x to the first n columns, as `vote.measure` does.
+
+    Summed feature by feature, for many columns at once; a sum that a missing feature made NaN is
+    done again by itself.
+    """
     for start in range(0, n, BLOCK):
         stop = min(start + BLOCK, n)
         sums = squares[start:stop]
         sums[:] = 0.0
         for j in range(len(x)):
             row, at, weight = features[j, start:stop], x[j], metric[j]
+            if weight == 0.0:  # adds nothing, missing or not
+                continue
             for r in range(stop - start):
                 off = row[r] - at
                 sums[r] += off * off * weight
+    complete = True
+    for r in range(n):
+        complete &= squares[r] >= 0  # false for NaN
+    if not complete:
+        for r in range(n):
+            if not squares[r] >= 0:
+                squares[r] = measure_incomplete(features, metric, r, x)
 
 
 @kernel("i8(f8[::1], i8, i8[::1])")
@@ -79,7 +103,7 @@ def normalise(shares: Floats, total: float) -> int:
 
 @kernel("i8(f8[::1], i8[::1], f8[::1], i8, f8[::1], i8[::1])")
 def vote(squares: Floats, classes: Ints, wins: Floats, n: int, shares: Floats, rows: Ints) -> int:
-    """Write each class's share of the nearest's vote; see `protoledger.gateway.learner.vote.vote`.
+    """Write each class's share of the vote of the nearest, as `vote.vote` does.
 
     Args:
         squares: (≥ n,) squared distances; infinite for a prototype that must not vote.

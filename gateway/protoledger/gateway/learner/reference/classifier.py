@@ -22,6 +22,7 @@ from protoledger.gateway.learner.base import (
     Engine,
     Floats,
     Live,
+    Opinions,
     Prototypes,
     check_features,
     check_label,
@@ -85,6 +86,9 @@ class XuILVQ:
     """
 
     engine: Engine = "auto"
+    takes_missing = False
+    experts = ("prototypes",)
+    drifts = 0
 
     def __init__(self, n_features: int, n_classes: int) -> None:
         check_shape(n_features, n_classes)
@@ -162,6 +166,18 @@ class XuILVQ:
         """
         self._look(check_features(x, self.n_features))
         return self._state.shares.copy()
+
+    def opinions(self, x: ArrayLike) -> Opinions:
+        """Return what the prototypes say: there is no other expert."""
+        shares = self.predict_proba_one(x)
+        squares = self.distances(np.asarray(x, dtype=np.float64))
+        return Opinions(
+            shares=shares[None],
+            awake=np.array([bool(shares.any())]),
+            chosen=0,
+            distance=float(squares.min()) if len(squares) else np.inf,
+            usual=np.inf,
+        )
 
     def prototypes(self) -> Prototypes:
         """Return a frozen copy of all prototypes."""

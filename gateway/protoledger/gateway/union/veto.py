@@ -1,0 +1,126 @@
+"""The veto: owners that this site's own labelled samples contradict do not vote here.
+
+`influence` judges a codebook by prototypes, whose labels are what their owners mean by them. Where
+owners mean different things by a label, or their sensors stand elsewhere, only the site's own
+samples tell which of them are right *here*. So on its last labelled samples, each with its own
+prototypes from before it was learnt, the site drops the owner without which the union is right more
+often, or which makes the site worse than it is alone, and asks again without it (a greedy backward
+selection). It needs a gain of `BAR` and of two standard deviations; samples of one run of equal
+labels are one observation, because they are not independent.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protoledger.gateway.learner.base import Floats
+from protoledger.gateway.learner.vote import ALONE, TOGETHER, Reach
+from protoledger.gateway.union.influence import References
+from protoledger.gateway.union.recent import RecentSamples
+
+BAR: Final = 0.03
+"""Share of the recent samples that an owner must cost."""
+DEVIATIONS: Final = 2.0
+FEWEST: Final = 20
+"""Recent samples without which nothing is decided."""
+
+Ints = NDArray[np.int64]
+Booleans = NDArray[np.bool_]
+Near = tuple[Floats, Ints, Floats]
+"""Squared distances, classes and strengths of the nearest prototypes to each sample, (n, k)."""
+
+
+def vetoed(
+    recent: RecentSamples, books: Sequence[References], metric: Floats, n_classes: int
+) -> frozenset[str]:
+    """Return the owners that this site's samples contradict.
+
+    Args:
+        recent: the site's last labelled samples.
+        books: codebooks that vote, each as edited.
+        metric: (d,) weight of each feature.
+        n_classes: number of labels.
+
+    >>> recent, own = RecentSamples(1), (np.zeros(0), np.zeros(0, np.int64), np.zeros(0))
+    >>> for i in range(40):
+    ...     recent.add(np.array([i % 2.0]), i % 2, *own)
+    >>> places = np.array([[0.0], [1.0]])
+    >>> honest = References("b", places, np.array([0, 1]), np.ones(2))
+    >>> swapped = References("c", places, np.array([1, 0]), np.full(2, 2.0))
+    >>> sorted(vetoed(recent, [honest, swapped], np.ones(1), 2))
+    ['c']
+    """
+    if len(recent) < FEWEST or not books:
+        return frozenset()
+    near = {book.owner: _near(recent.xs, book, metric) for book in books if len(book.classes)}
+    known = dict[frozenset[str], Booleans]()
+
+    def right(owners: frozenset[str]) -> Booleans:
+        if owners not in known:
+            votes = [recent.own, *(near[owner] for owner in sorted(owners))]
+            reach = TOGETHER if owners else ALONE
+            known[owners] = _won(votes, n_classes, reach) == recent.ys
+        return known[owners]
+
+    left = frozenset(near)
+    while left:
+        costs = {
+            owner: max(
+                _cost(right(left), right(left - {owner}), recent.blocks),
+                _cost(right(frozenset({owner})), right(frozenset()), recent.blocks),
+            )
+            for owner in sorted(left)
+        }
+        worst = max(costs, key=lambda owner: costs[owner])
+        if costs[worst] <= BAR:
+            break
+        left -= {worst}
+    return frozenset(near) - left
+
+
+def _cost(with_it: Booleans, without: Booleans, blocks: Ints) -> float:
+    """Return the share of samples that are lost, 0 unless that is clear."""
+    lost = without.astype(np.int64) - with_it
+    _, at = np.unique(blocks, return_inverse=True)
+    by_block = np.bincount(at, lost)
+    clear = lost.sum() > DEVIATIONS * np.sqrt(max(float((by_block**2).sum()), 1.0))
+    return float(lost.mean()) if clear else 0.0
+
+
+def _near(xs: Floats, book: References, metric: Floats) -> Near:
+    squares = distances(xs, book.features, metric)
+    k = min(TOGETHER.voters, squares.shape[1])
+    rows = np.argsort(squares, axis=1, kind="stable")[:, :k]
+    found = np.take_along_axis(squares, rows, axis=1)
+    return found, book.classes[rows], book.strengths[rows]
+
+
+def distances(xs: Floats, features: Floats, metric: Floats) -> Floats:
+    """Return squared weighted distances, float64 (n, m); see `gateway.learner.vote.measure`.
+
+    A feature that a row of xs lacks weighs nothing; one that only a prototype lacks counts 1/d.
+    """
+    weights = np.where(np.isnan(xs), 0.0, metric)
+    there = ~np.isnan(features)
+    x, f = np.nan_to_num(xs), np.where(there, features, 0.0)
+    squares: Floats = (weights * x * x) @ there.T - 2 * (weights * x) @ f.T + weights @ (f * f).T
+    squares += (weights > 0) @ (~there).T / len(metric)
+    return np.maximum(squares, 0.0)
+
+
+def _won(votes: Sequence[Near], n_classes: int, reach: Reach) -> Ints:
+    """Return the class that the nearest of all vote for at each sample, −1 without any vote."""
+    squares, classes, strengths = (
+        np.concatenate([vote[part] for vote in votes], axis=1) for part in range(3)
+    )
+    rows = np.argsort(squares, axis=1, kind="stable")[:, : reach.voters]
+    near = np.take_along_axis(squares, rows, axis=1)
+    weights = np.take_along_axis(strengths, rows, axis=1) / (near + reach.softening)
+    classes = np.take_along_axis(classes, rows, axis=1)
+    shares = np.zeros((len(squares), n_classes))
+    at = np.arange(len(squares))
+    for k in range(rows.shape[1]):
+        np.add.at(shares, (at, classes[:, k]), weights[:, k])
+    return np.where(shares.any(axis=1), shares.argmax(axis=1), -1)
