@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup check test test-long test-pi test-fleet test-fleet-small test-fresh
+.PHONY: help setup check test test-quick test-long test-pi test-fleet test-fleet-small test-fresh
 .PHONY: emulate lock contracts docs coverage geth clean
 # A caller's environment must not lead Python elsewhere.
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
@@ -18,6 +18,9 @@ check: setup .venv/.slither ## style, types, layers, contracts
 
 test: setup ## all tests but the long ones; ARGS: pytest's
 	@bash scripts/test.sh $(ARGS)
+
+test-quick: setup ## half a minute: what tells most about a change
+	@bash scripts/test.sh --quick $(ARGS)
 
 test-long: setup ## all tests
 	@bash scripts/test.sh --long $(ARGS)

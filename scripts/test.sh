@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The tests: the contracts' under forge, then everything else under pytest.
 # With arguments (pytest's own: a file, -k NAME …) only pytest runs. `--long` adds the long ones,
-# `--pi` runs those on an emulated Pi, which nothing else does.
+# `--quick` takes those that tell most in half a minute, `--pi` runs those on an emulated Pi, which
+# nothing else does.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -10,6 +11,16 @@ if [[ ${1-} == --long ]]; then
   marks=(-m "not pi and not fleet")
   shift
   export FOUNDRY_PROFILE=long
+elif [[ ${1-} == --quick ]]; then
+  shift
+  # Every layer, and nothing that starts a broker or a chain. Mathematics and decoders are held by
+  # recorded vectors and few random examples, the rounds by whole sites in memory.
+  quick=(tests/protocol/test_{field,shares,schema,hash_chain,vectors,rounds}.py
+    tests/sensors/test_{sensors,filters,switches}.py tests/runtime/test_{command,exits,key_files}.py
+    tests/edge/test_{readings,clock}.py tests/contracts/test_contracts.py
+    tests/gateway/test_{codebook,significance,union}.py tests/system/test_setup.py)
+  set -- --numprocesses auto --maxprocesses 4 --dist load --hypothesis-profile quick \
+    "${quick[@]}" "$@"
 elif [[ ${1-} == --pi ]]; then
   export PATH=$PATH:/usr/sbin:/sbin
   shift

@@ -8,9 +8,11 @@ from hypothesis import HealthCheck, settings
 settings.register_profile(
     "any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
+settings.register_profile("quick", settings.get_profile("any-machine"), max_examples=10)
 settings.load_profile("any-machine")
 
-# Started by nohup or as a job of a script, SIGINT is ignored, and children would inherit that; some
-# tests interrupt theirs. With a handler here, exec gives each child the default.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# Started by nohup or as a job of a script, the suite ignores these, and children would inherit it;
+# some tests send them to theirs. Where there is a handler, exec gives each child the default.
+for number in (signal.SIGINT, signal.SIGHUP):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, lambda *_: None)

@@ -242,6 +242,26 @@ def test_no_process_survives_its_starter(tmp_path, number):
     wait_until(lambda: all(gone(pid) for pid in pids))
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_what_was_ignored_before_stays_ignored_until_sigterm(tmp_path, number):
+    ignoring = f"import signal; signal.signal({int(number)}, signal.SIG_IGN)\n"
+    parent = subprocess.Popen(
+        [sys.executable, "-c", ignoring + PARENT, str(tmp_path), FORKS],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        pids = [int(pid) for pid in parent.stdout.readline().strip(b"[]\n").split(b",")]
+        parent.send_signal(number)
+        parent.send_signal(signal.SIGTERM)
+        code = parent.wait(60)
+    finally:
+        parent.kill()
+        parent.stdout.close()
+    assert code == 128 + signal.SIGTERM
+    wait_until(lambda: all(gone(pid) for pid in pids))
+
+
 def test_a_deployment_inside_a_deployment_is_swept_too(tmp_path):
     with Children(tmp_path / "outer", grace_s=0.3) as children:
         inner = [sys.executable, "-c", PARENT, str(tmp_path / "inner"), FORKS]

@@ -1,4 +1,4 @@
-"""One site's files and a real Mosquitto with its access list, to try the devices' commands on."""
+"""One site's files and a real broker, to try the devices' commands on."""
 
 import shutil
 import subprocess
@@ -10,9 +10,10 @@ import yaml
 from typer.testing import CliRunner
 
 from protoledger.emulator.options import Options
-from protoledger.emulator.processes.broker import Mosquitto
+from protoledger.emulator.processes.broker import Mosquitto, find_mosquitto
 from protoledger.emulator.processes.certificates import CertificateAuthority
 from protoledger.emulator.processes.children import Children
+from protoledger.emulator.processes.embedded_broker import EmbeddedBroker
 from protoledger.emulator.site_files import plan_sites, write_gateway, write_sites
 from protoledger.emulator.sources.catalogue import open_source
 from protoledger.emulator.sources.dealing import deal
@@ -23,16 +24,22 @@ AGENTS = 4
 
 @contextmanager
 def running_site(folder, access=None, rounds=400):
-    """A site of four agents beside its broker; nothing else runs."""
+    """A site of four agents beside its broker; nothing else runs.
+
+    Without Mosquitto it is the emulation's embedded broker, which has no access list.
+    """
     dealt = deal(open_source("house"), sites=1, agents=AGENTS, rounds=rounds, seed=5)
     options = Options(sites=1, agents=AGENTS, rounds=rounds, round_seconds=4.0, seed=5)
     authority = CertificateAuthority(folder / "tls")
     (files,) = plan_sites(folder, dealt)
     text = acl_text(files.name, files.gateway, files.agents)
     with Children(folder / "logs") as children:
-        where = Mosquitto(
-            folder / "broker", authority, text if access is None else access(text), children
-        ).start()
+        if find_mosquitto() is None and access is None:
+            broker = EmbeddedBroker(folder / "broker", authority, children)
+        else:
+            text = text if access is None else access(text)
+            broker = Mosquitto(folder / "broker", authority, text, children)
+        where = broker.start()
         write_sites([files], dealt, options, where, authority)
         write_gateway(files, options, where, authority, {})
         change(files.gateway_file, ledger=None)

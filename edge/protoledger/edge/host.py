@@ -1,6 +1,5 @@
 """The main loop of an agent process: one thread serves any number of agents."""
 
-import signal
 import threading
 import time
 from collections.abc import Iterable
@@ -9,6 +8,7 @@ from types import FrameType
 from protoledger.edge.agent import Agent
 from protoledger.edge.shutdown import ShutdownGuard
 from protoledger.protocol.wire import topics
+from protoledger.runtime.exits import on_stop
 from protoledger.runtime.mqtt.loop import LinkLoop
 from protoledger.runtime.systemd import Notifier
 
@@ -37,8 +37,7 @@ class AgentHost:
         """Connect all agents and serve them until `stop`."""
         if threading.current_thread() is threading.main_thread():
             with ShutdownGuard(self._release):
-                signal.signal(signal.SIGTERM, self.stop)
-                signal.signal(signal.SIGINT, self.stop)
+                on_stop(self.stop)
                 self._run()
         else:
             self._run()

@@ -7,7 +7,6 @@ so that agents and gateway work at the same time.
 
 import logging
 import math
-import signal
 import time
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -36,7 +35,7 @@ from protoledger.gateway.training.trainer import Trainer
 from protoledger.protocol.rounds.gateway import Completed, Failed, Outcome
 from protoledger.protocol.wire import topics
 from protoledger.protocol.wire.schema import Sample
-from protoledger.runtime.exits import Exit
+from protoledger.runtime.exits import Exit, on_stop
 from protoledger.runtime.identity_files import load_roster
 from protoledger.runtime.mqtt.client import Arrived, LinkDown, LinkUp, Refused
 from protoledger.runtime.mqtt.loop import LinkLoop
@@ -113,8 +112,7 @@ class Service:
 
     def run(self) -> Exit:
         """Serve until SIGTERM or SIGINT; returns the process's exit code."""
-        signal.signal(signal.SIGTERM, self.stop)
-        signal.signal(signal.SIGINT, self.stop)
+        on_stop(self.stop)
         with self._links, self._warmup:
             try:
                 if self._ledger is not None:

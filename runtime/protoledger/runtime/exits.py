@@ -1,9 +1,14 @@
-"""The exit codes of every command, after sysexits.h.
+"""How every command ends: by which exit code, and on which signals.
 
-They are an interface: systemd restarts a service except after 64 and 78, which no restart cures.
+
+The codes are those of sysexits.h and an interface: systemd restarts a service except after 64 and
+78, which no restart cures.
 """
 
+import signal
+from collections.abc import Callable
 from enum import IntEnum
+from types import FrameType
 
 
 class Exit(IntEnum):
@@ -26,3 +31,13 @@ class Exit(IntEnum):
     """A configuration, key or contract is wrong."""
     INTERRUPTED = 130
     """Ended by Ctrl-C."""
+
+
+def on_stop(handler: Callable[[int, FrameType | None], None]) -> None:
+    """Call `handler` on SIGTERM, and on SIGINT unless that was ignored when the process began.
+
+    `nohup` and the background jobs of a script begin so: Ctrl-C is then meant for another process.
+    """
+    signal.signal(signal.SIGTERM, handler)
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, handler)

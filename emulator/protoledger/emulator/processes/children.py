@@ -74,8 +74,8 @@ class Children:
     """The processes of one deployment; a context manager that ends all of them.
 
     Inside the `with` block SIGTERM and SIGHUP raise `Terminated` in the main thread, as SIGINT
-    raises KeyboardInterrupt. A second signal, while the block ends, kills children that have not
-    stopped yet.
+    raises KeyboardInterrupt; SIGHUP and SIGINT that were ignored before stay ignored. A second
+    signal, while the block ends, kills children that have not stopped yet.
 
     Args:
         folder: Folder for the logs; created with mode 0700 if absent.
@@ -106,9 +106,12 @@ class Children:
         )
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                self._handlers[number] = signal.getsignal(number)
-            for number in (signal.SIGTERM, signal.SIGHUP):
-                signal.signal(number, _raise_terminated)
+                former = signal.getsignal(number)
+                if former is signal.SIG_IGN and number != signal.SIGTERM:
+                    continue  # started by nohup, or in the background of a script
+                self._handlers[number] = former
+                if number != signal.SIGINT:
+                    signal.signal(number, _raise_terminated)
         return self
 
     def __exit__(

@@ -15,6 +15,10 @@ BENCHES = {
         "protoledger.experiments.benchmarks.edge",
         "An agent's memory, start, CPU, and what it writes to its card.",
     ),
+    "sources": (
+        "protoledger.experiments.benchmarks.sources",
+        "CPU seconds to make and to write an emulation's data, beside numpy's and csv's own.",
+    ),
     "learner": (
         "protoledger.experiments.benchmarks.learner.bench",
         "Accuracy and microseconds a sample of both modes, beside river's classifiers.",

@@ -48,7 +48,9 @@ def main(
     """Measure one agent: memory, start, CPU, bytes written to its card."""
     with tempfile.TemporaryDirectory(prefix="protoledger-") as folder:
         figures = _measure(Path(folder), seconds)
-        figures |= {"card_bytes_a_day_offline": _day_offline(Path(folder) / "day.db")}
+        figures |= _libraries()
+        figures["peak_by_libraries"] = figures["peak_mb"] / figures["libraries_peak_mb"]
+        figures["card_bytes_a_day_offline"] = _day_offline(Path(folder) / "day.db")
     for name, value in figures.items():
         typer.echo(
             f"{name:<28} {value:,.2f}" if isinstance(value, float) else f"{name:<28} {value:,}"
@@ -119,9 +121,25 @@ def _wait_for_rounds(status: Path) -> None:
     raise TimeoutError("no round completed in 60 s")
 
 
+def _libraries() -> dict[str, float]:
+    """Memory of a Python that only loads what an agent needs of others: what no agent is below."""
+    names = "cryptography.hazmat.primitives.asymmetric.ed25519, msgspec, nacl.bindings, numpy"
+    load = f"import {names}, paho.mqtt.client, pydantic, ssl, typer, yaml"
+    tell = "print(open('/proc/self/status').read())"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{load}; {tell}"], capture_output=True, text=True, check=True
+    )
+    memory = _fields_mb(done.stdout)
+    return {"libraries_peak_mb": memory["VmHWM"], "libraries_own_mb": memory["RssAnon"]}
+
+
 def _memory_mb(pid: int) -> dict[str, float]:
-    lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
-    fields = (line.split(":") for line in lines if line.startswith(("VmRSS", "VmHWM", "RssAnon")))
+    return _fields_mb(Path(f"/proc/{pid}/status").read_text(encoding="ascii"))
+
+
+def _fields_mb(status: str) -> dict[str, float]:
+    wanted = ("VmRSS", "VmHWM", "RssAnon")
+    fields = (line.split(":") for line in status.splitlines() if line.startswith(wanted))
     return {name: int(value.split()[0]) / 1024 for name, value in fields}
 
 
