@@ -11,6 +11,7 @@ import os
 import shutil
 import tempfile
 import time
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
@@ -270,6 +271,8 @@ def _opening(kind: str, arguments: dict[str, object]) -> Iterator[None]:
     except (ImportError, NotImplementedError, AttributeError) as error:
         raise HardwareUnavailable(_NO_PINS.format(error=error)) from error
     except Exception as error:  # lgpio and gpiozero have many errors without a common base
+        # A half-made device keeps its pins reserved for as long as the error's frames refer to it.
+        traceback.clear_frames(error.__traceback__)
         name, text = type(error).__name__, str(error).strip("'")
         if name == "GPIOPinInUse" or "busy" in text.lower():
             raise PinInUse(
