@@ -44,7 +44,7 @@ def shell(anvil: chain.Anvil, tmp_path: Path) -> Shell:
     with site.ledger() as writer:
         for seed in (1, 2):
             writer.submit(book(seed))
-            assert writer.flush(15)
+            assert writer.flush(60)
     return Shell(site)
 
 
@@ -131,7 +131,7 @@ def test_a_reset_chain_is_forgotten_by_the_command_that_the_error_names(tmp_path
         site = Site(old, deployed(old, ALICE), tmp_path, ALICE)
         with site.ledger("gateway.db") as writer:
             writer.submit(book(1))
-            assert writer.flush(15)
+            assert writer.flush(60)
     time.sleep(1.1)  # its block 0 is dated: one of the same second is the same
     with chain.Anvil() as new:
         site = Site(new, deployed(new, BOB, ALICE), tmp_path, ALICE)
@@ -144,7 +144,7 @@ def test_a_reset_chain_is_forgotten_by_the_command_that_the_error_names(tmp_path
         assert said.exit_code == 0
         assert "committed" in said.output
         with site.ledger("gateway.db") as writer:
-            assert writer.flush(15)
+            assert writer.flush(60)
             assert site.sees(ALICE, book(1)).version == 1
 
 

@@ -52,7 +52,7 @@ def test_a_commit_reaches_the_other_gateway_as_it_was(sites: tuple[Site, Site]) 
     alice, bob = sites
     with alice.ledger() as writer, bob.ledger():
         writer.submit(book(1), "first")
-        assert writer.flush(15)
+        assert writer.flush(60)
         assert bob.sees(ALICE, book(1)).version == 1
         own = alice.sees(ALICE, book(1))
         assert own.own
@@ -63,11 +63,11 @@ def test_a_commit_reaches_the_other_gateway_as_it_was(sites: tuple[Site, Site]) 
         assert 40_000 < done.gas_used < 65_000
 
         writer.submit(book(2))
-        assert writer.flush(15)
+        assert writer.flush(60)
         assert bob.sees(ALICE, book(2)).version == 2
         told = alice.count(CodebookChanged)
         writer.submit(book(2))  # nothing to say: nothing is sent, but the learner hears of it
-        assert writer.flush(15)
+        assert writer.flush(60)
         assert alice.count(Committed) == 2
         assert alice.count(CodebookChanged) == told + 1
         assert alice.events[-1] == alice.sees(ALICE, book(2))
@@ -83,7 +83,7 @@ def test_what_a_tolerance_leaves_out_is_not_in_the_committed_state(
     with alice.ledger(tolerance=0.005) as writer:
         for wanted in (old, new):
             writer.submit(wanted)
-            assert writer.flush(15)
+            assert writer.flush(60)
         seen = alice.wait(CodebookChanged, lambda e: e.version == 2).codebook
     base = Codebook.empty(FORM).apply(Codebook.empty(FORM).delta_to(old, tolerance=0.005))
     assert seen == base.apply(base.delta_to(new, tolerance=0.005))
@@ -118,7 +118,7 @@ def test_who_is_not_whitelisted_is_rejected_for_good_and_pays_nothing(
         rejected = stranger.wait(CommitRejected)
         assert rejected.permanent
         assert "NotAGateway" in rejected.reason
-        assert writer.flush(5)
+        assert writer.flush(60)
         assert alice.anvil.rpc("eth_getBalance", stranger.address, "latest") == balance
         send(
             alice,
@@ -136,8 +136,8 @@ def test_two_processes_with_one_key_neither_lose_nor_double(sites: tuple[Site, S
         for round_ in range(4):
             one.submit(book(10 + round_))
             other.submit(book(20 + round_))
-            assert one.flush(20)
-            assert other.flush(20)
+            assert one.flush(60)
+            assert other.flush(60)
         last = bob.wait(CodebookChanged, lambda e: e.version == 8)
     assert last.codebook in (book(13), book(23))
     assert alice.count(Committed) + twin.count(Committed) == 8
@@ -184,14 +184,14 @@ def test_an_outage_loses_nothing_and_the_newest_wins(tmp_path: Path) -> None:
         alice = Site(anvil, deployment, tmp_path, ALICE)
         with alice.ledger() as writer:
             writer.submit(book(1))
-            assert writer.flush(15)
+            assert writer.flush(60)
             anvil.stop()
             alice.wait(LedgerUnavailable)
             for seed in range(2, 9):
                 writer.submit(book(seed))
             assert not writer.flush(0.3)
             anvil.start()
-            assert writer.flush(20)
+            assert writer.flush(60)
             assert alice.sees(ALICE, book(8)).version == 2
     assert alice.count(LedgerUnavailable) == 1
     assert alice.count(LedgerAvailable) == 2
@@ -206,7 +206,7 @@ def test_a_reorg_is_folded_anew_and_what_it_lost_lands_again(
     with alice.ledger() as writer, bob.ledger():
         for seed in (1, 2, 3):
             writer.submit(book(seed))
-            assert writer.flush(15)
+            assert writer.flush(60)
         bob.sees(ALICE, book(3))
         node, buffer = Node(alice.anvil.url), Buffer(alice.deployment.buffer)
         alice.anvil.rpc("anvil_reorg", depth, [])
@@ -217,7 +217,7 @@ def test_a_reorg_is_folded_anew_and_what_it_lost_lands_again(
             time.sleep(0.02)
         alice.anvil.rpc("anvil_mine", "0x1")
         writer.submit(book(4))
-        assert writer.flush(15)
+        assert writer.flush(60)
         seen = bob.sees(ALICE, book(4))
         head = buffer.head(node, alice.address)
         assert (head.version, head.state_hash) == (seen.version, book(4).state_hash())
@@ -233,7 +233,7 @@ def test_a_reorg_deeper_than_the_copy_reads_the_chain_anew(
     with alice.ledger() as writer, bob.ledger():
         for seed in range(1, 7):
             writer.submit(book(seed))
-            assert writer.flush(15)
+            assert writer.flush(60)
         bob.sees(ALICE, book(6))
         bob.events.clear()
         alice.anvil.rpc("anvil_reorg", 3, [])
@@ -251,11 +251,11 @@ def test_a_chain_that_a_crash_rewound_is_caught_up_with(
     alice, bob = sites
     with alice.ledger() as writer:
         writer.submit(book(1))
-        assert writer.flush(15)
+        assert writer.flush(60)
         kept = alice.anvil.rpc("evm_snapshot")
         for seed in (2, 3, 4):
             writer.submit(book(seed))
-            assert writer.flush(15)
+            assert writer.flush(60)
         if running:
             alice.anvil.rpc("evm_revert", kept)
             alice.wait(CodebookChanged, lambda e: (e.version, e.codebook) == (2, book(4)))
@@ -322,7 +322,7 @@ def test_confirmations_hold_back_what_is_young(sites: tuple[Site, Site]) -> None
         bob.sees(ALICE, book(1))
         assert not writer.flush(0.3)
         alice.anvil.rpc("anvil_mine", "0x2")
-        assert writer.flush(10)
+        assert writer.flush(60)
         alice.sees(ALICE, book(1))
 
 
@@ -335,7 +335,7 @@ def test_an_empty_account_waits_for_funds(sites: tuple[Site, Site]) -> None:
         writer.submit(book(1))
         assert not poor.wait(CommitRejected).permanent
         alice.anvil.rpc("anvil_setBalance", poor.address, hex(10**18))
-        assert writer.flush(15)
+        assert writer.flush(60)
         assert poor.wait(Committed).version == 1
     alice.anvil.rpc("anvil_setBalance", poor.address, "0x0")
 
@@ -389,7 +389,7 @@ def test_a_pause_is_waited_out(sites: tuple[Site, Site]) -> None:
         writer.submit(book(1))
         assert not alice.wait(CommitRejected).permanent
         send(alice, OWNER, buffer.encode("unpause()"))
-        assert writer.flush(15)
+        assert writer.flush(60)
     assert alice.count(CommitRejected) == 1
 
 
@@ -409,23 +409,25 @@ def commit_for_ever(site: Site, first: int, said: int) -> None:
         for seed in range(first, first + 10_000):
             ledger.submit(book(seed))
             os.write(said, f"{seed}\n".encode())
-            ledger.flush(5)
+            ledger.flush(60)
 
 
 def kill_while_committing(site: Site, kills: int) -> None:
     # Forked, not spawned: web3 is loaded already, so that a life takes a tenth of a second.
     random, first = np.random.default_rng(5), 1
     fork = multiprocessing.get_context("fork")
-    for _ in range(kills):
+    for number in range(kills):
         read, write = os.pipe()
         child = fork.Process(target=commit_for_ever, args=(site, first, write))
         child.start()
         os.close(write)
-        time.sleep(random.uniform(0.02, 0.4))
-        child.kill()
-        child.join()
         with os.fdopen(read, "rb") as lines:
-            said = lines.read().split()
+            # every other life lasts until its first book is committed, on any machine
+            said = [lines.readline(), lines.readline()] if number % 2 else []
+            time.sleep(random.uniform(0.02, 0.4))
+            child.kill()
+            child.join()
+            said += lines.read().splitlines()
         first = int(said[-1]) + 1 if said else first
     # The last one told was decided for certain; the next may have been, just before the kill.
     decided = {book(seed).state_hash() for seed in (first - 1, first)}
@@ -433,7 +435,7 @@ def kill_while_committing(site: Site, kills: int) -> None:
     before = buffer.head(node, site.address)
     nonce = node.nonce(site.address)
     with site.ledger("killed.db") as ledger:
-        assert ledger.flush(20)
+        assert ledger.flush(60)
     after = buffer.head(node, site.address)
     assert after.state_hash in decided
     told = [event.version for event in site.events if isinstance(event, CodebookChanged)]
@@ -471,7 +473,7 @@ def die_in(site: Site, phase: str, *, after: bool) -> None:
     setattr(owner, name, dying)
     with site.ledger("killed.db") as ledger:
         ledger.submit(book(1))
-        ledger.flush(10)
+        ledger.flush(60)
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
@@ -484,12 +486,12 @@ def test_a_sigkill_in_each_phase_neither_loses_nor_doubles(
         target=die_in, args=(alice, phase), kwargs={"after": after}
     )
     child.start()
-    child.join(20)
+    child.join(120)
     assert child.exitcode == -signal.SIGKILL
     node, buffer = Node(alice.anvil.url), Buffer(alice.deployment.buffer)
     nonce = node.nonce(alice.address)
     with alice.ledger("killed.db") as ledger:
-        assert ledger.flush(20)
+        assert ledger.flush(60)
     decided = (phase, after) != ("decided", False)
     head = buffer.head(node, alice.address)
     assert head.version == decided
@@ -531,7 +533,7 @@ def test_a_kill_between_stored_and_told(
     assert alice.count(Committed) == 0
     monkeypatch.setattr(Node, "send", honest)
     with alice.ledger() as writer:
-        assert writer.flush(15)
+        assert writer.flush(60)
         assert alice.sees(ALICE, book(2)).version == 2
     assert [e.version for e in alice.events if isinstance(e, Committed)] == [1, 2]
 

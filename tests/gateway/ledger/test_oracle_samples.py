@@ -69,7 +69,7 @@ def test_a_batch_is_told_once_and_cited(alice: Site) -> None:
         assert arrived.rows.features().tolist() == [[0.25, 0.5], [1.0, -0.5]]
         assert arrived.rows.classes.tolist() == [0, 2]
         ledger.submit(book(1), "", arrived.round)
-        assert ledger.flush(15)
+        assert ledger.flush(60)
     node = Node(alice.anvil.url)
     assert Buffer(alice.deployment.buffer).head(node, alice.address).oracle_round == 1
     node.close()
@@ -77,12 +77,12 @@ def test_a_batch_is_told_once_and_cited(alice: Site) -> None:
         run(alice, *words, key=STRANGER)
         alice.wait(SamplesArrived, lambda event: event.round == 2)
         ledger.submit(book(2))
-        assert ledger.flush(15)
+        assert ledger.flush(60)
     assert alice.count(SamplesArrived) == 2
     alice.events.clear()
     with alice.ledger("deaf.db", learn_from_oracle=False) as ledger:
         ledger.submit(book(3))
-        assert ledger.flush(15)
+        assert ledger.flush(60)
     assert alice.count(SamplesArrived) == 0
 
 
@@ -152,7 +152,7 @@ def test_a_round_that_the_oracle_does_not_know_costs_no_commit(alice: Site) -> N
     """The chain was reset, or the oracle changed: what was learnt from is not there any more."""
     with alice.ledger() as writer:
         writer.submit(book(1), oracle_round=50)
-        assert writer.flush(15)
+        assert writer.flush(60)
         assert alice.sees(ALICE, book(1)).version == 1
         refused = alice.wait(CommitRejected)
     assert not refused.permanent

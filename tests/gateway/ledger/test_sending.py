@@ -65,7 +65,7 @@ def test_a_stuck_commit_is_outbid_and_lands_once(alice: Site) -> None:
         assert [second[key] for key in ("nonce", "input")] == [first["nonce"], first["input"]]
         alice.anvil.rpc("evm_setAutomine", True)
         alice.anvil.rpc("anvil_mine", "0x1")
-        assert writer.flush(15)
+        assert writer.flush(60)
     assert len(landed(alice)) == 1
     assert alice.wait(Committed).tx_hash in landed(alice)
     assert alice.count(CommitRejected) == 0
@@ -87,12 +87,12 @@ def test_an_outbid_attempt_may_land_too(alice: Site, monkeypatch: pytest.MonkeyP
         until(lambda: len(sent) >= 3)
         alice.anvil.rpc("evm_setAutomine", True)
         alice.anvil.rpc("anvil_mine", "0x1")
-        assert writer.flush(15)
+        assert writer.flush(60)
         assert alice.wait(Committed).note == "first"
         assert [alice.wait(Committed).tx_hash] == landed(alice)
         writer.submit(book(2))
         sent.clear()
-        assert writer.flush(15)
+        assert writer.flush(60)
     assert [e.version for e in alice.events if isinstance(e, Committed)] == [1, 2]
 
 
@@ -107,7 +107,7 @@ def test_after_its_deadline_the_newest_codebook_goes_instead(
         writer.submit(book(2))
         assert "not mined within 0.8 s" in alice.wait(CommitRejected).reason
         monkeypatch.setattr(Node, "send", honest)
-        assert writer.flush(15)
+        assert writer.flush(60)
         assert alice.sees(ALICE, book(2)).version == 1
     assert len(landed(alice)) == 1
 
@@ -123,7 +123,7 @@ def test_a_chain_that_asks_too_much_is_waited_for(alice: Site) -> None:
         assert not landed(alice)
         alice.anvil.rpc("anvil_setNextBlockBaseFeePerGas", hex(10**9))
         alice.anvil.rpc("anvil_mine", "0x1")
-        assert writer.flush(20)
+        assert writer.flush(60)
     assert len(landed(alice)) == 1
 
 
@@ -149,7 +149,7 @@ def test_a_kill_while_outbidding(alice: Site, point: str, monkeypatch: pytest.Mo
     alice.anvil.rpc("evm_setAutomine", True)
     alice.anvil.rpc("anvil_mine", "0x1")
     with alice.ledger() as writer:
-        assert writer.flush(15)
+        assert writer.flush(60)
     assert len(landed(alice)) == 1
     assert [e.tx_hash for e in alice.events if isinstance(e, Committed)] == landed(alice)
 
@@ -185,7 +185,7 @@ def test_a_commit_waits_until_it_writes_enough(alice: Site) -> None:
     base, changed = book(1), book(1)
     with alice.ledger(least_records=4) as writer:
         writer.submit(base)
-        assert writer.flush(15)
+        assert writer.flush(60)
         for moved in range(1, 5):
             features = base.features()
             features[:moved] += 0.25
@@ -193,7 +193,7 @@ def test_a_commit_waits_until_it_writes_enough(alice: Site) -> None:
                 base.ids, base.classes, base.weights, features, labels=3
             )
             writer.submit(changed)
-            assert writer.flush(15)
+            assert writer.flush(60)
             assert len(landed(alice)) == (1 if moved < 4 else 2)
         assert alice.sees(ALICE, changed).version == 2
 

@@ -62,7 +62,7 @@ def test_a_liar_comes_back_when_the_owner_adds_it_again(sites: tuple[Site, Site]
         send(alice, OWNER, buffer.encode("addGateways(address[])", [alice.address]))
         with alice.ledger() as writer:
             writer.submit(book(3))
-            assert writer.flush(15)
+            assert writer.flush(60)
             assert alice.wait(Committed).version == 4
         bob.sees(ALICE, book(3))
     with bob.ledger("anew.db"):  # whoever reads the chain from its start agrees
@@ -79,7 +79,7 @@ def test_a_checkpoint_shows_what_a_claim_stood_for(sites: tuple[Site, Site]) -> 
         assert bob.sees(ALICE, book(8)).version == 3
         with alice.ledger() as writer:
             writer.submit(book(9))
-            assert writer.flush(15)
+            assert writer.flush(60)
         assert bob.sees(ALICE, book(9)).version == 4
     assert bob.count(OwnerLied) == 1
 
@@ -97,7 +97,7 @@ def test_a_checkpoint_of_no_codebook_saves_no_liar(sites: tuple[Site, Site]) -> 
         with bob.ledger(database) as follower:
             assert "malformed" in bob.wait(OwnerLied).evidence
             follower.submit(book(4 + len(database)))
-            assert follower.flush(15)
+            assert follower.flush(60)
     assert not [e for e in bob.events if isinstance(e, CodebookChanged) and not e.own]
 
 
@@ -109,11 +109,11 @@ def test_a_fresh_gateway_begins_at_the_checkpoints(
     with alice.ledger() as writer:
         for seed in range(1, 7):
             writer.submit(book(seed))
-            assert writer.flush(15)
+            assert writer.flush(60)
         call = buffer.encode("checkpoint(address,bytes)", alice.address, book(6).encode())
         send(alice, BOB, call)
         writer.submit(book(7))
-        assert writer.flush(15)
+        assert writer.flush(60)
     honest = Node.logs
 
     def noting(self: Node, address: str, first: int, last: int, *topics: list[bytes]) -> list[Log]:
@@ -130,7 +130,7 @@ def test_a_fresh_gateway_begins_at_the_checkpoints(
     with alice.ledger("lost.db") as writer:  # one's own is folded whole
         assert alice.sees(ALICE, book(7)).version == 7
         writer.submit(book(8))
-        assert writer.flush(15)
+        assert writer.flush(60)
         assert alice.wait(Committed).version == 8
 
 
