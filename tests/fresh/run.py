@@ -28,6 +28,7 @@ INSIDE = "cd protoledger && "
 VERSIONS = "echo $(python3 --version), Node $(node --version), npm $(npm --version)"
 LOGS = ROOT / ".fresh"
 _EVERY_S = 60.0
+_NOTICE = "Attempted to remove disk file system"  # systemd-nspawn's, of a folder of its own
 
 
 @dataclass
@@ -126,7 +127,8 @@ def show(reports: list[Report]) -> None:
 def last_lines(log: Path, count: int) -> str:
     """The end of a log, without what only a terminal shows."""
     text = re.sub(r"\x1b\[[0-9;?]*\w", "", log.read_text(errors="replace"))
-    return "\n".join([line for line in text.splitlines() if line.strip()][-count:])
+    lines = [line for line in text.splitlines() if line.strip() and _NOTICE not in line]
+    return "\n".join(lines[-count:])
 
 
 def say(text: str) -> None:

@@ -1,6 +1,5 @@
 """How every command ends: by which exit code, and on which signals.
 
-
 The codes are those of sysexits.h and an interface: systemd restarts a service except after 64 and
 78, which no restart cures.
 """
