@@ -257,6 +257,25 @@ def test_every_picture_is_shown(picture):
         assert f"`protoledger experiment {picture.stem}`" in read(picture.parent / "README.md")
 
 
+def parsed(*names):
+    return subprocess.run(
+        ["node", "tests/support/parse_mermaid.cjs", *names],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_diagrams_can_be_drawn(tmp_path):
+    drawn = [path for path in PAGES if "```mermaid" in read(path)]
+    done = parsed(*map(str, drawn))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("\n") == sum(read(path).count("```mermaid") for path in drawn)
+    (tmp_path / "bad.md").write_text("```mermaid\nsequenceDiagram\n  A->>>>B\n```\n")
+    assert parsed(str(tmp_path / "bad.md")).returncode == 1
+
+
 @pytest.mark.parametrize("folder", ["docs", "docs/images", "scripts", "."])
 def test_a_folder_can_be_seen_at_a_glance(folder):
     children = {p.relative_to(ROOT / folder).parts[0] for p in FILES_OF_TEXT if under(p, folder)}

@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from protoledger.edge.config import LabelConfig, SensorConfig
 from protoledger.sensors import (
@@ -50,7 +50,7 @@ class SlotState:
 
     name: str
     unit: str
-    reading: Reading
+    reading: Reading = field(repr=False)
     read_at: float
 
     @property

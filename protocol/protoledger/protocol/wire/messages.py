@@ -48,7 +48,17 @@ class Kind(IntEnum):
 
 
 class _Wire(Struct, array_like=True, forbid_unknown_fields=True, frozen=True):
-    pass
+    """The base of all messages; bytes do not print, as they may be shares, sums or preimages."""
+
+    def __repr__(self) -> str:
+        shown = (f"{name}={_shown(getattr(self, name))}" for name in self.__struct_fields__)
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bytes | bytearray | memoryview):
+        return f"<{len(value)} bytes>"
+    return f"<{len(value)} parts>" if isinstance(value, tuple | list) else repr(value)
 
 
 class Signed(_Wire, frozen=True):

@@ -5,6 +5,7 @@ was read) and a one-hot vote for the label. Sums of values divided by sums of on
 label with the most votes wins. Kits may differ: what an agent does not measure is (0, 0).
 """
 
+import dataclasses
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
@@ -55,8 +56,8 @@ class Window:
         labels: int64 of shape (B,), an index into the schema's labels or `NO_LABEL`.
     """
 
-    values: NDArray[np.float64]
-    labels: NDArray[np.int64]
+    values: NDArray[np.float64] = dataclasses.field(repr=False)
+    labels: NDArray[np.int64] = dataclasses.field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,8 @@ class Sample:
         label: index of the winning vote, or `NO_LABEL` for none or a tie.
     """
 
-    values: NDArray[np.float64]
-    counts: NDArray[np.int64]
+    values: NDArray[np.float64] = dataclasses.field(repr=False)
+    counts: NDArray[np.int64] = dataclasses.field(repr=False)
     label: int
 
 
