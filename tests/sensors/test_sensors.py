@@ -23,6 +23,7 @@ ROWS = 40
 
 
 RECORDED = ["mock", "mock-faulty", "replay", "replay-sought", "replay-loop"]
+COMPUTED = {"derived": {"expression": "(inside - outside) / 2", "unit": "K"}}
 HARDWARE = {
     "am2302": {"pin": 4, "quantity": "humidity"},
     "button": {"pin": 5},
@@ -78,12 +79,14 @@ def case(request, tmp_path):
     return recorded(request.param, tmp_path)
 
 
-@pytest.fixture(params=[*RECORDED, *HARDWARE])
+@pytest.fixture(params=[*RECORDED, *COMPUTED, *HARDWARE])
 def any_case(request, tmp_path, monkeypatch, pi):
     """Return a driver's name, its options and the machine that it is on."""
     monkeypatch.setattr(dht, "_REST_S", 0.01)
     if request.param in RECORDED:
         return *recorded(request.param, tmp_path), None
+    if request.param in COMPUTED:
+        return request.param, COMPUTED[request.param], None
     return request.param.partition("-")[0], HARDWARE[request.param], pi
 
 
@@ -113,7 +116,9 @@ def outcome(sensor):
 
 
 def test_every_driver_is_in_the_suite():
-    assert {name.partition("-")[0] for name in (*RECORDED, *HARDWARE)} == set(registry._BUILT_IN)
+    assert {name.partition("-")[0] for name in (*RECORDED, *COMPUTED, *HARDWARE)} == set(
+        registry._BUILT_IN
+    )
 
 
 def test_a_read_is_a_reading_or_an_error_of_the_tree(any_case):
@@ -203,7 +208,13 @@ def test_an_agent_leaves_while_any_driver_hangs_in_a_read(any_case, monkeypatch)
 
 def test_drivers_say_how_to_wire_them(any_case):
     module = sys.modules[registry.find_driver(any_case[0]).__module__]
-    told = {"cpu_temperature": "no wiring", "iio": "dtoverlay", "mock": "", "replay": ""}
+    told = {
+        "cpu_temperature": "no wiring",
+        "iio": "dtoverlay",
+        "mock": "",
+        "replay": "",
+        "derived": "",
+    }
     assert told.get(any_case[0], "Wiring:") in module.__doc__
     for name, option in registry.find_driver(any_case[0]).Options.model_fields.items():
         assert option.description, f"{any_case[0]} does not explain {name}"

@@ -78,6 +78,50 @@ def check(
     sys.exit(print_report(items, as_json=as_json))
 
 
+@app.command("calibrate")
+def calibrate_sensor(
+    config: Config,
+    sensor: Annotated[str, typer.Argument(help="The channel, or the name of an input.")],
+    *,
+    reference: Annotated[
+        list[float], typer.Option(help="A true value; give two, near the ends of the range.")
+    ],
+    unit: Annotated[str | None, typer.Option(help="Unit of the references, if it is new.")] = None,
+    samples: Annotated[int, typer.Option(min=1, max=1000, help="Reads at each value.")] = 10,
+    mock: Mock = False,
+) -> None:
+    """Compare a sensor with one or two reference values, and print its calibration."""
+    from protoledger.edge.check import calibration  # noqa: PLC0415
+
+    def ask(text: str) -> None:
+        typer.prompt(f"{text} Then press Enter", default="", show_default=False)
+
+    if len(reference) > 2:
+        typer.echo(f"{len(reference)} references were given: give one or two", err=True)
+        sys.exit(Exit.USAGE)
+    try:
+        agent = load(config, AgentConfig)
+        wanted = calibration.find_sensor(agent, sensor)
+        with machine_for(mock=mock) as machine:
+            found = calibration.compare(
+                wanted,
+                reference,
+                samples=samples,
+                pause_s=min(agent.sampling.read_every_s, 2.0),
+                machine=machine,
+                ask=ask,
+                say=typer.echo,
+            )
+    except ConfigurationError as error:
+        typer.echo(f"{config}: {error}", err=True)
+        sys.exit(Exit.CONFIGURATION)
+    except (SensorError, ValueError) as error:
+        typer.echo(f"{sensor}: {error}", err=True)
+        sys.exit(Exit.UNAVAILABLE)
+    typer.echo(f"\nPut this below the sensor in {config}:\n")
+    typer.echo(calibration.lines(found, unit))
+
+
 @app.command("read")
 def show(
     config: Config,

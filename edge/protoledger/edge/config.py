@@ -13,7 +13,7 @@ from protoledger.protocol.wire.schema import NO_LABEL
 from protoledger.runtime.home_assistant import HomeAssistantConfig
 from protoledger.runtime.site import CredentialsConfig, Model, Name, SiteConfig
 from protoledger.sensors import SensorError
-from protoledger.sensors.registry import states
+from protoledger.sensors.registry import inputs, states
 
 
 class SensorConfig(Model):
@@ -24,6 +24,23 @@ class SensorConfig(Model):
     options: dict[str, object] = Field(default_factory=dict, description="The driver's options.")
     filters: dict[str, object] = Field(
         default_factory=dict, description="Changes to the driver's default filters."
+    )
+    calibration: dict[str, object] = Field(
+        default_factory=dict, description="scale, offset and unit, applied before the filters."
+    )
+
+
+class InputConfig(Model):
+    """A sensor that fills no channel; a derived channel computes with its readings."""
+
+    name: Name = Field(description="The name by which expressions use it.")
+    driver: str = Field(description="Name of the driver.")
+    options: dict[str, object] = Field(default_factory=dict, description="The driver's options.")
+    filters: dict[str, object] = Field(
+        default_factory=dict, description="Changes to the driver's default filters."
+    )
+    calibration: dict[str, object] = Field(
+        default_factory=dict, description="scale, offset and unit, applied before the filters."
     )
 
 
@@ -87,6 +104,9 @@ class AgentConfig(Model):
         "default.",
     )
     sensors: tuple[SensorConfig, ...] = Field(min_length=1, description="The agent's sensors.")
+    inputs: tuple[InputConfig, ...] = Field(
+        default=(), description="Sensors that fill no channel, for derived channels."
+    )
     label: LabelConfig | None = Field(default=None, description="The agent's label source, if any.")
 
     def check_against(self, site: SiteConfig, roster: Roster) -> None:
@@ -108,7 +128,34 @@ class AgentConfig(Model):
             f"{second}.channel = {name!r}: {first} fills this channel already; remove one of them"
             for name, (first, *others) in by_channel.items()
             for second in others
+        ] + self._problems_with_inputs()
+
+    def _problems_with_inputs(self) -> list[str]:
+        """Find names that expressions use and no sensor has, and names that are used twice."""
+        needs = [_inputs(sensor) for sensor in self.sensors]
+        measured = [s.channel for s, need in zip(self.sensors, needs, strict=True) if not need]
+        names = [*measured, *(sensor.name for sensor in self.inputs)]
+        problems = [
+            f"inputs.{number}.name = {sensor.name!r}: the name is used twice; change one of them"
+            for number, sensor in enumerate(self.inputs)
+            if names.count(sensor.name) > 1
         ]
+        sources: dict[str, InputConfig | LabelConfig]
+        sources = {f"inputs.{number}": sensor for number, sensor in enumerate(self.inputs)}
+        if self.label is not None:
+            sources["label"] = self.label
+        problems += [
+            f"{where}.driver = {source.driver!r}: only a channel can be computed from readings"
+            for where, source in sources.items()
+            if _inputs(source)
+        ]
+        for number, need in enumerate(needs):
+            problems += [
+                f"sensors.{number}.options: {name!r} is neither a channel that a sensor here "
+                f"measures nor the name of an input; there are {_some(names) or 'none'}"
+                for name in sorted(need - set(names))
+            ]
+        return problems
 
     def problems_with(self, site: SiteConfig, roster: Roster | None) -> list[str]:
         """List what does not fit the site file and the roster, as `problems` does."""
@@ -171,6 +218,13 @@ class AgentConfig(Model):
                 f"correct one of them"
             )
         return problems
+
+
+def _inputs(sensor: SensorConfig | InputConfig | LabelConfig) -> frozenset[str]:
+    try:
+        return inputs(sensor.driver, sensor.options)
+    except SensorError:
+        return frozenset()  # reported where sensors are checked or opened
 
 
 def _some(names: list[str], most: int = 5) -> str:

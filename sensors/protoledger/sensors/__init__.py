@@ -12,6 +12,7 @@ project, and no heavy library.
 """
 
 from protoledger.sensors.base import (
+    ComputedSensor,
     DriverOptions,
     Quality,
     Reading,
@@ -19,6 +20,7 @@ from protoledger.sensors.base import (
     SeekableSensor,
     Sensor,
 )
+from protoledger.sensors.calibration import Calibration, calibrate
 from protoledger.sensors.errors import (
     DeviceGone,
     HardwareUnavailable,
@@ -33,17 +35,21 @@ from protoledger.sensors.errors import (
 from protoledger.sensors.filters import FilterOptions
 from protoledger.sensors.needs import Needs
 from protoledger.sensors.pins.machine import HardwareSensor, Machine, Pin
+from protoledger.sensors.pins.shared_chip import Lease, SharedChips
 from protoledger.sensors.pins.simulation import SimulatedMachine
 from protoledger.sensors.probe import Probe, open_probe
 from protoledger.sensors.registry import driver_names, open_sensor
 from protoledger.sensors.validation import Wanted, find_problems
 
 __all__ = [
+    "Calibration",
+    "ComputedSensor",
     "DeviceGone",
     "DriverOptions",
     "FilterOptions",
     "HardwareSensor",
     "HardwareUnavailable",
+    "Lease",
     "Machine",
     "MissingValue",
     "Needs",
@@ -59,9 +65,11 @@ __all__ = [
     "Sensor",
     "SensorError",
     "SensorMissing",
+    "SharedChips",
     "SimulatedMachine",
     "TransientSensorError",
     "Wanted",
+    "calibrate",
     "driver_names",
     "find_problems",
     "open_probe",

@@ -102,6 +102,14 @@ class Sensor(ABC):
         return FilterOptions()
 
     @classmethod
+    def inputs(cls, _options: DriverOptions, /) -> frozenset[str]:
+        """Names of other readings of the agent from which this one is computed; mostly none.
+
+        Such a sensor is a `ComputedSensor`.
+        """
+        return frozenset()
+
+    @classmethod
     def states(cls, _options: DriverOptions, /) -> Mapping[str, float]:
         """The values that a sensor with only a few of them can give, by the option that sets them.
 
@@ -159,6 +167,14 @@ class Sensor(ABC):
 
     def _release(self) -> None:  # noqa: B027 - most drivers hold nothing
         """Give back pins, files and buses; called at most once."""
+
+
+class ComputedSensor(Sensor):
+    """A sensor whose value is computed from other readings; see `Sensor.inputs`."""
+
+    @abstractmethod
+    def supply(self, readings: Mapping[str, float]) -> None:
+        """Take the good readings of this moment, by name."""
 
 
 class SeekableSensor(Sensor):

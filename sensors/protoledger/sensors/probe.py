@@ -15,6 +15,7 @@ from typing import Self
 from pydantic import ValidationError
 
 from protoledger.sensors.base import Quality, Reading, Sensor
+from protoledger.sensors.calibration import Calibration
 from protoledger.sensors.errors import BadOptions
 from protoledger.sensors.filters import FilterOptions, FilterState
 from protoledger.sensors.pins.machine import Machine
@@ -27,6 +28,7 @@ class Probe:
     Args:
         sensor: open.
         filters: which readings are suspect.
+        calibration: is applied before the filters.
         clock: monotonic seconds.
 
     Attributes:
@@ -45,8 +47,10 @@ class Probe:
         sensor: Sensor,
         filters: FilterOptions,
         clock: Callable[[], float] = time.monotonic,
+        calibration: Calibration | None = None,
     ) -> None:
         self.sensor = sensor
+        self.calibration = calibration or Calibration()
         self.counts: Counter[Quality] = Counter()
         self._filters = FilterState(filters)
         self._clock = clock
@@ -54,18 +58,23 @@ class Probe:
     @property
     def unit(self) -> str:
         """Of the values; empty for a quantity without a unit."""
-        return self.sensor.unit
+        unit = self.calibration.unit
+        return self.sensor.unit if unit is None else unit
 
     def read(self) -> Reading:
         """Take one reading; may block for as long as the device does, and raises nothing."""
         try:
             reading = self.sensor.read()
+            calibrated = self.calibration.apply(reading.value)
         except Exception as error:  # noqa: BLE001 - a third party's driver may raise anything
             reading = Reading(math.nan, Quality.MISSING, str(error) or type(error).__name__)
         else:
-            value, reason = self._filters.judge(reading.value, self._clock())
+            reading = Reading(calibrated, reading.quality, reading.reason)
+            value, reason = self._filters.judge(calibrated, self._clock())
             if reason:
                 reading = Reading(value, Quality.SUSPECT, reason)
+            elif not math.isfinite(calibrated):
+                reading = Reading(math.nan, Quality.MISSING, "the calibration gives no number")
             elif reading.quality is Quality.GOOD:
                 reading = Reading(value)
         self.counts[reading.quality] += 1
@@ -100,16 +109,36 @@ def check_filters(driver: str, wanted: Mapping[str, object]) -> FilterOptions:
         raise BadOptions(f"driver {driver!r}", told) from None
 
 
+def check_calibration(driver: str, wanted: Mapping[str, object]) -> Calibration:
+    """Check a calibration.
+
+    Raises:
+        BadOptions: names every key that is wrong, its value and what to do.
+    """
+    try:
+        return Calibration.model_validate(dict(wanted))
+    except ValidationError as error:
+        lines = explain(error, Calibration, wanted, "calibration")
+        raise BadOptions(f"driver {driver!r}", lines) from None
+
+
 def filters_for(
-    driver: str, options: Mapping[str, object], wanted: Mapping[str, object]
+    driver: str,
+    options: Mapping[str, object],
+    wanted: Mapping[str, object],
+    calibration: Calibration | None = None,
 ) -> FilterOptions:
     """Combine the configured filters with the driver's own; the configured ones win.
+
+    The driver's own are in its unit and are converted by the calibration.
 
     Raises:
         BadOptions: names every filter that is wrong, its value and the way out.
         SensorError: see `describe`.
     """
     _, default = describe(driver, options)
+    if calibration is not None:
+        default = calibration.convert(default)
     checked = check_filters(driver, wanted)
     try:
         return default.overridden_by(checked)
@@ -123,6 +152,7 @@ def open_probe(
     options: Mapping[str, object],
     filters: Mapping[str, object] | None = None,
     machine: Machine | None = None,
+    calibration: Mapping[str, object] | None = None,
 ) -> Probe:
     """Open a sensor with its filters; the caller closes it.
 
@@ -131,9 +161,11 @@ def open_probe(
         options: the driver's.
         filters: what differs from the driver's own filters; see `FilterOptions`.
         machine: see `open_sensor`.
+        calibration: see `Calibration`.
 
     Raises:
-        SensorError: as `open_sensor` and `filters_for`.
+        SensorError: as `open_sensor`, `check_calibration` and `filters_for`.
     """
-    chosen = filters_for(driver, options, filters or {})
-    return Probe(open_sensor(driver, options, machine), chosen)
+    calibrated = check_calibration(driver, calibration or {})
+    chosen = filters_for(driver, options, filters or {}, calibrated)
+    return Probe(open_sensor(driver, options, machine), chosen, calibration=calibrated)

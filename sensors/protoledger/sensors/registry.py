@@ -25,6 +25,7 @@ _BUILT_IN = {
     "button": "protoledger.sensors.drivers.switches.button:ButtonSensor",
     "circuitpython": "protoledger.sensors.drivers.circuitpython:CircuitPythonSensor",
     "cpu_temperature": "protoledger.sensors.drivers.kernel.cpu_temperature:CpuTemperatureSensor",
+    "derived": "protoledger.sensors.synthetic.derived:DerivedSensor",
     "dht11": "protoledger.sensors.drivers.dht:Dht11Sensor",
     "dht22": "protoledger.sensors.drivers.dht:Dht22Sensor",
     "digital": "protoledger.sensors.drivers.switches.digital:DigitalSensor",
@@ -135,6 +136,19 @@ def states(driver: str, options: Mapping[str, object]) -> Mapping[str, float]:
         return dict(found.states(checked))
     except Exception as error:
         raise _broken(driver, "returned its states", error) from error
+
+
+def inputs(driver: str, options: Mapping[str, object]) -> frozenset[str]:
+    """Return the names of readings that a sensor is computed from; see `Sensor.inputs`.
+
+    Raises:
+        BadOptions, UnknownDriver, DriverBroken: see `check_options`.
+    """
+    found, checked = check_options(driver, options)
+    try:
+        return frozenset(found.inputs(checked))
+    except Exception as error:
+        raise _broken(driver, "returned its inputs", error) from error
 
 
 def open_sensor(

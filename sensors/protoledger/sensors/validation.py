@@ -6,7 +6,7 @@ from functools import partial
 
 from protoledger.sensors.base import Resource
 from protoledger.sensors.errors import BadOptions, SensorError
-from protoledger.sensors.probe import check_filters, filters_for
+from protoledger.sensors.probe import check_calibration, check_filters, filters_for
 from protoledger.sensors.registry import describe
 
 
@@ -19,12 +19,14 @@ class Wanted:
         driver: its name.
         options: the driver's.
         filters: what differs from the driver's own filters.
+        calibration: see `Calibration`.
     """
 
     where: str
     driver: str
     options: Mapping[str, object] = field(default_factory=dict)
     filters: Mapping[str, object] = field(default_factory=dict)
+    calibration: Mapping[str, object] = field(default_factory=dict)
 
 
 def find_problems(sensors: Iterable[Wanted]) -> list[str]:
@@ -45,9 +47,14 @@ def find_problems(sensors: Iterable[Wanted]) -> list[str]:
     for sensor in sensors:
         resources: tuple[Resource, ...] = ()
         check = partial(check_filters, sensor.driver)
+        calibration = None
+        try:
+            calibration = check_calibration(sensor.driver, sensor.calibration)
+        except BadOptions as error:
+            problems += [f"{sensor.where}.{line}" for line in error.problems]
         try:
             resources, _ = describe(sensor.driver, sensor.options)
-            check = partial(filters_for, sensor.driver, sensor.options)
+            check = partial(filters_for, sensor.driver, sensor.options, calibration=calibration)
         except BadOptions as error:
             problems += [f"{sensor.where}.{line}" for line in error.problems]
         except SensorError as error:

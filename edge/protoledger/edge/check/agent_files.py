@@ -6,7 +6,7 @@ calls this after it has failed, and `edge check` always.
 
 from pathlib import Path
 
-from protoledger.edge.config import AgentConfig
+from protoledger.edge.config import AgentConfig, InputConfig, SensorConfig
 from protoledger.runtime.check.device_files import DeviceFiles, credential_problems, site_and_roster
 from protoledger.runtime.yaml_files import read
 from protoledger.sensors import Wanted, find_problems
@@ -29,9 +29,12 @@ def read_agent_files(path: Path) -> DeviceFiles[AgentConfig]:
 
 
 def _sensor_problems(config: AgentConfig) -> list[str]:
+    named: dict[str, SensorConfig | InputConfig]
+    named = {f"sensors.{number}": sensor for number, sensor in enumerate(config.sensors)}
+    named |= {f"inputs.{number}": sensor for number, sensor in enumerate(config.inputs)}
     wanted = [
-        Wanted(f"sensors.{number}", sensor.driver, sensor.options, sensor.filters)
-        for number, sensor in enumerate(config.sensors)
+        Wanted(where, sensor.driver, sensor.options, sensor.filters, sensor.calibration)
+        for where, sensor in named.items()
     ]
     if (label := config.label) is not None:
         wanted.append(Wanted("label", label.driver, label.options, label.filters))

@@ -7,12 +7,12 @@ import contextlib
 import datetime as dt
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from protoledger.edge.check.agent_files import read_agent_files
 from protoledger.edge.check.spool_file import check_spool
-from protoledger.edge.config import AgentConfig, LabelConfig, SensorConfig
+from protoledger.edge.config import AgentConfig, InputConfig, LabelConfig, SensorConfig
 from protoledger.edge.readings.slots import Slot, SlotState, machine_for, missing_state, slot_for
 from protoledger.protocol.wire.identity import Roster
 from protoledger.runtime.check.broker import Client, check_broker
@@ -102,10 +102,13 @@ def _roster(found: DeviceFiles[AgentConfig]) -> Item:
 def _sensors(config: AgentConfig, site: SiteConfig, machine: Machine | None) -> Iterator[Item]:
     channels = {channel.name: channel for channel in site.channels}
     pins = _Pins()
-    for sensor in config.sensors:
-        slot = slot_for(sensor.channel, sensor, machine)
+    readings: dict[str, float] = {}
+    slots: list[tuple[Slot, SensorConfig | InputConfig]]
+    slots = [(slot_for(each.name, each, machine), each) for each in config.inputs]
+    slots += [(slot_for(each.channel, each, machine), each) for each in config.sensors]
+    for slot, sensor in sorted(slots, key=lambda pair: bool(pair[0].inputs)):
         wrong = _misconfigured(slot, sensor)
-        yield wrong or _sensor(slot, sensor, channels.get(sensor.channel))
+        yield wrong or _sensor(slot, sensor, channels.get(slot.name), readings)
         if not wrong:
             pins.add(slot, sensor)
     if (label := config.label) is not None:
@@ -124,7 +127,7 @@ class _Pins:
         self._users: dict[str, list[str]] = {}
         self._refused: set[str] = set()
 
-    def add(self, slot: Slot, wanted: SensorConfig | LabelConfig) -> None:
+    def add(self, slot: Slot, wanted: SensorConfig | InputConfig | LabelConfig) -> None:
         with contextlib.suppress(SensorError):  # the item `configuration` reports it
             driver, options = check_options(wanted.driver, wanted.options)
             for resource in driver.resources(options):
@@ -145,23 +148,32 @@ class _Pins:
         return ok("pins", f"free: {', '.join(texts.values())}" if texts else "none are used")
 
 
-def _misconfigured(slot: Slot, wanted: SensorConfig | LabelConfig) -> Item | None:
-    if find_problems([Wanted("", wanted.driver, wanted.options, wanted.filters)]):
+def _misconfigured(slot: Slot, wanted: SensorConfig | InputConfig | LabelConfig) -> Item | None:
+    calibration = {} if isinstance(wanted, LabelConfig) else wanted.calibration
+    if find_problems([Wanted("", wanted.driver, wanted.options, wanted.filters, calibration)]):
         return skipped(f"{slot.name} ({wanted.driver})", "its lines above must be right first")
     return None
 
 
-def _sensor(slot: Slot, wanted: SensorConfig, channel: ChannelConfig | None) -> Item:
-    title = f"{wanted.channel} ({wanted.driver})"
-    state = _read_once(slot)
+def _sensor(
+    slot: Slot,
+    wanted: SensorConfig | InputConfig,
+    channel: ChannelConfig | None,
+    readings: dict[str, float],
+) -> Item:
+    title = f"{slot.name} ({wanted.driver})"
+    state = _read_once(slot, readings)
     if state.problem:
         return failed(title, state.problem, _wiring(wanted), Exit.UNAVAILABLE)
     value, unit = state.reading.value, state.unit
     text = f"{value:g} {unit or (channel.unit if channel else '')}".strip()
     if state.reading.reason:
         return note(title, f"{text}: doubtful, not contributed: {state.reading.reason}")
+    readings[slot.name] = value
     if channel is None:
-        return note(title, f"{text}; the site has no such channel")
+        is_input = isinstance(wanted, InputConfig)
+        use = "for derived channels" if is_input else "the site has no such channel"
+        return note(title, f"{text}; {use}")
     if unit and channel.unit and unit != channel.unit:
         return failed(
             title,
@@ -179,7 +191,7 @@ def _sensor(slot: Slot, wanted: SensorConfig, channel: ChannelConfig | None) -> 
 
 def _label(slot: Slot, wanted: LabelConfig, site: SiteConfig) -> Item:
     title = f"label ({wanted.driver})"
-    state = _read_once(slot)
+    state = _read_once(slot, {})
     if state.problem:
         return failed(title, state.problem, _wiring(wanted), Exit.UNAVAILABLE)
     value = state.reading.value
@@ -188,7 +200,7 @@ def _label(slot: Slot, wanted: LabelConfig, site: SiteConfig) -> Item:
     return ok(title, f"reads {value:g}, which is no label's number: it does not vote now")
 
 
-def _wiring(wanted: SensorConfig | LabelConfig) -> str:
+def _wiring(wanted: SensorConfig | InputConfig | LabelConfig) -> str:
     options = ", ".join(f"{key} {value}" for key, value in wanted.options.items())
     return (
         f"check power, ground and the data line against its options ({options or 'none'}); if the "
@@ -196,14 +208,15 @@ def _wiring(wanted: SensorConfig | LabelConfig) -> str:
     )
 
 
-def _read_once(slot: Slot) -> SlotState:
-    """Open a sensor and read it until it answers."""
+def _read_once(slot: Slot, readings: Mapping[str, float]) -> SlotState:
+    """Open a sensor and read it until it answers; `readings` are for a computed one."""
     answer: queue.Queue[SlotState] = queue.Queue()
     stop = threading.Event()
 
     def read() -> None:
         try:
             slot.open()
+            slot.supply(readings)
             for _ in range(TRIES):
                 slot.read()
                 if not slot.state.problem or slot.probe is None or stop.wait(PAUSE_S):

@@ -63,6 +63,7 @@ class Display:
         self._labels = site.labels
         self._units = {channel.name: channel.unit for channel in site.channels}
         self._drivers = {sensor.channel: sensor.driver for sensor in config.sensors}
+        self._drivers |= {sensor.name: sensor.driver for sensor in config.inputs}
         if config.label is not None:
             self._drivers["label"] = config.label.driver
         self._history = {name: collections.deque[float](maxlen=KEPT) for name in self._drivers}

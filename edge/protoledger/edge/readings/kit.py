@@ -1,13 +1,15 @@
 """An agent's sensors by channel, and its label source.
 
 `sample` reads all of them at the same time and returns even if a driver hangs; `read` reads them
-one after the other in the caller's thread, for recordings and for commands.
+one after the other in the caller's thread, for recordings and for commands. Either way a computed
+sensor is read last, with the good readings of the others.
 """
 
 import logging
 import math
 import threading
 import time
+from collections.abc import Sequence
 
 from protoledger.edge.readings.buses import HANGS_AFTER_S, buses, close
 from protoledger.edge.readings.slots import Slot, SlotState
@@ -24,25 +26,37 @@ class Kit:
         schema: schema of the site.
         slots: slots of the channels, each named like its channel.
         label: slot of the sensor that reads a label's number; None if the agent does not vote.
+        inputs: slots of sensors that fill no channel; computed ones use their readings.
     """
 
-    def __init__(self, schema: Schema, slots: list[Slot], label: Slot | None = None) -> None:
+    def __init__(
+        self,
+        schema: Schema,
+        slots: list[Slot],
+        label: Slot | None = None,
+        inputs: Sequence[Slot] = (),
+    ) -> None:
         self.labels = len(schema.labels)
         self.width = len(schema.channels)
         self.label = label
         names = [channel.name for channel in schema.channels]
         self.columns = [(names.index(slot.name), slot) for slot in slots]
-        self._buses = buses(self.slots)
+        self.inputs = list(inputs)
+        self._computed = [slot for slot in self.slots if slot.inputs]
+        self._measured = [slot for slot in self.slots if not slot.inputs]
+        self._buses = buses(self._measured)
         self._reading: Slot | None = None
 
     @property
     def slots(self) -> list[Slot]:
-        """All slots, the label's last."""
-        return [slot for _, slot in self.columns] + ([self.label] if self.label else [])
+        """All slots: the inputs, the channels, the label."""
+        channels = [slot for _, slot in self.columns]
+        return [*self.inputs, *channels] + ([self.label] if self.label else [])
 
     def states(self) -> list[SlotState]:
         """Return the state of every slot; from any thread."""
         by_name = {state.name: state for bus in self._buses for state in bus.states()}
+        by_name |= {slot.name: slot.state for slot in self._computed}
         return [by_name[slot.name] for slot in self.slots]
 
     @property
@@ -71,11 +85,11 @@ class Kit:
             `NO_LABEL`.
         """
         values = {}
-        for slot in self.slots:
+        for slot in self._measured:
             self._reading = slot
             values[slot.name] = slot.read()
         self._reading = None
-        return self._by_channel(values)
+        return self._by_channel(values | self._compute(values))
 
     def sample(self) -> tuple[list[float], int]:
         """Read everything once, as `read`, but all buses at the same time.
@@ -88,7 +102,13 @@ class Kit:
         values: dict[str, float] = {}
         for bus in asked:
             values |= bus.answer(max(0.0, deadline - time.monotonic()))
-        return self._by_channel(values)
+        return self._by_channel(values | self._compute(values))
+
+    def _compute(self, values: dict[str, float]) -> dict[str, float]:
+        good = {name: value for name, value in values.items() if math.isfinite(value)}
+        for slot in self._computed:
+            slot.supply(good)
+        return {slot.name: slot.read() for slot in self._computed}
 
     def close(self) -> None:
         """Release all sensors except one that hangs in a read; the kernel frees that at exit."""
@@ -97,6 +117,8 @@ class Kit:
             stuck = [self._reading.name]
         else:
             stuck = close(self._buses)
+            for slot in self._computed:
+                slot.close()
         if stuck:
             log.warning(
                 "%s: cannot be closed; the kernel releases it when the process ends",

@@ -8,12 +8,13 @@ absent at the start or has not answered for a long time.
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-from protoledger.edge.config import LabelConfig, SensorConfig
+from protoledger.edge.config import InputConfig, LabelConfig, SensorConfig
 from protoledger.sensors import (
+    ComputedSensor,
     Machine,
     Probe,
     Quality,
@@ -23,7 +24,7 @@ from protoledger.sensors import (
     open_probe,
 )
 from protoledger.sensors.errors import BadOptions, BadRecording, DriverBroken, UnknownDriver
-from protoledger.sensors.registry import describe
+from protoledger.sensors.registry import describe, inputs
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ class Slot:
         opener: opens the sensor.
         clock: monotonic seconds.
         shares: names of what it has in common with other sensors, such as a chip's pin or a bus.
+        inputs: names of readings that it is computed from.
 
     Attributes:
         probe: the open sensor, or None.
@@ -80,9 +82,11 @@ class Slot:
         opener: Opener,
         clock: Callable[[], float] = time.monotonic,
         shares: Iterable[str] = (),
+        inputs: Iterable[str] = (),
     ) -> None:
         self.name = name
         self.shares = frozenset(shares)
+        self.inputs = frozenset(inputs)
         self.probe: Probe | None = None
         self.opened = False
         self.state = missing_state(name, "not read yet")
@@ -126,6 +130,12 @@ class Slot:
             self._back_off()
         return math.nan
 
+    def supply(self, readings: Mapping[str, float]) -> None:
+        """Give a computed sensor the good readings of this moment, by name."""
+        if self.probe is not None and isinstance(self.probe.sensor, ComputedSensor):
+            needed = self.inputs & readings.keys()
+            self.probe.sensor.supply({name: readings[name] for name in needed})
+
     def close(self) -> None:
         """Release the sensor and do not open it again; idempotent."""
         self._retry_at = math.inf
@@ -168,17 +178,24 @@ class Slot:
             self._back_off()
 
 
-def slot_for(name: str, wanted: SensorConfig | LabelConfig, machine: Machine | None = None) -> Slot:
+def slot_for(
+    name: str,
+    wanted: SensorConfig | InputConfig | LabelConfig,
+    machine: Machine | None = None,
+) -> Slot:
     """Create the slot of a configured sensor, not open yet."""
     shares: list[str] = []
+    needed: frozenset[str] = frozenset()
     with suppress(SensorError):  # reported when it is opened
         resources, _ = describe(wanted.driver, wanted.options)
         shares = [resource.name for resource in resources if resource.share]
+        needed = inputs(wanted.driver, wanted.options)
+    calibration = {} if isinstance(wanted, LabelConfig) else wanted.calibration
 
     def opener() -> Probe:
-        return open_probe(wanted.driver, wanted.options, wanted.filters, machine)
+        return open_probe(wanted.driver, wanted.options, wanted.filters, machine, calibration)
 
-    return Slot(name, opener, shares=shares)
+    return Slot(name, opener, shares=shares, inputs=needed)
 
 
 @contextmanager

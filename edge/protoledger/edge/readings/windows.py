@@ -230,6 +230,7 @@ def open_kit(config: AgentConfig, schema: Schema, machine: Machine | None = None
     """Open an agent's sensors; raises `SensorError` as `open_windows` does."""
     slots = [slot_for(sensor.channel, sensor, machine) for sensor in config.sensors]
     label = None if config.label is None else slot_for("label", config.label, machine)
-    kit = Kit(schema, slots, label)
+    inputs = [slot_for(sensor.name, sensor, machine) for sensor in config.inputs]
+    kit = Kit(schema, slots, label, inputs)
     kit.open()
     return kit

@@ -25,6 +25,7 @@ from protoledger.sensors.errors import (
     MissingValue,
     ReadFailed,
 )
+from protoledger.sensors.needs import I2C, Needs
 from protoledger.sensors.pins.machine import HardwareSensor, Machine
 from protoledger.sensors.pins.shared_chip import SharedChips
 
@@ -112,6 +113,11 @@ class CircuitPythonSensor(HardwareSensor):
             *(Resource(pin, "I2C") for pin in ("GPIO2", "GPIO3")),
             Resource(f"{options.quantity}{part} of {options.device}"),
         )
+
+    @classmethod
+    def needs(cls, _options: DriverOptions, /) -> Needs:
+        """The I2C bus."""
+        return I2C
 
     def _open(self) -> Any:
         options = self._chip_options

@@ -32,6 +32,11 @@ class DistanceOptions(DriverOptions):
     def _two_pins(self) -> Self:
         if self.echo == self.trigger:
             raise ValueError(f"echo and trigger are both GPIO{self.echo}: they must differ")
+        if self.echo in (2, 3):
+            raise ValueError(
+                f"echo = {self.echo}: the board always pulls GPIO2 and GPIO3 up, which an echo "
+                "cannot: take another pin for ECHO"
+            )
         return self
 
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import ClassVar
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from protoledger.sensors.base import DriverOptions, Reading, Resource
 from protoledger.sensors.errors import HardwareUnavailable
@@ -29,6 +29,16 @@ class LightOptions(DriverOptions):
     charge_s: float = Field(
         0.01, gt=0, le=1, description="A capacitor that takes longer to fill means dark, 0."
     )
+
+    @field_validator("pin")
+    @classmethod
+    def _pin_can_float(cls, pin: int) -> int:
+        if pin in (2, 3):
+            raise ValueError(
+                "the board always pulls GPIO2 and GPIO3 up, which charges the capacitor: take "
+                "another pin"
+            )
+        return pin
 
 
 class LightSensor(HardwareSensor):

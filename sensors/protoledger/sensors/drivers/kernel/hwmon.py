@@ -6,6 +6,7 @@ Wiring: SDA to GPIO2, SCL to GPIO3, VCC to 3V3, GND to GND. Its overlay in
 of the kernel's hwmon ABI.
 """
 
+import re
 from pathlib import Path
 from typing import ClassVar
 
@@ -15,6 +16,7 @@ from protoledger.sensors.base import DriverOptions, Reading, Resource
 from protoledger.sensors.drivers.kernel.kernel_files import read_number, read_text
 from protoledger.sensors.errors import DeviceGone, ReadFailed, SensorError
 from protoledger.sensors.filters import FilterOptions
+from protoledger.sensors.needs import Needs
 from protoledger.sensors.pins.machine import HardwareSensor, Machine, Pin
 
 # By kind of channel: unit here, factor from the kernel's unit, low, high (None: any).
@@ -27,6 +29,10 @@ _KINDS: dict[str, tuple[str, float, float | None, float | None]] = {
     "energy": ("J", 1e-6, None, None),
     "fan": ("rpm", 1.0, 0.0, None),
 }
+
+# Devices that the overlay `i2c-sensor` knows by the name that they have here.
+_I2C_SENSORS = frozenset(("aht10", "jc42", "lm75", "sht3x", "sht4x", "tmp102"))
+_I2C_ADDRESS = re.compile(r"\d+-00([0-9a-f]{2})")
 
 
 class HwmonOptions(DriverOptions):
@@ -72,6 +78,17 @@ class HwmonSensor(HardwareSensor):
         channel = f"{options.name}{f' at {options.at}' if options.at else ''}, {options.channel}"
         # "iio": the same I2C bus, and the same kernel, as that of the driver `iio`.
         return (*(Resource(f"GPIO{pin}", "iio") for pin in options.pins), Resource(channel))
+
+    @classmethod
+    def needs(cls, options: DriverOptions, /) -> Needs:
+        """The overlay that makes the device, if its name is known; its files need no rights."""
+        assert isinstance(options, HwmonOptions)  # noqa: S101 - as above
+        if options.name not in _I2C_SENSORS:
+            return Needs()
+        found = _I2C_ADDRESS.fullmatch(options.at or "")
+        address = f",addr=0x{found[1]}" if found else ""
+        overlay = f"dtoverlay=i2c-sensor,{options.name}{address}"
+        return Needs(config=("dtparam=i2c_arm=on", overlay))
 
     @classmethod
     def default_filters(cls, options: DriverOptions, /) -> FilterOptions:

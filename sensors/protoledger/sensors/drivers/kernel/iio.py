@@ -3,7 +3,9 @@
 Its overlay in /boot/firmware/config.txt creates the files: `dtoverlay=dht11,gpiopin=4`,
 `dtoverlay=i2c-sensor,bme280,addr=0x76`, `dtoverlay=i2c-sensor,bh1750`, `dtoverlay=ads1015`. A
 channel is one file, `in_<channel>_input`, or a raw value with an offset and a scale:
-(raw + offset) × scale. The units are those of the kernel's ABI (sysfs-bus-iio).
+(raw + offset) × scale. An ADS1015 measures up to ±2.048 V by default, and above that it gives its
+largest value: such readings are suspect. For up to 3.3 V: `dtoverlay=ads1015,cha_enable,cha_gain=1`
+(±4.096 V; the same for chb, chc, chd). The units are those of the kernel's ABI (sysfs-bus-iio).
 """
 
 import re
@@ -12,7 +14,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from protoledger.sensors.base import DriverOptions, Reading, Resource
+from protoledger.sensors.base import DriverOptions, Quality, Reading, Resource
 from protoledger.sensors.drivers.kernel.kernel_files import read_number, read_text
 from protoledger.sensors.errors import DeviceGone, ReadFailed, SensorError
 from protoledger.sensors.filters import FilterOptions
@@ -38,6 +40,10 @@ _I2C_SENSORS = frozenset(
     | {"veml6070"}
 )
 _I2C_ADDRESS = re.compile(r"\d+-00([0-9a-f]{2})")
+# Millivolts a step of an ADS1015 (12 bits) and an ADS1115 (16 bits) at their gains. At 0.125 the
+# chip is taken for an ADS1115: an ADS1015 has that scale for 0.256 V only.
+_SCALES_12_BIT = frozenset((3.0, 2.0, 1.0, 0.5, 0.25))
+_SCALES_16_BIT = frozenset((0.1875, 0.125, 0.0625, 0.03125, 0.015625, 0.0078125))
 
 
 class IioOptions(DriverOptions):
@@ -98,7 +104,10 @@ class IioSensor(HardwareSensor):
     def _measure(self) -> Reading:
         # Looked up at every read: device numbers change when one is unplugged.
         device = self._find(self.machine.iio_devices(self._iio.name))
-        return Reading(_value(device, self._iio.channel) * self._factor)
+        value = _value(device, self._iio.channel) * self._factor
+        if limit := _saturated(device, self._iio.channel):
+            return Reading(value, Quality.SUSPECT, limit)
+        return Reading(value)
 
     def _find(self, devices: Path) -> Path:
         found = [path for path in sorted(devices.glob("iio:device*")) if self._is_meant(path)]
@@ -178,6 +187,21 @@ def _value(device: Path, channel: str) -> float:
         raise ReadFailed(f"{device} has no channel {channel!r}, but {', '.join(known)}")
     return (read_number(raw) + _shared(device, channel, "offset", 0.0)) * _shared(
         device, channel, "scale", 1.0
+    )
+
+
+def _saturated(device: Path, channel: str) -> str:
+    """Why a voltage may be larger than it reads: the converter is at the end of its range."""
+    raw = device / f"in_{channel}_raw"
+    if _kind(channel) != "voltage" or not raw.exists():
+        return ""
+    scale, code = _shared(device, channel, "scale", 0.0), read_number(raw)
+    steps = 2048 if scale in _SCALES_12_BIT else 32_768
+    if scale not in _SCALES_16_BIT | _SCALES_12_BIT or not (code >= steps - 1 or code <= -steps):
+        return ""
+    return (
+        f"at the end of the converter's range of {scale * steps / 1000:g} V: set a lower gain in "
+        f"its overlay (such as cha_gain=1 for 4.096 V), or divide the voltage"
     )
 
 

@@ -4,12 +4,12 @@ Wiring: one leg to the GPIO, the other to GND; the Pi's own pull-up resistor is 
 leg goes to 3V3 instead of GND: `pull_up: false`.
 """
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from protoledger.sensors.base import DriverOptions
-from protoledger.sensors.drivers.switches.switch import SwitchOptions, SwitchSensor
+from protoledger.sensors.drivers.switches.switch import SwitchOptions, SwitchSensor, check_pull
 
 
 class ButtonOptions(SwitchOptions):
@@ -24,6 +24,14 @@ class ButtonOptions(SwitchOptions):
     bounce_s: float = Field(
         0.02, ge=0, le=0.3, description="Contacts chatter: changes shorter than this are ignored."
     )
+
+    @model_validator(mode="after")
+    def _pin_can_be_pulled(self) -> Self:
+        if not self.pull_up:
+            check_pull(
+                self.pin, "pull_up: false needs a pull-down", ", or connect the button to GND"
+            )
+        return self
 
 
 class ButtonSensor(SwitchSensor):

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from protoledger.sensors.base import DriverOptions
-from protoledger.sensors.drivers.switches.switch import SwitchOptions, SwitchSensor
+from protoledger.sensors.drivers.switches.switch import SwitchOptions, SwitchSensor, check_pull
 
 
 class DigitalOptions(SwitchOptions):
@@ -32,6 +32,8 @@ class DigitalOptions(SwitchOptions):
                 f"pull = {self.pull!r} with active = {self.active!r}: say `active` with "
                 f"`pull: none`, and only then"
             )
+        if self.pull != "up":
+            check_pull(self.pin, f"pull is {self.pull!r}", ", or set `pull: up`")
         return self
 
 

@@ -5,12 +5,15 @@ holds OUT high for some seconds after a movement. In the first minute after powe
 means nothing.
 """
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from protoledger.sensors.base import DriverOptions
-from protoledger.sensors.drivers.switches.switch import SwitchOptions, SwitchSensor
+from protoledger.sensors.drivers.switches.switch import SwitchOptions, SwitchSensor, check_pull
+from protoledger.sensors.errors import MissingValue
+
+_WAIT_S = 1.0
 
 
 class MotionOptions(SwitchOptions):
@@ -25,6 +28,11 @@ class MotionOptions(SwitchOptions):
         le=100,
         description="The mean of so many must exceed one half: for a sensor that twitches.",
     )
+
+    @model_validator(mode="after")
+    def _pin_can_be_pulled(self) -> Self:
+        check_pull(self.pin, "a motion sensor needs a pull-down", "")
+        return self
 
 
 class MotionSensor(SwitchSensor):
@@ -41,3 +49,14 @@ class MotionSensor(SwitchSensor):
             queue_len=motion.samples,
             sample_rate=motion.sample_hz,
         )
+
+    def _active(self) -> bool:
+        # gpiozero would block the read until it has all samples, up to 100 s.
+        queue = self._device._queue  # noqa: SLF001 - there is no public way to ask
+        if not queue.full.wait(_WAIT_S):
+            have, want = len(queue.queue), self._switch.samples
+            raise MissingValue(
+                f"the motion sensor has taken {have} of its first {want} samples: wait for "
+                f"{(want - have) / self._switch.sample_hz:.0f} s more"
+            )
+        return super()._active()

@@ -15,6 +15,22 @@ from protoledger.sensors.base import DriverOptions, Reading, Resource
 from protoledger.sensors.needs import PINS, Needs
 from protoledger.sensors.pins.machine import HardwareSensor, Machine, Pin, averaged, close_device
 
+PULLED_UP = (2, 3)
+"""GPIO2 and GPIO3 have a resistor of 1.8 kΩ to 3V3 on the board, for I2C."""
+
+
+def check_pull(pin: int, wanted: str, instead: str) -> None:
+    """Refuse a pull resistor that the board does not allow.
+
+    Raises:
+        ValueError: the pin is always pulled up.
+    """
+    if pin in PULLED_UP:
+        raise ValueError(
+            f"pin = {pin}: the board always pulls GPIO2 and GPIO3 up, and {wanted}: take another "
+            f"pin{instead}"
+        )
+
 
 class SwitchOptions(DriverOptions):
     """Options that all switches have."""
