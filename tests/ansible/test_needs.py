@@ -13,7 +13,11 @@ from protoledger.sensors.registry import needs
 
 ROOT = Path(__file__).parents[2]
 UNIT = ROOT / "ansible/roles/edge/templates/protoledger-edge.service.j2"
-KITS = sorted(p for p in (ROOT / "edge/protoledger/edge/kits").glob("*.yaml") if p.stem != "site")
+KITS = sorted(
+    p
+    for p in (ROOT / "edge/protoledger/edge/kits").glob("*.yaml")
+    if p.stem not in {"site", "smart-home"}
+)
 # The names under which the kernel registers its character devices: drivers/gpio/gpiolib-cdev.c,
 # drivers/spi/spidev.c, drivers/i2c/i2c-dev.c.
 REGISTERED = {"char-gpiochip", "char-spi", "char-i2c"}
@@ -27,6 +31,11 @@ OPTIONS = {
     "cpu_temperature": {},
     "ds18b20": {},
     "mock": {},
+    "circuitpython": {"chip": "adafruit_sht4x.SHT4x", "quantity": "temperature"},
+    "derived": {"expression": "a - b"},
+    "http": {"url": "http://192.0.2.1/"},
+    "hwmon": {"name": "sht4x", "channel": "temp1"},
+    "mqtt": {"host": "broker", "topic": "t"},
     "replay": {"path": "x.csv", "column": "a"},
 }
 

@@ -63,7 +63,16 @@ def drawing(kit):
 
 def test_every_kit_file_is_tried_here():
     files = {path.stem for path in (ROOT / "edge/protoledger/edge/kits").iterdir()}
-    assert files == {*KITS, "site"}
+    assert files == {*KITS, "smart-home", "site"}
+
+
+def test_the_kit_without_wires_fits_the_site_and_reads_simulated_messages():
+    kit = "smart-home"
+    test_a_kit_has_no_problems_and_fits_its_site(kit)
+    test_a_kit_on_simulated_pins_reads_what_its_site_can_take(kit)
+    label = agent(kit).label
+    with SimulatedMachine() as pi, open_probe(label.driver, label.options, {}, pi) as probe:
+        assert probe.read().value in range(len(SITE.labels))
 
 
 def test_a_kit_has_no_problems_and_fits_its_site(kit):

@@ -77,6 +77,8 @@ class Documents:
         try:
             with self._opener().open(ask, timeout=request.timeout_s) as answer:
                 return self._read(answer)
+        except SensorError:  # each is also a builtin, such as OSError
+            raise
         except urllib.error.HTTPError as error:
             error.close()
             raise ReadFailed(self._refusal(error)) from None
