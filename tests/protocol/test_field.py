@@ -72,7 +72,7 @@ def test_uniform_symbols_look_uniform():
 def test_uniform_draws_p_again(monkeypatch, count):
     draws = []
 
-    def urandom(size):
+    def token_bytes(size):
         draws.append(size)
         return b"\xff" * size if len(draws) < 3 else b"\x05\0\0\0" * (size // 4)
 
@@ -80,7 +80,7 @@ def test_uniform_draws_p_again(monkeypatch, count):
         def update_into(self, data, out):
             out[:] = b"\xff" * len(data)
 
-    monkeypatch.setattr(field.os, "urandom", urandom)
+    monkeypatch.setattr(field.secrets, "token_bytes", token_bytes)
     monkeypatch.setattr(
         field, "Cipher", lambda *_: type("C", (), {"encryptor": lambda _: Stream()})()
     )
