@@ -172,9 +172,11 @@ def test_a_line_without_end_is_cut(children):
 
 def test_servers_are_stopped_after_workers(tmp_path):
     code = """
-import signal, sys, time
+import os, signal, sys, time
 def end(*_):
-    print("ended", repr(time.monotonic()), flush=True); sys.exit(0)
+    # not print: the signal may come while the line below is still being printed
+    os.write(1, f"ended {time.monotonic()!r}\\n".encode())
+    sys.exit(0)
 signal.signal(signal.SIGTERM, end)
 print('{"ready": 1}', flush=True)
 while True: time.sleep(1)
