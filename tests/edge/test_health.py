@@ -9,7 +9,7 @@ import yaml
 
 from protoledger.emulator.processes.broker import BrokerAddress, find_mosquitto
 from protoledger.runtime.home_assistant import Entity, HomeAssistantConfig, discovery, health_topic
-from tests.emulator.test_broker import Client
+from tests.support.broker_client import Client
 from tests.support.site_of import Running, change, live, running_site
 
 pytestmark = pytest.mark.skipif(find_mosquitto() is None, reason="Mosquitto not installed")

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from protoledger.edge import cli
 from protoledger.edge.check.show import sparkline
-from tests.edge.test_readings import AGENT, SITE, write
+from tests.support.agent_files import AGENT, SITE, write_site
 
 LIVE = {
     **AGENT,
@@ -30,7 +30,7 @@ LIVE = {
 
 @pytest.fixture
 def agent(tmp_path):
-    write(tmp_path, SITE)
+    write_site(tmp_path, SITE)
     path = tmp_path / "agent.yaml"
     path.write_text(yaml.safe_dump(LIVE))
     return path

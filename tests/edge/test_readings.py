@@ -22,10 +22,11 @@ from protoledger.runtime.identity_files import (
     load_roster,
     write_roster,
 )
-from protoledger.runtime.site import SiteConfig, load
+from protoledger.runtime.site import load
 from protoledger.sensors import FilterOptions, Probe, open_sensor
 from protoledger.sensors.base import Reading, Sensor
 from protoledger.sensors.errors import ReadFailed
+from tests.support.agent_files import AGENT, SITE, write_site
 
 SCHEMA = Schema((Channel("a", "", 0, 10, 0.1), Channel("b", "", 0, 10, 0.1)), ("no", "yes"))
 
@@ -151,37 +152,6 @@ def test_means_leave_out_what_is_missing_and_ties_are_no_label():
     assert most_frequent([NO_LABEL]) == NO_LABEL
 
 
-SITE = {
-    "site": "attic",
-    "channels": [{"name": n, "low": 0, "high": 10, "step": 0.1} for n in ("a", "b")],
-    "labels": ["no", "yes"],
-    "broker": {"host": "localhost", "port": 1883, "plaintext": True},
-}
-AGENT = {
-    "id": "pi-0",
-    "site_file": "site.yaml",
-    "roster_file": "roster.json",
-    "identity_file": "pi-0.identity",
-    "sensors": [{"channel": "a", "driver": "mock"}, {"channel": "b", "driver": "mock"}],
-}
-
-
-def write(folder, site=SITE, channels=("a", "b"), votes=False, agents=4):
-    fleet = create_identity(folder / "fleet.key")
-    members = [
-        Member(f"pi-{i}", create_identity(folder / f"pi-{i}.identity").public_key.hex(), channels,
-               votes)
-        for i in range(agents)
-    ]  # fmt: skip
-    gateway = Member("gw", create_identity(folder / "gw.identity").public_key.hex())
-    write_roster(folder / "roster.json", "attic", gateway, tuple(members), fleet)
-    content = {**site, "fleet_key": fleet.public_key.hex()}
-    (folder / "site.yaml").write_text(yaml.safe_dump(content))
-    return load(folder / "site.yaml", SiteConfig), load_roster(
-        folder / "roster.json", fleet.public_key
-    )
-
-
 def test_all_that_is_wrong_with_a_file_is_told_at_once(tmp_path):
     path = tmp_path / "agent.yaml"
     broken = {**AGENT, "id": "No Name", "colour": "red", "sampling": {"window_s": -1}}
@@ -203,7 +173,7 @@ def test_all_that_is_wrong_with_a_file_is_told_at_once(tmp_path):
     ],
 )
 def test_an_agent_that_does_not_fit_the_site_is_told_why(tmp_path, change, named):
-    site, roster = write(tmp_path)
+    site, roster = write_site(tmp_path)
     path = tmp_path / "agent.yaml"
     path.write_text(yaml.safe_dump({**AGENT, **change}))
     with pytest.raises(ConfigurationError, match=named):
@@ -224,24 +194,24 @@ def test_an_agent_that_does_not_fit_the_site_is_told_why(tmp_path, change, named
     ],
 )  # fmt: skip
 def test_a_site_that_cannot_work_names_the_knobs(tmp_path, change, roster, named):
-    site, found = write(tmp_path, {**SITE, **change}, **roster)
+    site, found = write_site(tmp_path, {**SITE, **change}, **roster)
     with pytest.raises(ConfigurationError, match=named):
         site.terms(found)
 
 
 def test_too_few_voters_are_told(tmp_path):
     fleet = create_identity(tmp_path / "f.key")
-    site, roster = write(tmp_path)
+    site, roster = write_site(tmp_path)
     members = tuple(
         Member(m.id, m.public_key, m.channels, votes=m.id == "pi-0") for m in roster.agents
     )
-    write_roster(tmp_path / "two.json", "attic", roster.gateway, members, fleet)
+    write_roster(tmp_path / "two.json", "hut", roster.gateway, members, fleet)
     with pytest.raises(ConfigurationError, match="1 agents have a label source"):
         site.terms(load_roster(tmp_path / "two.json", fleet.public_key))
 
 
 def test_a_roster_that_another_key_signed_is_refused(tmp_path):
-    write(tmp_path)
+    write_site(tmp_path)
     stranger = create_identity(tmp_path / "stranger.key")
     with pytest.raises(ConfigurationError, match="not signed by the fleet's key"):
         load_roster(tmp_path / "roster.json", stranger.public_key)

@@ -247,8 +247,8 @@ def processes_mentioning(text):
     return found
 
 
-class Attic:
-    """One site of separate processes: a gateway without a ledger, an agent each."""
+class SiteOfProcesses:
+    """One site without a ledger: the gateway and every agent are separate processes."""
 
     def __init__(self, folder, children, agents=5):
         options = Options(sites=1, agents=agents, rounds=100_000, round_seconds=2)
@@ -257,18 +257,18 @@ class Attic:
         self.children = children
         authority = CertificateAuthority(folder / "tls")
         sites = plan_sites(folder, self.dealt)
-        self.site = sites[0]
-        access = acl_text(self.site.name, self.site.gateway, self.site.agents)
+        self.files = sites[0]
+        access = acl_text(self.files.name, self.files.gateway, self.files.agents)
         broker = Mosquitto(folder / "broker", authority, access, children).start()
         write_sites(sites, self.dealt, options, broker, authority)
         write_gateway(self.site, options, broker, authority, {})
-        text = self.site.gateway_file.read_text()
-        self.site.gateway_file.write_text(text[: text.index("ledger:")] + "rounds: 1900\n")
+        text = self.files.gateway_file.read_text()
+        self.files.gateway_file.write_text(text[: text.index("ledger:")] + "rounds: 1900\n")
         self.numbers = itertools.count()
 
     def start_agent(self, agent):
         name = f"{agent}-{next(self.numbers)}"
-        file = self.site.agent_file(agent)
+        file = self.files.agent_file(agent)
         command = [sys.executable, "-m", "protoledger", "edge", "run", "--config", file]
         self.children.start(name, command)
         return name
@@ -277,7 +277,7 @@ class Attic:
         name = f"gateway-{next(self.numbers)}"
         command = [sys.executable, "-m", "protoledger", "gateway", "run"]
         command += ["--events", "--event-sums"]
-        self.children.start(name, [*command, "--config", self.site.gateway_file])
+        self.children.start(name, [*command, "--config", self.files.gateway_file])
         return name
 
     def events(self, sender, kinds=("round", "failed"), timeout_s=120.0):
@@ -297,46 +297,46 @@ class Attic:
 
 
 @pytest.fixture
-def attic(tmp_path):
+def site(tmp_path):
     with Children(tmp_path / "logs") as children:
-        yield Attic(tmp_path, children)
+        yield SiteOfProcesses(tmp_path, children)
 
 
-def test_an_agent_killed_in_the_middle_of_rounds_costs_nothing(attic):
-    names = {agent: attic.start_agent(agent) for agent in attic.site.agents}
-    gateway = attic.start_gateway()
-    events = attic.events(gateway)
+def test_an_agent_killed_in_the_middle_of_rounds_costs_nothing(site):
+    names = {agent: site.start_agent(agent) for agent in site.files.agents}
+    gateway = site.start_gateway()
+    events = site.events(gateway)
     first = next(events)
     assert first["included"] == [0, 1, 2, 3, 4]
-    attic.check(first)
-    victim = attic.site.agents[2]
+    site.check(first)
+    victim = site.files.agents[2]
     for event in itertools.islice(events, 10):
-        attic.check(event)
-    attic.children.kill(names[victim])  # SIGKILL, wherever in a round it is
+        site.check(event)
+    site.children.kill(names[victim])  # SIGKILL, wherever in a round it is
     without = 0
     for event in events:
-        attic.check(event)  # every round completes, and its sum is that of its announced set
+        site.check(event)  # every round completes, and its sum is that of its announced set
         without = without + 1 if 2 not in event["included"] else 0
         if without == 10:
             break
-    attic.start_agent(victim)
+    site.start_agent(victim)
     back = next(event for event in events if 2 in event["included"])
-    attic.check(back)
+    site.check(back)
 
 
-def test_a_gateway_killed_goes_on_with_its_model_and_never_repeats_a_round(attic):
-    for agent in attic.site.agents:
-        attic.start_agent(agent)
-    gateway = attic.start_gateway()
-    events = attic.events(gateway)
+def test_a_gateway_killed_goes_on_with_its_model_and_never_repeats_a_round(site):
+    for agent in site.files.agents:
+        site.start_agent(agent)
+    gateway = site.start_gateway()
+    events = site.events(gateway)
     last = next(events)
     began = time.monotonic()
     while time.monotonic() < began + 2.5:  # long enough for two saves
         last = next(events)
-    attic.children.kill(gateway)
-    again = attic.start_gateway()
-    after = next(attic.events(again))
-    attic.check(after)
+    site.children.kill(gateway)
+    again = site.start_gateway()
+    after = next(site.events(again))
+    site.check(after)
     assert after["round"] > last["round"]
     assert after["samples"] > 1, "its counters and model are those of before"
     assert after["samples"] <= last["samples"] + 5
