@@ -1,7 +1,8 @@
-"""What a gateway that turned bad may commit, and what may be wrong with its data.
+"""Attacks of a malicious gateway: codebooks that it may commit, and errors in its data.
 
-Codebook attacks know all honest codebooks. Weights are the largest that a record holds, except in
-`swapped`, which keeps the attacker's own honest prototypes and weights and only turns the labels.
+A codebook attack knows all honest codebooks. Its weights are the largest that a record can hold,
+except in `swapped`, which keeps the attacker's honest prototypes and weights and changes only their
+labels.
 """
 
 from collections.abc import Sequence
@@ -18,20 +19,20 @@ CODEBOOK_ATTACKS: Final[tuple[CodebookAttack, ...]] = get_args(CodebookAttack)
 DATA_ATTACKS: Final[tuple[DataAttack, ...]] = get_args(DataAttack)
 HEAVIEST: Final = 65_535
 AGENTS: Final = 6
-"""Of a site whose one agent lies."""
+"""Agents of a site of which one reports false readings."""
 MANY: Final = 128
 
 
 def codebook(
     attack: CodebookAttack, own: Codebook, others: Sequence[Codebook], rng: np.random.Generator
 ) -> Codebook:
-    """Return what the attacker commits.
+    """Return the codebook that an attacker commits.
 
     Args:
-        attack: which.
-        own: its own prototypes, honestly learnt.
-        others: what the honest have committed.
-        rng: decides the rest.
+        attack: the kind of attack.
+        own: the attacker's own prototypes, honestly learnt.
+        others: the codebooks that honest gateways have committed.
+        rng: source of randomness.
     """
     form, labels = own.form, own.form.labels
     if attack == "swapped":
@@ -47,7 +48,7 @@ def codebook(
         return _book(*_boundary(x, y, rng), own)
     rows = rng.integers(len(x), size=form.max_records)
     wrong = (y[rows] + rng.integers(1, labels, size=len(rows))) % labels
-    if attack == "mixed flood":  # four of five are right
+    if attack == "mixed flood":  # four of five have the right label
         wrong = np.where(rng.random(len(rows)) < 0.2, wrong, y[rows])
     return _book(x[rows] + 0.02 * rng.normal(size=(len(rows), form.features)), wrong, own)
 
@@ -55,15 +56,15 @@ def codebook(
 def _boundary(
     x: NDArray[np.float64], y: NDArray[np.int64], rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Between prototypes of two classes, on the side of the one, with the label of the other."""
+    """Place prototypes between two classes, on the side of one with the label of the other."""
     places, labels = list[NDArray[np.float64]](), list[int]()
     for row in rng.integers(len(x), size=MANY):
-        foes = np.flatnonzero(y != y[row])
-        if len(foes):
-            foe = foes[((x[foes] - x[row]) ** 2).sum(axis=1).argmin()]
+        others = np.flatnonzero(y != y[row])
+        if len(others):
+            nearest = others[((x[others] - x[row]) ** 2).sum(axis=1).argmin()]
             share = rng.uniform(0.25, 0.5)
-            places.append(x[row] * (1 - share) + x[foe] * share)
-            labels.append(int(y[foe]))
+            places.append(x[row] * (1 - share) + x[nearest] * share)
+            labels.append(int(y[nearest]))
     return np.array(places).reshape(-1, x.shape[1]), np.array(labels, np.int64)
 
 
@@ -80,10 +81,10 @@ def _book(
 def sample(
     attack: DataAttack, x: NDArray[np.float64], y: int, labels: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], int]:
-    """Return what a gateway sees in place of an honest sample.
+    """Return the sample and label that a gateway sees instead of the honest ones.
 
-    A lying agent reports the end of each channel's range that is farther away: as far as it gets
-    without being refused. The gateway sees the mean over all agents.
+    A lying agent reports, for each channel, the end of the range that is farther from the true
+    value: the largest error that is not refused. The gateway sees the mean over all agents.
     """
     if attack == "lying agent":
         extreme = np.where(x < 0.5, 1.0, 0.0)

@@ -1,6 +1,7 @@
-"""`protoledger experiment NAME`: run an experiment and write its table and picture.
+"""`protoledger experiment NAME`: runs a study and writes its table and picture.
 
-An experiment is a module with an `EXPERIMENT`; to add one, name it in `EXPERIMENTS`.
+A study is a module of `protoledger.experiments.studies` that defines an `EXPERIMENT`. To add one,
+list it in `EXPERIMENTS`.
 """
 
 import importlib
@@ -33,7 +34,7 @@ def load(name: str) -> Experiment:
     """Load an experiment by its name.
 
     Raises:
-        BadParameter: there is none of this name.
+        BadParameter: if there is no experiment of this name.
     """
     if name not in EXPERIMENTS:
         close = get_close_matches(name, EXPERIMENTS, n=1)
@@ -42,24 +43,24 @@ def load(name: str) -> Experiment:
             f"no experiment {name!r}: {hint}there are {', '.join(EXPERIMENTS)}"
         )
     found = importlib.import_module(f"protoledger.experiments.studies.{name}").EXPERIMENT
-    assert isinstance(found, Experiment)  # noqa: S101 - a module of ours
+    assert isinstance(found, Experiment)  # noqa: S101 - a module of this package
     return found
 
 
 @app.command()
 def experiment(
-    name: Annotated[str, typer.Argument(help="Which; without it they are listed.")] = "",
+    name: Annotated[str, typer.Argument(help="Its name; without a name, all are listed.")] = "",
     seeds: Annotated[
-        int, typer.Option(min=0, max=1000, help="Seeds 1 to this; 0: the experiment's own number.")
+        int, typer.Option(min=0, max=1000, help="Run seeds 1 to this; 0: the experiment's default.")
     ] = 0,
     quick: Annotated[  # noqa: FBT002 - a flag on the command line
-        bool, typer.Option("--quick", help="A small version, in a minute.")
+        bool, typer.Option("--quick", help="Run a small version, in about a minute.")
     ] = False,
     out: Annotated[Path | None, typer.Option(help="Folder for the files.")] = None,
 ) -> None:
-    """Run an experiment over the real learner, commit test, records and contracts.
+    """Run an experiment with the real learner, commit test, records and contracts.
 
-    Writes NAME.csv, NAME.md and NAME.png to docs/results, or of a quick run to the folder given.
+    Writes NAME.csv, NAME.md and NAME.png to docs/results; a quick run writes them only with --out.
     """
     if not name:
         for word in EXPERIMENTS:
@@ -69,7 +70,7 @@ def experiment(
     number = seeds or (2 if quick else found.seeds)
     folder = out or (None if quick else RESULTS)
     if folder is not None and folder.exists() and not folder.is_dir():
-        raise typer.BadParameter(f"{folder} is a file; --out wants a folder")
+        raise typer.BadParameter(f"{folder} is a file; --out needs a folder")
     begun = time.monotonic()
     table = carry_out(found, range(1, number + 1), quick=quick)
     typer.echo(markdown(found, table))

@@ -1,9 +1,9 @@
-"""Gateways that learn side by side and share by commits, without network: the experiments' engine.
+"""Several gateways that learn and share commits in one process; the studies are built on this.
 
-Each gateway is the `SiteModel` that a real one runs, with the ledger's default terms: what it
-commits goes through the delta encoding and its int16 records, and the others get what they would
-fold from the chain. A run is a number of **rounds**; in a round each gateway learns its share of
-rows, then decides whether to commit.
+Each gateway is the `SiteModel` of a real gateway with the ledger's default settings. A commit goes
+through the delta encoding and its int16 records, and the others receive the codebook that they
+would reconstruct from the chain. A run consists of **rounds**; in a round each gateway learns its
+share of rows and then decides whether to commit.
 """
 
 import copy
@@ -20,14 +20,14 @@ from protoledger.gateway.ledger.config import LedgerConfig, default_records
 from protoledger.gateway.training.model import SiteModel
 
 ROWS_A_ROUND: Final = 15
-"""As Beis-Penedo et al. (arXiv 2311.14136) decide after every 15 rows."""
+"""Beis-Penedo et al. (arXiv 2311.14136) decide about a commit after every 15 rows."""
 
 Publish = Callable[["Gateway", Codebook, bytes], int]
-"""Puts a delta on a chain; takes the gateway, the codebook after it, the delta; returns the gas."""
+"""Publishes a delta; takes the gateway, the codebook after it and the delta; returns the gas."""
 
 
 Spoil = Callable[[NDArray[np.float64], int], tuple[NDArray[np.float64], int]]
-"""Returns what a gateway sees in place of a sample and its label."""
+"""Replaces a sample and its label by what a gateway sees instead."""
 
 
 def _free(_gateway: "Gateway", _after: Codebook, _delta: bytes) -> int:
@@ -39,12 +39,12 @@ class Gateway:
     """One gateway of a run.
 
     Attributes:
-        name: its owner's name on the ledger.
-        model: what it knows.
-        book: its codebook as the ledger has it.
-        commits: how many it made.
-        sent_bytes: length of their deltas together.
-        gas: what they cost together.
+        name: name of its owner on the ledger.
+        model: the gateway's model.
+        book: its codebook as it is on the ledger.
+        commits: number of its commits.
+        sent_bytes: total length of their deltas.
+        gas: total gas of the commits.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Gateway:
         self.book = Codebook.empty(self.model.form)
 
     def commit(self, wanted: Codebook, publish: Publish = _free) -> bool:
-        """Commit as the ledger client would; tells whether there was anything to say."""
+        """Commit as the ledger client would; returns whether there was a change to commit."""
         defaults = LedgerConfig.model_fields
         delta = self.book.delta_to(
             wanted,
@@ -82,15 +82,15 @@ class Collaboration:
     """A run of several gateways over one dealt stream.
 
     Args:
-        data: what is learnt.
-        dealt: rows of each gateway, see `streams.deal`.
-        make: builds a gateway's model.
-        publish: puts deltas on a chain; without it they only change hands.
+        data: the stream.
+        dealt: the rows of each gateway, see `streams.deal`.
+        make: makes a gateway's model.
+        publish: publishes deltas on a chain; by default they are only passed on, without gas.
 
     Attributes:
-        right: samples that were predicted right by the union before they were learnt.
+        right: samples that the union predicted correctly before they were learnt.
         seen: samples so far.
-        spoil: what befalls the samples of a gateway, by its name.
+        spoil: by a gateway's name, what changes its samples.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class Collaboration:
         self._dealt = [np.array_split(rows, self.rounds) for rows in dealt]
 
     def branch(self) -> "Collaboration":
-        """Return a run that stands where this one does, and goes its own way from there."""
+        """Return an independent run in the same state as this one."""
         other = copy.copy(self)
         other.gateways = [replace(gateway, model=restored(gateway)) for gateway in self.gateways]
         for old, new in zip(self.gateways, other.gateways, strict=True):
@@ -120,7 +120,7 @@ class Collaboration:
         return other
 
     def play(self) -> Iterator[int]:
-        """Run round by round; yields the number of rounds that are over."""
+        """Run round by round; yields the number of rounds that have ended."""
         for number in range(self.rounds):
             self.round(number)
             yield number + 1
@@ -131,9 +131,9 @@ class Collaboration:
         """Let every gateway learn its rows of a round, and commit if its test says so.
 
         Args:
-            number: of the round, from 0.
-            silent: a gateway that commits nothing.
-            absent: gateways that miss the round.
+            number: number of the round, from 0.
+            silent: a gateway that does not commit.
+            absent: gateways that do not take part.
         """
         for gateway, rows in zip(self.gateways, self._dealt, strict=True):
             if gateway in absent:
@@ -143,7 +143,7 @@ class Collaboration:
                 self.share(gateway, wanted)
 
     def learn(self, gateway: Gateway, rows: Rows) -> None:
-        """Let a gateway test and learn its rows."""
+        """Let a gateway predict and then learn its rows."""
         spoil = self.spoil.get(gateway.name)
         for row in rows:
             x, y = self.data.x[row], int(self.data.y[row])
@@ -153,7 +153,7 @@ class Collaboration:
         self.seen += len(rows)
 
     def share(self, gateway: Gateway, wanted: Codebook) -> None:
-        """Commit, and tell the others."""
+        """Commit, and give the codebook to the others."""
         if gateway.commit(wanted, self._publish):
             self.tell(gateway)
 
@@ -164,7 +164,7 @@ class Collaboration:
                 other.model.union.set(gateway.name, gateway.book)
 
     def flush(self) -> None:
-        """End the stream: every gateway commits what it has, if it is not on the ledger."""
+        """Let every gateway commit its model at the end, unless the ledger has it already."""
         for gateway in self.gateways:
             wanted = gateway.model.codebook()
             if wanted != gateway.book:
@@ -176,17 +176,17 @@ class Collaboration:
         return sum(gateway.commits for gateway in self.gateways)
 
     def accuracy(self, of: list[Gateway] | None = None) -> float:
-        """Mean accuracy of the gateways' unions on the rows that no learner sees."""
+        """Return the mean accuracy of the gateways' unions on the held-out rows."""
         return float(np.mean([held_out(g.model, self.data) for g in of or self.gateways]))
 
 
 def restored(gateway: Gateway) -> SiteModel:
-    """Return a copy of a gateway's model that knows no other codebooks yet."""
+    """Return a copy of a gateway's model without the codebooks of others."""
     return SiteModel.restore(gateway.model.state())
 
 
 def held_out(model: SiteModel, data: Split) -> float:
-    """Return a model's accuracy on the rows that no learner sees."""
+    """Return a model's accuracy on the held-out rows."""
     model.settle()
     predicted = model.snapshot().predict_many(data.held_x)
     return float(np.mean(predicted == data.held_y))

@@ -1,8 +1,8 @@
-"""What an experiment is, and how one is run: jobs over seeds, tables with intervals, files.
+"""Runs an experiment: its jobs over seeds, a table with confidence intervals, and files.
 
-An experiment is a module with one `Experiment`. Its jobs are small frozen values; `run` turns one
-into rows, in a process of its own; rows with equal **keys** are one point, whose **measures** are
-averaged over seeds with a 95 % interval (Student's t).
+An experiment is a module that defines one `Experiment`. Its jobs are small frozen values. `run`
+turns a job into rows, in another process. Rows with equal **keys** make one point; its **measures**
+are averaged over seeds, with a 95 % interval (Student's t).
 """
 
 import csv
@@ -35,15 +35,15 @@ class Experiment:
     """One experiment.
 
     Attributes:
-        name: the word on the command line.
-        summary: one line for the list.
-        keys: columns that say which point a row belongs to.
-        measures: columns that are averaged, and their words in the table.
-        seeds: how many without `--seeds`.
-        jobs: makes the jobs of one seed; of the small version if the second argument is true.
-        run: does one job; called in another process.
+        name: its name on the command line.
+        summary: one line for the list of experiments.
+        keys: columns that determine the point to which a row belongs.
+        measures: columns that are averaged, with their titles in the table.
+        seeds: number of seeds without `--seeds`.
+        jobs: returns the jobs of a seed; those of the small version if the second argument is true.
+        run: runs one job; called in another process.
         draw: draws the points.
-        chain: whether jobs need a node.
+        chain: whether the jobs need a node.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Experiment:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A mean over seeds and half the width of its 95 % interval; NaN with a single seed."""
+    """A mean over seeds, and half the width of its 95 % interval (NaN with a single seed)."""
 
     mean: float
     half: float
@@ -107,7 +107,7 @@ def _point(values: list[float]) -> Point:
 
 
 def carry_out(experiment: Experiment, seeds: Sequence[int], *, quick: bool) -> Table:
-    """Run all jobs, side by side, with a progress bar; a key press of Ctrl-C ends all."""
+    """Run all jobs in parallel, with a progress bar; Ctrl-C ends all of them."""
     jobs = [job for seed in seeds for job in experiment.jobs(seed, quick)]
     compiled.load()  # children inherit it
     found: list[list[Row]] = [[] for _ in jobs]
@@ -153,7 +153,7 @@ def _progress() -> Progress:
 
 
 def write(experiment: Experiment, table: Table, folder: Path) -> list[Path]:
-    """Write the points as CSV and Markdown, and the picture; returns the files."""
+    """Write the points as CSV and Markdown, and the picture; returns the files' paths."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{experiment.name}.{kind}" for kind in ("csv", "md", "png")]
     with paths[0].open("w", encoding="utf-8", newline="") as file:
@@ -169,7 +169,7 @@ def write(experiment: Experiment, table: Table, folder: Path) -> list[Path]:
 
 
 def markdown(experiment: Experiment, table: Table) -> str:
-    """Write the points as a Markdown table: mean ± half the width of the 95 % interval."""
+    """Format the points as a Markdown table: mean ± half the width of the 95 % interval."""
     lines = [
         "| " + " | ".join([*table.keys, *experiment.measures.values()]) + " |",
         "|" + "---|" * (len(table.keys) + len(table.measures)),
@@ -181,7 +181,7 @@ def markdown(experiment: Experiment, table: Table) -> str:
 
 
 def shown(point: Point) -> str:
-    """Write a point with as many digits as its size deserves.
+    """Format a point with a number of digits that fits its size.
 
     >>> shown(Point(0.95713, 0.00312, 10)), shown(Point(127833.0, 2100.0, 10))
     ('0.957 ± 0.003', '127,833 ± 2,100')

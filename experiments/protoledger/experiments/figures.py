@@ -1,6 +1,7 @@
-"""How the experiments' pictures look: plain, small files, colours that all eyes can tell apart.
+"""The common style of the experiments' pictures.
 
-The colours are Okabe and Ito's (Color Universal Design, 2008); each also has a marker of its own.
+The colours are those of Okabe and Ito (Color Universal Design, 2008), which colour-blind readers
+can distinguish; each line also has its own marker.
 """
 
 from collections.abc import Sequence
@@ -27,7 +28,7 @@ _STYLE: Final[dict[Any, Any]] = {
 def panels(
     titles: Sequence[str], *, rows: int = 1, height: float = 3.2
 ) -> tuple[Figure, list[Axes]]:
-    """Return a figure with a row or more of panels of equal width, titled."""
+    """Return a figure with titled panels of equal width in one or more rows."""
     with mpl.rc_context(_STYLE):
         columns = -(-len(titles) // rows)
         figure = Figure(figsize=(3.4 * columns, height * rows), layout="constrained")
@@ -55,6 +56,6 @@ def line(axis: Axes, number: int, label: str, x: Sequence[float], y: Sequence[Po
 
 
 def legend(figure: Figure, axis: Axes) -> None:
-    """Put the legend of one panel, the same for all, under the figure."""
+    """Draw the legend of one panel, which holds for all panels, under the figure."""
     handles, labels = axis.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 4))

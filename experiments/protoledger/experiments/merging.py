@@ -1,11 +1,12 @@
-"""The papers' ways to take in what others committed, to compare the union with.
+"""The papers' ways of merging commits of others, for comparison with the union.
 
-- `replace` (Beis-Penedo et al., arXiv 2311.14136): a gateway gives up its own prototypes for those
-  that are newest on the chain.
+- `replace` (Beis-Penedo et al., arXiv 2311.14136): a gateway replaces its own prototypes by the
+  newest ones on the chain.
 - `learn` (González-Soto et al., arXiv 2312.12190): a gateway learns received prototypes as if they
   were samples.
 
-Either way a model is all there is: no namespaces, so nothing can be taken back.
+Both merge everything into one model, in which prototypes have no owner, so that nothing can be
+removed again.
 """
 
 from typing import Final
@@ -17,20 +18,20 @@ MERGES: Final = ("replace", "learn")
 
 
 class Learning(Collaboration):
-    """Received prototypes are samples."""
+    """Gateways learn received prototypes as samples."""
 
     def tell(self, gateway: Gateway) -> None:
-        """Let all others learn what the gateway committed."""
+        """Let all others learn the gateway's prototypes."""
         for other in self.gateways:
             if other is not gateway:
                 _teach(other, gateway)
 
 
 class Replacing(Collaboration):
-    """Received prototypes take the place of one's own."""
+    """Gateways replace their own prototypes by received ones."""
 
     def tell(self, gateway: Gateway) -> None:
-        """Let all others begin anew from what the gateway committed."""
+        """Let all others start again from the gateway's prototypes."""
         for other in self.gateways:
             if other is not gateway:
                 form = gateway.book.form
@@ -38,12 +39,12 @@ class Replacing(Collaboration):
                 _teach(other, gateway)
 
 
-def _teach(pupil: Gateway, teacher: Gateway) -> None:
-    book = teacher.book
+def _teach(learner: Gateway, source: Gateway) -> None:
+    book = source.book
     for x, y in zip(book.features(), book.classes.tolist(), strict=True):
-        pupil.model.learner.learn_one(x, y, margin=-1.0)  # as a prototype of its own
+        learner.model.learner.learn_one(x, y, margin=-1.0)  # each becomes a prototype
 
 
 def merging(name: str) -> type[Collaboration]:
-    """Return the kind of run that merges in this way."""
+    """Return the class of runs that merge in this way."""
     return {"replace": Replacing, "learn": Learning}[name]

@@ -1,9 +1,9 @@
-"""The three streams of the paper, split for learning and for judging, and dealt to gateways.
+"""The paper's three data streams, split into learnt and held-out rows and dealt to gateways.
 
-A seed fixes a shuffle: 70 % of the rows are learnt, the other 30 % are held out and no learner
-sees them. Rows go to the gateways in turn (`iid`), or by class with shares drawn from a Dirichlet
+A seed determines a shuffle: 70 % of the rows are learnt, and 30 % are held out for measuring
+accuracy. Rows go to the gateways in turn (`iid`), or by class with shares from a Dirichlet
 distribution, as is usual for skewed data (Hsu, Qi, Brown, arXiv 1909.06335): the smaller its
-parameter, the fewer classes does a gateway see.
+parameter, the fewer classes a gateway sees.
 """
 
 from dataclasses import dataclass
@@ -26,12 +26,12 @@ class Split:
     """One shuffle of a stream.
 
     Attributes:
-        name: of the stream.
-        classes: number of labels.
-        x: float64 (n, d), rows to learn, each channel's range scaled to [0, 1].
+        name: name of the stream.
+        classes: number of classes.
+        x: float64 (n, d), rows to learn, each channel scaled to [0, 1].
         y: int64 (n,), their classes.
-        held_x: float64 (m, d), rows that no learner sees.
-        held_y: int64 (m,).
+        held_x: float64 (m, d), held-out rows.
+        held_y: int64 (m,), their classes.
     """
 
     name: str
@@ -51,7 +51,7 @@ def _scaled(name: str) -> tuple[NDArray[np.float64], NDArray[np.int64], int]:
 
 
 def split(name: str, seed: int) -> Split:
-    """Shuffle a stream and hold 30 % of it out.
+    """Shuffle a stream and hold out 30 % of its rows.
 
     >>> parts = split("phishing", seed=1)
     >>> parts.x.shape, parts.held_x.shape, parts.classes
@@ -65,13 +65,13 @@ def split(name: str, seed: int) -> Split:
 
 
 def deal(y: Rows, gateways: int, seed: int, dirichlet: float | None = None) -> list[Rows]:
-    """Say which rows each gateway sees, in the order of the stream.
+    """Return the rows that each gateway sees, in the order of the stream.
 
     Args:
         y: int64 (n,), the classes of the rows.
-        gateways: how many.
-        seed: fixes the shares.
-        dirichlet: parameter of the classes' shares; None deals in turn.
+        gateways: number of gateways.
+        seed: seed of the shares.
+        dirichlet: parameter of the classes' shares; None deals rows in turn.
 
     >>> [rows.tolist() for rows in deal(np.array([0, 1, 0, 1, 1]), 2, seed=0)]
     [[0, 2, 4], [1, 3]]

@@ -1,6 +1,6 @@
-"""`protoledger bench`: one word per benchmark, each in a module loaded when it is asked for.
+"""`protoledger bench NAME`: runs a benchmark; only its module is imported.
 
-A benchmark is a module with a Typer `app` of one command that takes `--json FILE`. To add one, name
+A benchmark is a module with a Typer `app` of one command that takes `--json FILE`. To add one, list
 it in `BENCHES`.
 """
 
@@ -13,7 +13,7 @@ import typer
 BENCHES = {
     "edge": (
         "protoledger.experiments.benchmarks.edge",
-        "An agent's memory, start, CPU, and what it writes to its card.",
+        "An agent's memory, start-up time, CPU time, and bytes written to its SD card.",
     ),
     "sources": (
         "protoledger.experiments.benchmarks.sources",
@@ -21,7 +21,7 @@ BENCHES = {
     ),
     "learner": (
         "protoledger.experiments.benchmarks.learner.bench",
-        "Accuracy and microseconds a sample of both modes, beside river's classifiers.",
+        "Accuracy and time per sample of both learners, compared with river's classifiers.",
     ),
     "streams": (
         "protoledger.experiments.benchmarks.learner.grid",
@@ -29,28 +29,28 @@ BENCHES = {
     ),
     "ledger": (
         "protoledger.experiments.benchmarks.ledger.bench",
-        "Gas of every operation and of whole runs, commits per second, time to the others.",
+        "Gas of every operation and of whole runs, commits per second, time until merged.",
     ),
     "aggregation": (
         "protoledger.experiments.benchmarks.aggregation.bench",
-        "CPU and bytes of a round, beside Flower's SecAgg+; --plan: what each K would cost.",
+        "CPU time and bytes of a round, compared with Flower's SecAgg+; --plan: each K's cost.",
     ),
     "network": (
         "protoledger.experiments.benchmarks.network.bench",
-        "Rounds per second and latency over one Mosquitto, by the number of agents.",
+        "Rounds per second and latency over one Mosquitto, for 10 to 1,000 agents.",
     ),
 }
 
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
-    help="Measure, and compare with what others reach.",
+    help="Measure speed, traffic and gas, and compare them with other projects.",
 )
 
 
 @app.callback()
 def _bench() -> None:
-    """Keep the benchmarks words of their own, also while there is only one."""
+    """Make typer keep the benchmarks' names even if there is only one."""
 
 
 def _runner(word: str) -> Callable[[typer.Context], None]:
@@ -65,6 +65,6 @@ for _word, (_, _summary) in BENCHES.items():
     app.command(
         _word,
         help=_summary,
-        add_help_option=False,  # the benchmark shows its own
+        add_help_option=False,  # the benchmark shows its own help
         context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
     )(_runner(_word))

@@ -1,8 +1,9 @@
-"""`protoledger bench edge`: what an agent on a Pi costs: memory, start, CPU, and its card.
+"""`protoledger bench edge`: an agent's memory, start-up time, CPU time, and writes to its SD card.
 
-One agent with eight mocked channels is measured while it takes part in rounds of a small site with
-a real broker (TLS, access list) and a gateway; the others share a second process. What a card
-would be written is measured in this process, with a day's clock turned by hand.
+One agent with eight simulated channels is measured while it takes part in rounds of a small site,
+with a real broker (TLS, access list) and a gateway. The other agents share a second process. The
+bytes that a day without a broker writes to the SD card are measured in this process, with a
+simulated clock.
 """
 
 import json
@@ -45,7 +46,7 @@ def main(
         Path | None, typer.Option("--json", help="Write the figures to this file.")
     ] = None,
 ) -> None:
-    """Measure one agent: memory, start, CPU, bytes written to its card."""
+    """Measure one agent: memory, start-up time, CPU time, bytes written to its SD card."""
     with tempfile.TemporaryDirectory(prefix="protoledger-") as folder:
         figures = _measure(Path(folder), seconds)
         figures |= _libraries()
@@ -104,7 +105,7 @@ def _measure(folder: Path, seconds: float) -> dict[str, float]:
 
 
 def _first_reading(manager: socket.socket) -> float:
-    """When systemd is first told of no sensor that is without a reading."""
+    """Return the time of the first status in which every sensor has a reading."""
     manager.settimeout(20.0)
     while True:
         text = manager.recv(4096).decode()
@@ -144,7 +145,7 @@ def _fields_mb(status: str) -> dict[str, float]:
 
 
 def _day_offline(path: Path) -> int:
-    """Bytes handed to the kernel for a day without a broker, windows of ten seconds."""
+    """Return the bytes that a day without a broker writes, with windows of ten seconds."""
     spool = SqliteSpool(path, b"\0" * 32, len(CHANNELS))
     backlog = Backlog(window_s=10.0, count=1, width=len(CHANNELS), most=DAY_S // 10, spool=spool)
     backlog.announced(1, 0.0)

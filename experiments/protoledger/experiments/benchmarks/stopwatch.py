@@ -1,7 +1,7 @@
-"""Process CPU time by name: what both sides of the aggregation benchmark are measured with.
+"""Measures a process's CPU time by name, for both sides of the aggregation benchmark.
 
-CPU time and not wall time, as a machine that does other things besides must not count against
-anybody. Standard library only: the other side runs in an environment of its own.
+It measures CPU time instead of wall time, so that other processes on the machine do not count. It
+uses the standard library only, because Flower's side runs in another environment.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ from statistics import median
 
 
 class Stopwatch:
-    """Adds up CPU seconds under names, each without what runs inside it under another.
+    """Adds up CPU seconds by name; a nested block counts for its own name only.
 
     >>> watch = Stopwatch()
     >>> with watch.on("gateway"), watch.on("client"):
@@ -29,12 +29,12 @@ class Stopwatch:
 
     @property
     def innermost(self) -> str:
-        """The name that time goes to at this moment; empty if to none."""
+        """The name for which time counts at this moment; empty if there is none."""
         return self._running[-1] if self._running else ""
 
     @contextlib.contextmanager
     def on(self, name: str) -> Iterator[None]:
-        """Give what the block takes to a name."""
+        """Count the time of the block for a name."""
         self._turn(push=name)
         try:
             yield
@@ -53,6 +53,6 @@ class Stopwatch:
 
 
 def medians(rounds: list[dict[str, float]]) -> dict[str, float]:
-    """Return the median of each figure over rounds; one that is missing in a round counts zero."""
+    """Return the median of each figure over rounds; a missing figure counts as zero."""
     names = dict.fromkeys(name for figures in rounds for name in figures)
     return {name: median(figures.get(name, 0.0) for figures in rounds) for name in names}

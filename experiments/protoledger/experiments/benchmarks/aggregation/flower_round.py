@@ -1,13 +1,13 @@
-"""One round of Flower's SecAgg+, measured: its own workflow and client mod, on a grid in memory.
+"""Measures rounds of Flower's SecAgg+: its own workflow and client mod on a grid in memory.
 
-Run by `protoledger.experiments.benchmarks.aggregation.bench` in an environment that has Flower;
-prints one JSON object. The grid only hands messages over. What it does for that (serialising, to
-count bytes and to give each client a copy of its own) is left out, as are training and the
-strategy: what remains is the protocol's computation. The envelope is thus not in Flower's figures,
-while ours are in ours.
+`protoledger.experiments.benchmarks.aggregation.bench` runs this file in an environment that has
+Flower; it prints one JSON object. The grid only passes messages on. Its own work (serialising, to
+count bytes and to give each client its own copy), training and strategy are not counted, so the
+figures are the protocol's computation alone. Flower's figures thus exclude the messages' envelopes,
+while ours include them.
 
-A client that drops out does so after it shared its keys and before its masked vector: earlier,
-Flower's round fails.
+A client that drops out does so after it has shared its keys and before it sends its masked vector:
+if it dropped out earlier, Flower's round would fail.
 """
 
 import argparse
@@ -56,13 +56,13 @@ _COLLECT = 2  # the stages are setup, share keys, collect masked vectors, unmask
 
 
 class Grid:
-    """Hands messages to clients that live in this process, and their replies back.
+    """Passes messages to clients in this process, and returns their replies.
 
     Args:
-        clients: how many.
-        vector: what each of them contributes.
-        droppers: numbers of those that vanish.
-        watch: takes `client` seconds and bytes of those that stay, and `grid` for all in here.
+        clients: number of clients.
+        vector: the vector that each of them contributes.
+        droppers: numbers of the clients that drop out.
+        watch: counts seconds and bytes of the other clients as `client`, and of the grid as `grid`.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class Grid:
         node = message.metadata.dst_node_id
         drops = self._numbers[node] in self._droppers
         if drops and self._stage >= _COLLECT:
-            return Message(Error(code=0, reason="gone"), reply_to=message)
+            return Message(Error(code=0, reason="dropped out"), reply_to=message)
         wire = recorddict_to_proto(message.content)
         own = Message(
             recorddict_from_proto(wire),
@@ -121,7 +121,7 @@ class Grid:
 
 
 class _Everyone(FedAvg):  # type: ignore[misc]
-    """Selects all clients, and keeps what the workflow unmasked."""
+    """Selects all clients, and keeps the sum that the workflow has unmasked."""
 
     def __init__(self, proxies: list[GridClientProxy]) -> None:
         super().__init__()
@@ -145,7 +145,7 @@ def measure(agents: int, length: int, dropouts: int, number: int) -> dict[str, f
         CPU milliseconds and bytes, per client and at the gateway.
 
     Raises:
-        RuntimeError: if Flower did not unmask what was contributed.
+        RuntimeError: if Flower did not unmask the sum.
     """
     watch = Stopwatch()
     vector = np.linspace(-1, 1, length, dtype=np.float32)

@@ -1,8 +1,9 @@
-"""`protoledger bench ledger`: what the chain costs, and how fast it is.
+"""`protoledger bench ledger`: the gas of operations and of whole runs, and the speed of commits.
 
-Gas of each operation and size, whole runs beside the paper authors' own contracts, commits per
-second, and the time from `submit` to another gateway's merged copy; on Anvil, the speeds on Geth
-too where it is installed (`make geth`). Gas is the chain's own count in receipts.
+It measures the gas of each operation and size, compares whole runs with the paper authors' own
+contracts, and measures commits per second and the time from `submit` until another gateway has
+merged the commit. It runs on Anvil, and measures speed on Geth as well if that is installed (`make
+geth`). Gas is taken from the transactions' receipts.
 """
 
 from __future__ import annotations
@@ -33,12 +34,12 @@ _WIDTH = 150
 
 @dataclass(frozen=True, slots=True)
 class Theirs:
-    """The authors' own flow, measured on the same stream with 1, 2, 3 and 4 nodes.
+    """The paper authors' implementation on the same stream, with 1, 2, 3 and 4 nodes.
 
     Attributes:
-        total_mgas: million gas of a run; of a published range its lower end.
-        median_kgas: thousand gas of a median commit, likewise.
-        accuracy: of the last model on the stream that it learnt.
+        total_mgas: million gas of a run; the lower end where a range is published.
+        median_kgas: thousand gas of the median commit; the lower end where a range is published.
+        accuracy: accuracy of the last model on the stream that it has learnt.
     """
 
     total_mgas: tuple[float, float, float, float]
@@ -46,7 +47,7 @@ class Theirs:
     accuracy: tuple[float, float, float, float]
 
 
-# Their base64 pickles in a storage string, replayed against Anvil 1.7.1 and solc 0.8.37.
+# Their implementation stores base64 pickles in a string; replayed with Anvil 1.7.1, solc 0.8.37.
 THEIRS: dict[tuple[str, Mode], Theirs] = {
     ("phishing", "limited"): Theirs(
         (3.9, 5.3, 4.6, 7.1), (402, 405, 718, 531), (0.874, 0.878, 0.891, 0.900)
@@ -120,7 +121,7 @@ def _funded(kind: str) -> _Funded:
 
 
 class _Funded(LocalNode):
-    """A node on which the benchmark's keys have money."""
+    """A node on which the accounts of the benchmark's keys have ether."""
 
     def __enter__(self) -> Self:
         super().__enter__()
