@@ -47,6 +47,7 @@ KNOWN_EXITS = {
 KNOWN_TWICE = {
     "Block",
     "BrokerConfig",
+    "Calibration",
     "Idle",
     "Job",
     "Row",
