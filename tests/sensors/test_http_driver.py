@@ -67,8 +67,8 @@ def read(server, where, **options):
 def test_a_document_is_read_and_sensors_share_the_request(server):
     server.answers["/t"] = 200, SHELLY
     with (
-        open_sensor("http", {"url": f"{server.url}/t", "path": "tC", "fresh_s": 60.0}) as one,
-        open_sensor("http", {"url": f"{server.url}/t", "path": "tF", "fresh_s": 60.0}) as two,
+        open_sensor("http", {"url": f"{server.url}/t", "json_path": "tC", "fresh_s": 60.0}) as one,
+        open_sensor("http", {"url": f"{server.url}/t", "json_path": "tF", "fresh_s": 60.0}) as two,
     ):
         assert (one.read().value, two.read().value) == (21.4, 70.5)
     assert len(server.seen) == 1
@@ -88,7 +88,7 @@ def test_a_document_is_read_and_sensors_share_the_request(server):
 def test_what_is_no_reading_is_told_with_a_remedy(server, status, body, error, said):
     server.answers["/t"] = status, body
     with pytest.raises(error, match=said):
-        read(server, "/t", path="tC")
+        read(server, "/t", json_path="tC")
 
 
 def test_a_server_that_sends_drop_by_drop_is_given_up():

@@ -1,17 +1,14 @@
 """The driver `mqtt` on a real Mosquitto: payloads of real programs, logins, outages, staleness."""
 
-import contextlib
 import subprocess
-import time
 
 import pytest
-from paho.mqtt import publish
 
 from protoledger import sensors
 from protoledger.emulator.processes.broker import find_mosquitto
 from protoledger.sensors import errors
 from protoledger.sensors.drivers.network.mqtt import MqttOptions, MqttSensor
-from tests.support.ports import free_port
+from tests.support.home_broker import HomeBroker, eventually
 
 pytestmark = pytest.mark.skipif(find_mosquitto() is None, reason="Mosquitto is not installed")
 
@@ -29,62 +26,12 @@ TASMOTA = (
 ESPHOME = "412.50"
 
 
-class Mosquitto:
-    """A broker of its own on loopback, which can be stopped and started again."""
-
-    def __init__(self, folder, lines):
-        self.port = free_port()
-        self.file = folder / "mosquitto.conf"
-        self.file.write_text(f"listener {self.port} 127.0.0.1\nuser root\n" + "\n".join(lines))
-        self.process = None
-
-    def start(self):
-        self.process = subprocess.Popen(
-            [find_mosquitto(), "-c", self.file],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        eventually(lambda: self.publish("ready", "1") is None)
-
-    def stop(self):
-        if self.process is not None:
-            self.process.terminate()
-            self.process.wait(20)
-            self.process = None
-
-    def publish(self, topic, payload, auth=None, *, retain=False):
-        with contextlib.suppress(OSError):
-            return publish.single(
-                topic,
-                payload,
-                qos=1,
-                retain=retain,
-                hostname="127.0.0.1",
-                port=self.port,
-                auth=auth,
-            )
-        return "not connected"
-
-
 @pytest.fixture
 def broker(tmp_path):
-    started = Mosquitto(tmp_path, ["allow_anonymous true"])
+    started = HomeBroker(tmp_path, ["allow_anonymous true"])
     started.start()
     yield started
     started.stop()
-
-
-def eventually(check):
-    """Wait until a check succeeds; return what it gives."""
-    last = None
-    for _ in range(600):
-        try:
-            if found := check():
-                return found
-        except errors.SensorError as error:
-            last = error
-        time.sleep(0.05)
-    raise AssertionError(last)
 
 
 def opened(broker, topic, **more):
@@ -105,13 +52,13 @@ def read_when_published(broker, topic, payload, **more):
 @pytest.mark.parametrize(
     ("topic", "payload", "options", "value"),
     [
-        ("zigbee2mqtt/bedroom", ZIGBEE_CLIMATE, {"path": "temperature"}, 21.46),
-        ("zigbee2mqtt/bedroom", ZIGBEE_CLIMATE, {"path": "humidity"}, 46.67),
-        ("zigbee2mqtt/hall", ZIGBEE_MOTION, {"path": "occupancy"}, 1.0),
-        ("zigbee2mqtt/hall", ZIGBEE_MOTION, {"path": "occupancy", "values": {"true": 2}}, 2),
-        ("zigbee2mqtt/door", ZIGBEE_CONTACT, {"path": "contact"}, 0.0),
-        ("tele/office/SENSOR", TASMOTA, {"path": "SI7021.Temperature"}, 20.4),
-        ("tele/office/SENSOR", TASMOTA, {"path": ["SI7021", "Humidity"]}, 51.2),
+        ("zigbee2mqtt/bedroom", ZIGBEE_CLIMATE, {"json_path": "temperature"}, 21.46),
+        ("zigbee2mqtt/bedroom", ZIGBEE_CLIMATE, {"json_path": "humidity"}, 46.67),
+        ("zigbee2mqtt/hall", ZIGBEE_MOTION, {"json_path": "occupancy"}, 1.0),
+        ("zigbee2mqtt/hall", ZIGBEE_MOTION, {"json_path": "occupancy", "values": {"true": 2}}, 2),
+        ("zigbee2mqtt/door", ZIGBEE_CONTACT, {"json_path": "contact"}, 0.0),
+        ("tele/office/SENSOR", TASMOTA, {"json_path": "SI7021.Temperature"}, 20.4),
+        ("tele/office/SENSOR", TASMOTA, {"json_path": ["SI7021", "Humidity"]}, 51.2),
         ("esp/sensor/co2/state", ESPHOME, {"unit": "ppm"}, 412.5),
         ("esp/binary_sensor/pir/state", "ON", {}, 1.0),
         ("homeassistant/sensor/x/state", "21.3", {}, 21.3),
@@ -123,7 +70,7 @@ def test_payloads_of_real_programs_are_read(broker, topic, payload, options, val
 
 
 def test_sensors_of_one_broker_share_a_connection_and_see_only_their_topics(broker):
-    with opened(broker, "a", path="t") as one, opened(broker, "a", path="h") as two:
+    with opened(broker, "a", json_path="t") as one, opened(broker, "a", json_path="h") as two:
         assert one._broker.shared is two._broker.shared
         eventually(lambda: broker.publish("a", '{"t": 1, "h": 2}') or (one.read() and two.read()))
         assert (one.read().value, two.read().value) == (1.0, 2.0)
@@ -176,7 +123,7 @@ def gone(sensor):
 
 
 def test_a_broker_that_is_absent_at_the_start_and_goes_away_is_found_again(tmp_path):
-    broker = Mosquitto(tmp_path, ["allow_anonymous true"])
+    broker = HomeBroker(tmp_path, ["allow_anonymous true"])
     with opened(broker, "x") as sensor:
         with pytest.raises(errors.DeviceGone, match=str(broker.port)):
             sensor.read()
@@ -195,7 +142,7 @@ def test_a_login_that_is_refused_is_named(tmp_path):
     folder = tmp_path / "b"
     folder.mkdir()
     (folder / "users").write_text("")
-    broker = Mosquitto(folder, ["allow_anonymous false", f"password_file {folder / 'users'}"])
+    broker = HomeBroker(folder, ["allow_anonymous false", f"password_file {folder / 'users'}"])
     broker.process = subprocess.Popen(
         [find_mosquitto(), "-c", broker.file], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -221,7 +168,7 @@ def test_a_login_that_is_refused_is_named(tmp_path):
         ({"password_file": "/x"}, "username"),
         ({"cert_file": "/x"}, "key_file"),
         ({"tls": False, "ca_file": "/x"}, "tls: false"),
-        ({"path": "a..b"}, "path"),
+        ({"json_path": "a..b"}, "path"),
         ({"stale_after_s": 0.0}, "stale_after_s"),
         ({"password": "secret"}, "password_file"),
     ],

@@ -35,7 +35,7 @@ def test_values_are_found(payload, keys, value):
         (b"", [], errors.MissingValue, "no value"),
         (b'{"t": null}', ["t"], errors.MissingValue, "no value"),
         (b'{"t": "unknown"}', ["t"], errors.MissingValue, "no value"),
-        (b'{"temperature": 1}', [], errors.ReadFailed, "set `path`.*temperature"),
+        (b'{"temperature": 1}', [], errors.ReadFailed, "set `json_path`.*temperature"),
         (b'{"temperature": 1}', ["t"], errors.ReadFailed, "no 't' in the message, but temperature"),
         (b'{"a": {"b": 1}}', ["a"], errors.ReadFailed, "leads to b.*longer"),
         (b"[1]", ["1"], errors.ReadFailed, "a list of 1"),
@@ -85,6 +85,6 @@ def test_any_message_is_a_finite_number_or_a_transient_error(payload, keys):
     st.sampled_from([{}, {"open": 1.0, "closed": 0.0}]),
 )
 def test_a_simulated_message_is_found_by_its_own_options(keys, value, values):
-    options = PayloadOptions(path=keys, values=values)
+    options = PayloadOptions(json_path=keys, values=values)
     found = number_in(options.example(value), options.keys, options.values)
     assert found in values.values() if values else found == pytest.approx(value, abs=1e-3)

@@ -42,10 +42,10 @@ HARDWARE = {
         "start": "start_periodic_measurement",
         "unit": "ppm",
     },
-    "http": {"url": "http://192.0.2.1/rpc/Temperature.GetStatus?id=100", "path": "tC"},
+    "http": {"url": "http://192.0.2.1/rpc/Temperature.GetStatus?id=100", "json_path": "tC"},
     "http-label": {
         "url": "https://[2001:db8::1]:8123/api/states/x.y",
-        "path": ["attributes", "0"],
+        "json_path": ["attributes", "0"],
         "values": {"open": 1, "closed": 0},
     },
     "hwmon-sht4x": {"name": "sht4x", "channel": "humidity1", "pins": [2, 3]},
@@ -53,7 +53,7 @@ HARDWARE = {
     "mqtt": {
         "host": "broker.home",
         "topic": "zigbee2mqtt/room",
-        "path": "temperature",
+        "json_path": "temperature",
         "availability_topic": "zigbee2mqtt/room/availability",
     },
     "mqtt-plain": {"host": "broker.home", "topic": "esp/sensor/co2/state", "tls": False},

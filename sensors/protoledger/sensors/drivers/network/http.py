@@ -1,8 +1,8 @@
 """A value of a document that a device serves by HTTP: Shelly, Tasmota, Home Assistant, weather.
 
-Wiring: none. `url: http://192.168.1.20/rpc/Temperature.GetStatus?id=100`, `path: tC` reads a
-Shelly; `url: https://HOST:8123/api/states/sensor.NAME`, `path: state`, `token_file: FILE` reads an
-entity of Home Assistant. Several sensors with the same URL share one request.
+Wiring: none. `url: http://192.168.1.20/rpc/Temperature.GetStatus?id=100`, `json_path: tC` reads a
+Shelly; `url: https://HOST:8123/api/states/sensor.NAME`, `json_path: state`, `token_file: FILE`
+reads an entity of Home Assistant. Several sensors with the same URL share one request.
 """
 
 from collections.abc import Mapping

@@ -3,12 +3,12 @@
 Wiring: none; the sensor reports to a hub or by Wi-Fi, and the home's broker has its messages. Where
 the value is:
 
-- Zigbee2MQTT: `topic: zigbee2mqtt/NAME`, `path: temperature` (or humidity, occupancy, contact),
-  `availability_topic: zigbee2mqtt/NAME/availability` if that is enabled.
-- ESPHome: `topic: PREFIX/sensor/NAME/state`, no path; `availability_topic: PREFIX/status`.
-- Tasmota: `topic: tele/NAME/SENSOR`, `path: SI7021.Temperature`; `availability_topic:
+- Zigbee2MQTT: `topic: zigbee2mqtt/NAME`, `json_path: temperature` (or humidity, occupancy,
+contact), `availability_topic: zigbee2mqtt/NAME/availability` if that is enabled.
+- ESPHome: `topic: PREFIX/sensor/NAME/state`, no json_path; `availability_topic: PREFIX/status`.
+- Tasmota: `topic: tele/NAME/SENSOR`, `json_path: SI7021.Temperature`; `availability_topic:
   tele/NAME/LWT`.
-- Home Assistant's state stream: `topic: homeassistant/sensor/NAME/state`, no path.
+- Home Assistant's state stream: `topic: homeassistant/sensor/NAME/state`, no json_path.
 
 A read returns the last message's value at once, and fails if that is older than `stale_after_s`. A
 message that the broker had stored (retained) is of unknown age; it counts only if `retained` is

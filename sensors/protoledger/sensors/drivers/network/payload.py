@@ -23,7 +23,8 @@ _SHOWN_KEYS = 8
 class PayloadOptions(DriverOptions):
     """Options of drivers whose value is in a message."""
 
-    path: str | list[str] = Field(
+    # Not `json_path`: in a configuration file that is the path of a file.
+    json_path: str | list[str] = Field(
         "",
         description="Where the value is in a JSON message: keys, and numbers of list items from "
         "0, separated by points (SI7021.Temperature) or as a list; empty: the whole message.",
@@ -35,7 +36,7 @@ class PayloadOptions(DriverOptions):
     )
     unit: str = Field("", description="Unit of the readings.")
 
-    @field_validator("path")
+    @field_validator("json_path")
     @classmethod
     def _no_empty_key(cls, path: str | list[str]) -> str | list[str]:
         if path and "" in (path.split(".") if isinstance(path, str) else path):
@@ -45,9 +46,9 @@ class PayloadOptions(DriverOptions):
     @property
     def keys(self) -> list[str]:
         """The path as a list."""
-        if isinstance(self.path, list):
-            return self.path
-        return self.path.split(".") if self.path else []
+        if isinstance(self.json_path, list):
+            return self.json_path
+        return self.json_path.split(".") if self.json_path else []
 
     @property
     def states(self) -> dict[str, float]:
@@ -98,7 +99,7 @@ def number_in(payload: bytes, keys: list[str], values: Mapping[str, float]) -> f
 def _plain(text: str) -> Any:
     if text.startswith("{"):
         known = _keys(_parse(text))
-        raise ReadFailed(f"the message is JSON: set `path` to the value in it ({known})")
+        raise ReadFailed(f"the message is JSON: set `json_path` to the value in it ({known})")
     return text.strip('"')
 
 
@@ -107,7 +108,7 @@ def _parse(text: str) -> Any:
         return json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError):  # JSONDecodeError is a ValueError
         raise ReadFailed(
-            "the message is not JSON: leave `path` out if it is the value itself"
+            "the message is not JSON: leave `json_path` out if it is the value itself"
         ) from None
 
 
@@ -123,7 +124,9 @@ def _descend(found: Any, keys: list[str]) -> Any:
         elif isinstance(found, list) and key.isdecimal() and int(key) < len(found):
             found = found[int(key)]
         else:
-            raise ReadFailed(f"there is no {key!r} in {where}, but {_keys(found)}: check `path`")
+            raise ReadFailed(
+                f"there is no {key!r} in {where}, but {_keys(found)}: check `json_path`"
+            )
     return found
 
 
@@ -138,7 +141,9 @@ def _keys(found: Any) -> str:
 
 def _number(found: Any, values: Mapping[str, float]) -> float:
     if isinstance(found, dict | list):
-        raise ReadFailed(f"the path leads to {_keys(found)}, not to a value: make `path` longer")
+        raise ReadFailed(
+            f"the path leads to {_keys(found)}, not to a value: make `json_path` longer"
+        )
     if isinstance(found, bool):
         found = str(found)
     known = {text.lower(): value for text, value in (values or _SWITCHED).items()}
