@@ -34,6 +34,13 @@ class LearnerConfig(Model):
     capacity: int = Field(
         default=128, ge=2, le=4096, description="Most prototypes of the improved learner."
     )
+    ask_below: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="Ask for a label where the most probable class leads the next by less than "
+        "this: an `ask` event, and `label_wanted` on the gateway's health topic. Off without it.",
+    )
     kernels: KernelsConfig = KernelsConfig()
 
 

@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 
 ENTITIES = (
     Entity("prediction", "Prediction", icon="mdi:head-lightbulb", diagnostic=False),
+    Entity("label_wanted", "Label wanted", icon="mdi:account-question", diagnostic=False),
     Entity("rounds", "Rounds completed"),
     Entity("failed", "Rounds failed"),
     Entity("agents", "Agents here", icon="mdi:access-point"),

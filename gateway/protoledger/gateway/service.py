@@ -83,6 +83,8 @@ class Service:
         self._labels = site.labels
         self._assistant = config.home_assistant
         self._told_assistant = 0.0
+        self._ask_below = config.learner.ask_below
+        self._label_wanted = False
         self._prediction = ""
         self._metrics: Metrics | None = None
         if config.metrics is not None:
@@ -170,6 +172,7 @@ class Service:
                 minimum = self._rounds.terms.minimum
                 samples = self._schema.samples(sums, len(included), minimum)
                 right = self._learn(samples)
+                self._ask_for_label()
                 if self._assistant is not None:
                     self._tell_assistant()
                 for notice in self._trainer.take_notices():
@@ -291,6 +294,21 @@ class Service:
             self._trainer.save()
             self._tell_totals("finished")
 
+    def _ask_for_label(self) -> None:
+        """Say where a label would teach most: an unlabelled sample whose margin is small."""
+        last, below = self._trainer.last, self._ask_below
+        if below is None or last is None:
+            return
+        wanted = last.label is None and last.margin < below
+        if wanted:
+            label = None if last.predicted is None else self._labels[last.predicted]
+            self._events.write("ask", prediction=label, margin=round(last.margin, 3))
+        if wanted != self._label_wanted:
+            self._label_wanted = wanted
+            self._told_assistant = -math.inf
+            if self._assistant is None:
+                self._rounds.tell({"label_wanted": "yes" if wanted else "no"})
+
     def _tell_assistant(self) -> None:
         """Publish a prediction that changed at once, all else at its pace."""
         last = self._trainer.last
@@ -305,6 +323,7 @@ class Service:
         self._rounds.tell(
             {
                 "prediction": prediction,
+                "label_wanted": "yes" if self._label_wanted else "no",
                 "rounds": status.completed,
                 "failed": status.failed,
                 "agents": self._rounds.agents_here,

@@ -74,7 +74,7 @@ def views(difference: str, data: Split, seed: int) -> list[Spoil]:
         seen[2:] = [_turned(classes, lambda _: True)] * 2
     elif difference == "two in a region":
         widest = int(np.argmax(data.x.var(axis=0)))
-        middle = float(np.median(data.x[:, widest]))
+        middle = float(data.x[:, widest].mean())
         seen[2:] = [_turned(classes, lambda x: bool(x[widest] > middle))] * 2
     elif difference.startswith("offsets"):
         size = float(difference.split()[1])

@@ -49,6 +49,8 @@ def read_samples(file: Path, labels: int) -> Codebook:
                 features.append([float(value) for value in row[1:]])
     except (OSError, ValueError, csv.Error) as error:
         raise CodebookError(f"cannot be read: {error}") from error
+    if any(np.isnan(row).any() for row in features):
+        raise CodebookError("a feature is not a number: leave rows that lack one out")
     return Codebook.from_prototypes(
         range(len(classes)), classes, np.ones(len(classes)), features, labels=labels
     )
