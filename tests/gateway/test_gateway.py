@@ -65,6 +65,8 @@ def test_a_model_and_its_counters_survive_together(tmp_path):
     assert found == [0, 1]
     rows = [{"a": "3", "b": "3"}, {"a": "7", "b": "7"}]
     assert list(Predictor(config(tmp_path), SITE).label_rows(rows)) == ["no", "yes"]
+    gaps = [{"a": "", "b": "3"}, {"a": "7", "b": " "}, {"a": "", "b": ""}]
+    assert list(Predictor(config(tmp_path), SITE).label_rows(gaps)) == ["no", "yes", ""]
     with pytest.raises(ValueError, match="line 3"):
         list(Predictor(config(tmp_path), SITE).label_rows([rows[0], {"a": "x", "b": "1"}]))
 

@@ -48,15 +48,16 @@ class Predictor:
         return [self._trainer.predict(row) for row in values]
 
     def label_rows(self, rows: Iterable[Mapping[str, str]]) -> Iterator[str]:
-        """Predict rows of text cells by channel name.
+        """Predict rows of text cells by channel name; an empty cell is a channel without a value.
 
         Raises:
             ValueError: naming the line and the cell that is no number, or the missing column.
         """
         for line, row in enumerate(rows, start=2):
             try:
-                values = np.array([float(row[name]) for name in self._channels])
-            except (KeyError, TypeError, ValueError) as error:
+                cells = [row[name].strip() for name in self._channels]
+                values = np.array([float(cell) if cell else np.nan for cell in cells])
+            except (KeyError, AttributeError, ValueError) as error:
                 raise ValueError(f"line {line}: {error}") from error
             predicted = self._trainer.predict(values)
             yield "" if predicted is None else self._labels[predicted]

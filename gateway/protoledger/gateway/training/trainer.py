@@ -169,8 +169,13 @@ class Trainer:
         self.unsaved = True
 
     def predict(self, values: NDArray[np.float64]) -> int | None:
-        """Predict the class of one row of channel values, float64 (C,), without learning."""
+        """Predict the class of one row of channel values, float64 (C,), without learning.
+
+        NaN stands for a channel without a value; None is the answer if no channel has one.
+        """
         scaled = self._scaler.scale(values)
+        if not self.model.learner.takes_missing:  # as the scaler does for what was never read
+            scaled = np.where(np.isnan(scaled), 0.5, scaled)
         return None if np.isnan(scaled).all() else self.model.predict_one(scaled)
 
     def count_commit(self, version: int, gas_used: int) -> None:
