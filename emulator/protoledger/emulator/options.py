@@ -1,15 +1,16 @@
 """The options of an emulation, validated before any process starts."""
 
 from pathlib import Path
-from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from protoledger.emulator.sources.dealing import DEFAULT_NOISE
+from protoledger.gateway.config import TestName
+from protoledger.gateway.learner import Mode
 from protoledger.runtime.site import Partitions
 
-Learner = Literal["improved", "reference"]
-Test = Literal["e-process", "mcnemar", "interval", "always"]
+Learner = Mode
+Test = TestName
 
 
 class Options(BaseModel):

@@ -22,8 +22,6 @@ class Exit(IntEnum):
     """An input file's content is wrong."""
     UNAVAILABLE = 69
     """A device, service or program is missing or does not answer."""
-    SOFTWARE = 70
-    """An internal error: please report it."""
     IO = 74
     """A file cannot be read or written."""
     CONFIGURATION = 78
