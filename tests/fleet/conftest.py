@@ -24,11 +24,14 @@ def boot_tools() -> None:
 
 @pytest.fixture(scope="module")
 def boot(boot_tools: None) -> Iterator[Callable[..., Deployment]]:  # noqa: ARG001 - it may skip
-    """Boot hosts for sites, given as `site → agents`; the hub is their broker and chain."""
+    """Boot hosts for sites, given as `site → agents`; the hub is their broker and chain.
+
+    Spare hosts are booted too, and are not in the inventory yet.
+    """
     opened: list[Machines] = []
 
-    def make(sites: dict[str, list[str]], **options) -> Deployment:
-        names = ["hub"]
+    def make(sites: dict[str, list[str]], spare: tuple[str, ...] = (), **options) -> Deployment:
+        names = ["hub", *spare]
         for site, agents in sites.items():
             names += [f"{site}-gateway", *agents]
         machines = Machines(golden(), names)

@@ -54,6 +54,7 @@ class Deployment:
         self.sites = {site: list(agents) for site, agents in sites.items()}
         self.hub = hub
         self.monitoring = monitoring
+        self.agent_changes: dict[str, object] = {}
         self.state = machines.folder / "state"
         self.inventory = machines.folder / "inventory.yml"
         # packed wheels are kept from run to run; all else of the controller's folder is new
@@ -94,7 +95,8 @@ class Deployment:
         for site, agents in self.sites.items():
             hosts = dict.fromkeys([f"{site}-gateway", *agents])
             groups[f"site_{site}"] = {"hosts": hosts, "vars": {"fleet_site": site}}
-        hosts = {m.name: {"ansible_host": m.address} for m in self.machines.machines.values()}
+        used = {self.hub, *groups["gateways"]["hosts"], *groups["agents"]["hosts"]}
+        hosts = {name: {"ansible_host": self.machines[name].address} for name in sorted(used)}
         content = {"all": {"hosts": hosts, "vars": variables, "children": groups}}
         self.inventory.write_text(yaml.safe_dump(content, sort_keys=False))
 
@@ -118,6 +120,7 @@ class Deployment:
             ],
             "fleet_label": {"driver": "mock", "options": label},
             "fleet_sampling": {"window_s": 1.0, "read_every_s": 0.25},
+            **self.agent_changes,
         }
 
     def play(self, name: str, *options: str, check: bool = True, inside: bool = True) -> str:

@@ -1,7 +1,9 @@
 """Ansible filters that give playbooks access to functions of protoledger."""
 
 import hashlib
+import ipaddress
 import json
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -55,6 +57,30 @@ def members(
     return {"gateway": gateways[0], "agents": of("agents")}
 
 
+def addresses(names: list[str]) -> list[str]:
+    """Resolve host names here, on the controller; sorted addresses and networks, each once.
+
+    >>> addresses(["192.0.2.7", "10.0.0.0/8", "192.0.2.7"])
+    ['10.0.0.0/8', '192.0.2.7']
+    """
+    found: set[str] = set()
+    for name in names:
+        try:
+            found.add(str(ipaddress.ip_network(name, strict=False) if "/" in name
+                          else ipaddress.ip_address(name)))  # fmt: skip
+            continue
+        except ValueError:
+            pass
+        try:
+            found |= {str(info[4][0]) for info in socket.getaddrinfo(name, None)}
+        except OSError as error:
+            raise AnsibleFilterError(
+                f"{name!r} cannot be resolved ({error}), and the firewall needs its address; "
+                f"set ansible_host to it"
+            ) from error
+    return sorted(found)
+
+
 def accounts(gateways: list[str], folder: str) -> list[str]:
     """Give the known chain accounts of the gateways, without retired ones."""
     base = Path(folder).expanduser()
@@ -65,6 +91,12 @@ def accounts(gateways: list[str], folder: str) -> list[str]:
         for device in told
         if not (base / "retired" / f"{device['id']}.json").exists()
     ]
+
+
+def known(agents: list[str], folder: str) -> list[str]:
+    """Leave out agents whose public keys the controller has not received yet."""
+    devices = Path(folder).expanduser() / "devices"
+    return [agent for agent in agents if (devices / f"{agent}.json").exists()]
 
 
 def needs(
@@ -110,6 +142,8 @@ class FilterModule:
             "access_list": access_list,
             "fleet_members": members,
             "fleet_accounts": accounts,
+            "fleet_addresses": addresses,
+            "fleet_known": known,
             "fleet_needs": needs,
             "wifi_key": wifi_key,
         }
