@@ -65,7 +65,8 @@ def unit(wanted: dict) -> dict[str, list[str]]:
 
 def of_kit(path: Path) -> list[dict]:
     content = yaml.safe_load(path.read_text())
-    return [*content["sensors"], content["label"]] if "label" in content else content["sensors"]
+    label = [content["label"]] if "label" in content else []
+    return [*content["sensors"], *content.get("inputs", []), *label]
 
 
 @pytest.mark.parametrize("driver", driver_names())

@@ -5,6 +5,7 @@ The tests are chapters: each goes on with the fleet that the one before has left
 
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -109,29 +110,46 @@ def test_the_broker_may_restart(fleet):
         assert fleet.wait_for_rounds(site, 3)
 
 
-@pytest.fixture(scope="module")
-def broken(tmp_path_factory) -> Path:
-    """A release whose agent does not start."""
+def source_with(tmp_path_factory, file: str, change: Callable[[str], str]) -> Path:
+    """A checkout in which one file is another."""
     source = tmp_path_factory.mktemp("broken") / "protoledger"
     listed = run("git", "-C", ROOT, "ls-files").stdout.splitlines()
     for name in listed:
         if not name.startswith(("tests/", "docs/", "ansible/")) and (ROOT / name).is_file():
             (source / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, source / name)
-    agent = source / "edge/protoledger/edge/host.py"
-    agent.write_text(agent.read_text() + '\nraise RuntimeError("broken on purpose")\n')
+    path = source / file
+    path.write_text(change(path.read_text()))
     return source
 
 
-def test_a_broken_release_goes_back_by_itself(fleet, broken):
-    given = ("-e", f"fleet_source={broken}", "-e", "fleet_release=0.2.0-broken")
+BROKEN = {
+    "0.2.0-broken": (
+        "edge/protoledger/edge/host.py",
+        lambda text: text + '\nraise RuntimeError("broken on purpose")\n',
+    ),
+    # the agent starts, connects and takes part in rounds, with nothing to contribute
+    "0.2.0-blind": (
+        "sensors/protoledger/sensors/synthetic/mock.py",
+        lambda text: text.replace(
+            "    def _measure(self) -> Reading:\n",
+            '    def _measure(self) -> Reading:\n        raise RuntimeError("broken on purpose")\n',
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("release", BROKEN)
+def test_a_broken_release_is_stopped_at_the_canary(fleet, tmp_path_factory, release):
+    broken = source_with(tmp_path_factory, *BROKEN[release])
+    given = ("-e", f"fleet_source={broken}", "-e", f"fleet_release={release}")
     fleet.play("build", *given, inside=False)
     log = fleet.play("update", *given, check=False)
     first, *others = SITES["attic"]
-    assert f"0.2.0-broken is not healthy on {first}, which is back on" in " ".join(log.split())
+    assert f"{release} is not healthy on {first}, which is back on" in " ".join(log.split())
     for name in (first, *others):
         link = fleet.machines[name].ssh("readlink", "/opt/protoledger/current").strip()
-        assert "broken" not in link
+        assert release not in link
         assert fleet.machines[name].ssh("systemctl", "is-active", "protoledger-edge")
     assert fleet.wait_for_rounds("attic", 3)
 

@@ -4,8 +4,9 @@ Elliptic-curve keys (P-256). `ca.key` is made with mode 0600 and never leaves th
 device makes its own key and sends a request. A certificate's common name is the device's id, which
 the broker uses as the user name. The broker reads the revoked certificates from `crl.pem`.
 
-The emulator's authority (trustme) lives as long as an emulation. This one is kept for years, signs
-requests instead of making keys for others, and has a revocation list.
+The emulator has an authority of its own that lives as long as an emulation and makes all keys
+itself. This one is kept for years, signs requests and has a revocation list; it cannot share code
+with the emulator's, because it also runs on devices, where protoledger is not installed.
 """
 
 from __future__ import annotations

@@ -8,11 +8,13 @@ module hands it the messages and publishes its answers.
 import collections
 import logging
 import math
+import os
 import time
 from collections.abc import Callable
 
 from protoledger.edge.config import AgentConfig
 from protoledger.edge.readings.windows import WindowsOpener, open_windows
+from protoledger.edge.status import Status, StatusFile
 from protoledger.protocol.errors import LateError, ProtocolError
 from protoledger.protocol.rounds.agent import AgentRounds
 from protoledger.protocol.rounds.states import Send
@@ -87,6 +89,7 @@ class Agent:
         self._windows = opener(config, terms.schema, site.round)
         self._rounds = AgentRounds(self._session, terms, self._windows.take)
         self._connected = self._logged_down = False
+        self.status_file = StatusFile(config.status_file)
         self._assistant = config.home_assistant
         self._answered_at: float | None = None
         self._health_due = math.inf
@@ -141,6 +144,19 @@ class Agent:
             self.link.publish(
                 health_topic(self._site.site, self.id), state(self._health(now)), expiry_s=None
             )
+
+    def report(self, now: float) -> Status:
+        """Describe the agent's state for its status file; no reading is among it."""
+        return Status(
+            id=self.id,
+            pid=os.getpid(),
+            written_at=now,
+            connected=self._connected,
+            last_round=self._rounds.last_round,
+            answered=self.answered,
+            answered_at=self._answered_at or 0.0,
+            sensors={state.name: state.problem for state in self._windows.states()},
+        )
 
     def close(self) -> None:
         """Release the sensors; idempotent."""

@@ -68,13 +68,28 @@ def check(
     sensors: Annotated[
         bool, typer.Option(help="Read the sensors; a running agent holds their pins.")
     ] = True,
+    running: Annotated[
+        bool, typer.Option("--running", help="Look at the agent that runs now, and at its sensors.")
+    ] = False,
+    wait: Annotated[
+        float, typer.Option(min=0, help="With --running: seconds to wait until all is well.")
+    ] = 0.0,
+    since: Annotated[
+        Path | None,
+        typer.Option(help="With --running: a copy of the status file from before an update."),
+    ] = None,
 ) -> None:
     """Check everything that an agent needs, and say how to correct what is wrong."""
     from protoledger.edge.check.report import check_agent  # noqa: PLC0415 - `run` stays small without it
     from protoledger.runtime.check.findings import print_report  # noqa: PLC0415
 
     logging.getLogger().addHandler(logging.NullHandler())  # the report shows every problem
-    items = check_agent(config, mock=mock, broker=broker, sensors=sensors)
+    if running:
+        from protoledger.edge.check.running import check_running  # noqa: PLC0415
+
+        items = check_running(config, wait_s=wait, since=since)
+    else:
+        items = check_agent(config, mock=mock, broker=broker, sensors=sensors)
     sys.exit(print_report(items, as_json=as_json))
 
 

@@ -98,6 +98,11 @@ class AgentConfig(Model):
         description="SQLite file for the windows of a long outage, so that they survive a "
         "restart; it is written only during an outage. Without it they are kept in memory.",
     )
+    status_file: Path | None = Field(
+        default=None,
+        description="File for the agent's state, which `edge check --running` reads: names of "
+        "sensors and their problems, never readings.",
+    )
     home_assistant: HomeAssistantConfig | None = Field(
         default=None,
         description="Publish the agent's state, never its readings, for Home Assistant; off by "

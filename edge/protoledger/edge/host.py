@@ -66,7 +66,13 @@ class AgentHost:
             for agent in self.agents.values():
                 if agent.deadline is not None and agent.deadline <= now:
                     agent.expire(now)
+            self._write_status(now)
             self._notify(now)
+
+    def _write_status(self, now: float) -> None:
+        for agent in self.agents.values():
+            if (due := agent.status_file.due) is not None and due <= now:
+                agent.status_file.write(agent.report(now))
 
     def _notify(self, now: float) -> None:
         """Report the status to systemd; pet the watchdog only if all sensors are being read."""
@@ -83,7 +89,10 @@ class AgentHost:
         return f"{len(self.agents)} agents"
 
     def _patience(self) -> float | None:
-        due = [agent.deadline for agent in self.agents.values() if agent.deadline is not None]
+        wanted = [
+            at for agent in self.agents.values() for at in (agent.deadline, agent.status_file.due)
+        ]
+        due = [at for at in wanted if at is not None]
         if self._notifier.due is not None:
             due.append(self._notifier.due)
         return max(0.0, min(due) - time.monotonic()) if due else None

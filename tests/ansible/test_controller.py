@@ -1,0 +1,61 @@
+"""The controller's state as one encrypted file: saved, loaded on another computer, refused."""
+
+import json
+
+import pytest
+
+from tests.ansible.test_playbooks import module as _module
+
+module = _module
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture
+def state(module, tmp_path):
+    folder = tmp_path / "state"
+    module("fleet_authority", folder=str(folder))
+    (folder / "devices").mkdir()
+    (folder / "devices/attic-pi-1.json").write_text('{"id": "attic-pi-1"}')
+    (folder / "releases").mkdir()
+    (folder / "releases/edge.tar").write_bytes(b"large")
+    return folder
+
+
+def contents(folder):
+    return {
+        str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mode & 0o777)
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != ".lock" and "releases" not in path.parts
+    }
+
+
+def test_another_computer_becomes_the_controller(module, state, tmp_path):
+    saved, other = tmp_path / "fleet.vault", tmp_path / "other"
+    done = module("fleet_controller", folder=str(state), save=str(saved), password=PASSWORD)
+    assert "pki/ca.key" in done["files"]
+    assert not any(name.startswith("releases") for name in done["files"])
+    assert saved.stat().st_mode & 0o777 == 0o600
+    for secret in ("pki/ca.key", "fleet.key"):
+        assert (state / secret).read_bytes().strip() not in saved.read_bytes()
+    assert PASSWORD not in json.dumps(done)
+    module("fleet_controller", folder=str(other), load=str(saved), password=PASSWORD)
+    assert contents(other) == contents(state)
+    assert other.stat().st_mode & 0o777 == 0o700
+
+
+def test_it_is_refused_by_the_reason(module, state, tmp_path):
+    saved, other = tmp_path / "fleet.vault", tmp_path / "other"
+    module("fleet_controller", folder=str(state), save=str(saved), password=PASSWORD)
+
+    def reason(**given):
+        return module("fleet_controller", ok=False, **{"password": PASSWORD, **given})["msg"]
+
+    assert "is a controller's already" in reason(folder=str(state), load=str(saved))
+    wrong = {"folder": str(other), "load": str(saved), "password": "wrong password"}
+    assert "is the password right" in reason(**wrong)
+    assert not (other / "pki").exists()
+    assert "is no controller's" in reason(folder=str(other), save=str(tmp_path / "x"))
+    short = {"folder": str(state), "save": str(tmp_path / "x"), "password": "short"}
+    assert "fewer than 8" in reason(**short)
+    saved.write_bytes(saved.read_bytes()[:-40])
+    assert "cannot be decrypted" in reason(folder=str(other), load=str(saved))
