@@ -14,6 +14,7 @@ import yaml
 from protoledger.edge.readings.backlog import Anchor, Backlog
 from protoledger.edge.readings.spool import SqliteSpool
 from protoledger.emulator.processes.broker import find_mosquitto
+from protoledger.protocol.wire.messages import Kept
 from protoledger.protocol.wire.schema import NO_LABEL
 from tests.support.site_of import Running, change, live, running_site
 
@@ -22,8 +23,8 @@ WINDOW_S = 10.0
 
 
 def backlog(spool=None, **changes):
-    given = {"window_s": WINDOW_S, "count": 1, "width": 1, "most": 1000, "spool": spool}
-    return Backlog(**{**given, **changes})
+    usual = {"window_s": WINDOW_S, "count": 1, "width": 1, "most": 1000, "spool": spool}
+    return Backlog(**{**usual, **changes})
 
 
 def feed(agent, begin, end, every_s=2.0, value=lambda at: at, label=lambda _at: 1):
@@ -41,21 +42,31 @@ def spool_at(path, boot=None):
     return spool
 
 
+def given(agent, anchor, count):
+    """What so many rounds that ask for the outage after a round get."""
+    return [agent.give(Kept(anchor, 1 + number)) for number in range(count)]
+
+
 def test_who_kept_nothing_gives_nothing_to_a_round_that_asks_for_what_was_kept():
     """On an emulated Pi such rounds carried its last moment alone, and the others' in the next."""
-    agent = backlog(count=2, every_s=2 * WINDOW_S)
-    assert agent.announced(1, 0.0) is None
+    agent = backlog(count=2)
+    agent.live(1, 0.0)
     feed(agent, 0.0, 4.0)
-    asked = agent.announced(2, 4.0)
+    (asked,) = given(agent, 1, 1)
     assert np.isnan(asked.values).all()
     assert (asked.labels == NO_LABEL).all()
-    assert agent.announced(3, 20.0) is None, "not early: live windows again"
+    assert agent.waiting is None
 
 
-def test_rounds_without_a_pause_are_for_live_windows():
-    agent = backlog(every_s=0.0)
-    assert agent.announced(1, 0.0) is None
-    assert agent.announced(2, 0.5) is None
+def test_rounds_that_ask_leave_what_is_read_meanwhile_alone():
+    agent = backlog()
+    agent.live(1, 0.0)
+    feed(agent, 0.5, 300.0)
+    agent.live(2, 300.0)
+    feed(agent, 300.5, 400.0)
+    assert given(agent, 1, 1)[0].values[0, 0] < 10
+    agent.live(3, 400.0)
+    assert agent.waiting.anchor == 2
 
 
 def test_agents_hand_in_the_same_moments_whatever_their_clocks_phases_and_latencies():
@@ -67,14 +78,12 @@ def test_agents_hand_in_the_same_moments_whatever_their_clocks_phases_and_latenc
         def later(at, offset=offset):
             return at + offset + draw.uniform(0, 0.05)  # and the network's latency
 
-        assert agent.announced(7, later(0.0)) is None
+        agent.live(7, later(0.0))
         feed(agent, offset + draw.uniform(0, 2), offset + 605.0, value=lambda at, o=offset: at - o)
-        assert agent.announced(8, later(605.0)) is None, "live windows"
-        agents.append((agent, later))
-    rounds = [
-        [agent.announced(9 + j, later(605.0 + 0.1 * j)) for agent, later in agents]
-        for j in range(31)
-    ]
+        agent.live(8, later(605.0))
+        agents.append(agent)
+    assert {agent.waiting for agent in agents} == {Kept(7, 58)}
+    rounds = list(zip(*(given(agent, 7, 31) for agent in agents), strict=True))
     for number, windows in enumerate(rounds[:29]):
         for row in range(2):
             middles = [window.values[row, 0] for window in windows]
@@ -87,43 +96,35 @@ def test_agents_hand_in_the_same_moments_whatever_their_clocks_phases_and_latenc
 
 def test_a_reading_is_handed_in_once_or_never():
     agent = backlog()
-    agent.announced(1, 0.0)
+    agent.live(1, 0.0)
     feed(agent, 0.5, 300.0)
-    agent.announced(2, 300.0)
-    seen = [agent.announced(3 + j, 300.1 + j * 0.1).values[0, 0] for j in range(40)]
-    given = [value for value in seen if not math.isnan(value)]
-    assert len(given) == len(set(given)) == 29, "the newest is in the live windows"
-    assert max(given) < 290.0
-    feed(agent, 305.0, 315.0)
-    assert agent.announced(43, 315.0) is None, "an ordinary round is live again"
+    agent.live(2, 300.0)
+    seen = [one.values[0, 0] for one in given(agent, 1, 40) + given(agent, 1, 40)]
+    values = [value for value in seen if not math.isnan(value)]
+    assert len(values) == len(set(values)) == 29, "the newest is in the live windows"
+    assert max(values) < 290.0
+    assert agent.waiting is None
 
 
-def test_an_agent_that_missed_rounds_of_others_forgets():
+def test_who_has_another_anchor_gives_nothing():
+    """Others summed those moments without it: its own would be alone, or of other moments."""
     agent = backlog()
-    agent.announced(1, 0.0)
+    agent.live(1, 0.0)
     feed(agent, 0.0, 300.0)
-    assert agent.announced(25, 300.0) is None
-    assert agent.announced(26, 300.1) is None, "live, as nothing is kept"
-    assert len(agent) == 0
-
-
-def test_rounds_that_were_announced_to_nobody_do_no_harm():
-    """A gateway notices after some seconds that its broker is gone."""
-    agent = backlog()
-    agent.announced(1, 0.0)
-    feed(agent, 0.5, 300.0)
-    assert agent.announced(5, 300.0) is None
-    assert agent.announced(6, 300.1).values[0, 0] < 10
+    agent.live(25, 300.0)
+    assert agent.waiting.anchor == 1
+    assert np.isnan(given(agent, 24, 1)[0].values).all()
+    assert agent.waiting is not None
 
 
 def test_a_failed_round_costs_its_windows_and_no_alignment():
     agent = backlog()
-    agent.announced(1, 0.0)
+    agent.live(1, 0.0)
     feed(agent, 0.5, 100.0)
-    agent.announced(2, 100.0)
-    assert agent.announced(3, 107.0) is None, "too late to be early: live"
-    window = agent.announced(4, 107.2)
-    assert 10 < window.values[0, 0] < 20, "the second window, by the round's number"
+    agent.live(2, 100.0)
+    given(agent, 1, 1)
+    window = agent.give(Kept(1, 2))
+    assert 10 < window.values[0, 0] < 20, "the second window, by its number"
 
 
 def test_short_gaps_are_no_outage_and_touch_no_disk(tmp_path):
@@ -131,31 +132,31 @@ def test_short_gaps_are_no_outage_and_touch_no_disk(tmp_path):
     agent = backlog(spool_at(path))
     for number in range(1, 50):
         at = number * WINDOW_S
-        assert agent.announced(number, at) is None
+        agent.live(number, at)
         feed(agent, at, at + WINDOW_S)
     assert not path.exists()
 
 
 def test_the_first_windows_of_an_outage_are_the_ones_kept():
     agent = backlog(most=5)
-    agent.announced(1, 0.0)
+    agent.live(1, 0.0)
     feed(agent, 0.5, 10_000.0)
     assert len(agent) == 5
-    agent.announced(2, 10_000.0)
-    first = agent.announced(3, 10_000.1)
+    agent.live(2, 10_000.0)
+    first = agent.give(Kept(1, 1))
     assert first.values[0, 0] < 10
 
 
 def test_a_restart_goes_on_where_it_was(tmp_path):
     path = tmp_path / "spool.db"
     agent = backlog(spool_at(path, "boot"), flush_s=100.0)
-    agent.announced(1, 0.0)
+    agent.live(1, 0.0)
     feed(agent, 0.5, 250.0)
     again = backlog(spool_at(path, "boot"), flush_s=100.0)
     assert len(again) == 20
     feed(again, 260.5, 400.0)
-    again.announced(2, 400.0)
-    seen = [again.announced(3 + j, 400.1 + j / 10).values[0, 0] for j in range(39)]
+    again.live(2, 400.0)
+    seen = [one.values[0, 0] for one in given(again, 1, 39)]
     middles = [round(value / WINDOW_S - 0.5, 0) for value in seen if not math.isnan(value)]
     assert middles == [*range(20), *range(26, 39)], "what was not on disk yet is missing"
     third = backlog(spool_at(path, "boot"))
@@ -165,13 +166,13 @@ def test_a_restart_goes_on_where_it_was(tmp_path):
 def test_a_reboot_keeps_what_was_on_disk_and_counts_no_further(tmp_path):
     path = tmp_path / "spool.db"
     agent = backlog(spool_at(path, "one"), flush_s=100.0)
-    agent.announced(1, 5000.0)
+    agent.live(1, 5000.0)
     feed(agent, 5000.5, 5250.0, value=lambda at: at - 5000.0)
     again = backlog(spool_at(path, "two"), flush_s=100.0)
     feed(again, 10.0, 500.0)
     assert len(again) == 20, "its clock began anew: it cannot tell where these belong"
-    assert again.announced(2, 500.0) is None
-    assert again.announced(3, 500.1).values[0, 0] == pytest.approx(5.0, abs=2)
+    again.live(2, 500.0)
+    assert again.give(Kept(1, 1)).values[0, 0] == pytest.approx(5.0, abs=2)
 
 
 @pytest.mark.parametrize(
@@ -182,10 +183,10 @@ def test_a_corrupt_file_is_told_once_and_set_aside(tmp_path, caplog, content):
     path.write_bytes(content)
     spool = spool_at(path)
     agent = backlog(spool, flush_s=100.0)
-    agent.announced(1, 0.0)
+    agent.live(1, 0.0)
     feed(agent, 0.5, 1000.0)
-    agent.announced(2, 1000.0)
-    assert agent.announced(3, 1000.1).values[0, 0] < 10
+    agent.live(2, 1000.0)
+    assert agent.give(Kept(1, 1)).values[0, 0] < 10
     assert len(caplog.records) <= 1
     assert spool_at(path).load() == (None, {})
 
@@ -202,12 +203,12 @@ def test_another_schema_or_width_is_dropped(tmp_path):
 def test_a_disk_that_cannot_be_written_is_told_once(tmp_path, caplog):
     path = tmp_path / "missing" / "spool.db"
     agent = backlog(spool_at(path), flush_s=50.0)
-    agent.announced(1, 0.0)
+    agent.live(1, 0.0)
     feed(agent, 0.5, 1000.0)
     assert len(caplog.records) == 1
     assert "continuing without it" in caplog.text
-    agent.announced(2, 1000.0)
-    assert agent.announced(3, 1000.1).values[0, 0] < 10, "memory is enough"
+    agent.live(2, 1000.0)
+    assert agent.give(Kept(1, 1)).values[0, 0] < 10, "memory is enough"
 
 
 def test_what_cannot_be_struck_off_is_not_handed_in(tmp_path):
@@ -217,11 +218,11 @@ def test_what_cannot_be_struck_off_is_not_handed_in(tmp_path):
 
     path = tmp_path / "spool.db"
     agent = backlog(Stubborn(path, SCHEMA, 1), flush_s=100.0)
-    agent.announced(1, 0.0)
+    agent.live(1, 0.0)
     feed(agent, 0.5, 250.0)
-    agent.announced(2, 250.0)
-    given = [agent.announced(3 + j, 250.1 + j / 10).values[0, 0] for j in range(24)]
-    assert [math.isnan(value) for value in given] == [True] * 20 + [False] * 4
+    agent.live(2, 250.0)
+    seen = [one.values[0, 0] for one in given(agent, 1, 24)]
+    assert [math.isnan(value) for value in seen] == [True] * 20 + [False] * 4
 
 
 def test_a_full_disk_is_told_once(tmp_path, caplog):
@@ -232,7 +233,7 @@ def test_a_full_disk_is_told_once(tmp_path, caplog):
             raise sqlite3.OperationalError("database or disk is full")
 
     agent = backlog(Full(path, SCHEMA, 1), flush_s=50.0)
-    agent.announced(1, 0.0)
+    agent.live(1, 0.0)
     feed(agent, 0.5, 1000.0)
     assert caplog.text.count("disk is full") == 1
 

@@ -70,8 +70,8 @@ def test_a_running_agent_is_not_thrown_out(site):
             ],
         ),
         (
-            lambda text: text.replace(f"topic write {AT}/share/site-1.agent-1/+\n", ""),
-            ["may not publish a share for site-1.agent-2"],
+            lambda text: text.replace(f"topic write {AT}/boxes/site-1.agent-1\n", ""),
+            ["may not publish its boxes"],
         ),
         (
             lambda text: text.replace(f"topic read {AT}/key/+\n", ""),
@@ -276,7 +276,7 @@ def test_what_could_not_be_compared_yet_is_said(site):
 
 SIX = """\
 {agent}: 5 problems
-  sampling.windows_s = 10: unknown key; did you mean 'window_s'?
+  sampling.windows_s = 10: unknown key; did you mean 'keep_windows'?
   colour = 'red': unknown key; known keys: id, site_file, roster_file, identity_file, credentials, \
 sampling, spool_file, home_assistant, sensors, inputs, label
   sensors.2.channel = 'humidty': not a channel of the site; did you mean 'humidity'? it has co2, \

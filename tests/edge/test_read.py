@@ -20,7 +20,7 @@ from tests.support.agent_files import AGENT, SITE, write_site
 
 LIVE = {
     **AGENT,
-    "sampling": {"window_s": 1.0, "read_every_s": 0.1},
+    "sampling": {"read_every_s": 0.1},
     "sensors": [
         {"channel": "a", "driver": "mock", "options": {"level": 3.5, "unit": "°C"}},
         {"channel": "b", "driver": "mock", "options": {"missing_rate": 1.0}},

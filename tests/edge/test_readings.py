@@ -31,8 +31,19 @@ from tests.support.agent_files import AGENT, SITE, write_site
 SCHEMA = Schema((Channel("a", "", 0, 10, 0.1), Channel("b", "", 0, 10, 0.1)), ("no", "yes"))
 
 
-def announce(round_id):
-    return Announce(round_id, b"s" * 16, b"r" * 32, b"t" * 32, b"\x07", b"m" * 12, b"c" * 32)
+def announce(round_id, kept=None):
+    return Announce(
+        round_id,
+        b"s" * 16,
+        b"r" * 32,
+        b"t" * 32,
+        b"\x07",
+        bytes(48),
+        (0, 1, 2),
+        b"c" * 32,
+        kept,
+        (),
+    )
 
 
 class Script(Sensor):
@@ -154,12 +165,12 @@ def test_means_leave_out_what_is_missing_and_ties_are_no_label():
 
 def test_all_that_is_wrong_with_a_file_is_told_at_once(tmp_path):
     path = tmp_path / "agent.yaml"
-    broken = {**AGENT, "id": "No Name", "colour": "red", "sampling": {"window_s": -1}}
+    broken = {**AGENT, "id": "No Name", "colour": "red", "sampling": {"read_every_s": -1}}
     path.write_text(yaml.safe_dump(broken))
     with pytest.raises(ConfigurationError) as caught:
         load(path, AgentConfig)
     text = str(caught.value)
-    for named in ("id", "No Name", "colour", "window_s", "-1"):
+    for named in ("id", "No Name", "colour", "read_every_s", "-1"):
         assert named in text
 
 
@@ -184,7 +195,7 @@ def test_an_agent_that_does_not_fit_the_site_is_told_why(tmp_path, change, named
     ("change", "roster", "named"),
     [
         ({"aggregation": {"minimum_contributors": 3, "collusion": 2}}, {"agents": 6}, "collusion"),
-        ({"aggregation": {"minimum_contributors": 5}}, {}, "exceeds"),
+        ({"aggregation": {"minimum_contributors": 5}}, {}, "carried by 4 agents"),
         ({"aggregation": {"dropouts": 2}}, {}, "dropouts 2"),
         ({}, {"channels": ("a",)}, "channel 'b' is measured by 0"),
         ({"round": {"windows": 4096}, "channels": [

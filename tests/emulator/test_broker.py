@@ -79,8 +79,9 @@ def clients(authority):
 # ---- what both brokers do
 
 
-def test_a_share_reaches_its_receiver_with_its_expiry(either, clients):
-    sender, receiver = clients(either, A1), clients(either, A2, topics=["protoledger/v1/a/#"])
+def test_a_delivery_reaches_its_receiver_with_its_expiry(either, clients):
+    sender = clients(either, GATEWAY)
+    receiver = clients(either, A2, topics=["protoledger/v1/a/#"])
     expiries = []
     receiver.paho.on_message = lambda _c, _u, m: expiries.append(
         (len(m.payload), m.properties.MessageExpiryInterval)
@@ -89,7 +90,7 @@ def test_a_share_reaches_its_receiver_with_its_expiry(either, clients):
     properties = Properties(PacketTypes.PUBLISH)
     properties.MessageExpiryInterval = 30
     for size in (0, 1, 1_000_000):
-        name = topic("a", Kind.SHARE, A1, A2)
+        name = topic("a", Kind.DELIVER, GATEWAY, A2)
         assert sender.ready().publish(name, b"\x00" * size, properties=properties)
     until(lambda: len(expiries) == 3)
     assert [size for size, _ in expiries] == [0, 1, 1_000_000]
@@ -100,18 +101,18 @@ def test_presence_is_retained_and_the_will_is_sent(either, clients):
     name = topic("a", None, A1)
     agent = clients(either, A1, will=(name, b"0")).ready()
     agent.publish(name, b"1", retain=True)
-    gateway = clients(either, GATEWAY, topics=gateway_subscriptions("a")).ready()
+    gateway = clients(either, GATEWAY, topics=gateway_subscriptions("a", [A1, A2])).ready()
     until(lambda: (name, b"1") in gateway.received)
     agent.vanish()
     until(lambda: (name, b"0") in gateway.received)
-    late = clients(either, A2, topics=agent_subscriptions("a", A2, GATEWAY, [A1])).ready()
+    late = clients(either, GATEWAY, topics=gateway_subscriptions("a", [A1, A2])).ready()
     until(lambda: (name, b"0") in late.received)
 
 
 def test_a_burst_arrives_whole_and_in_order(either, clients):
-    sender = clients(either, A1).ready()
-    receiver = clients(either, A2, topics=agent_subscriptions("a", A2, GATEWAY, [A1])).ready()
-    name = topic("a", Kind.SHARE, A1, A2)
+    sender = clients(either, GATEWAY).ready()
+    receiver = clients(either, A2, topics=agent_subscriptions("a", A2, GATEWAY, None)).ready()
+    name = topic("a", Kind.DELIVER, GATEWAY, A2)
     for i in range(3000):
         sender.paho.publish(name, b"%d" % i, qos=1)
     until(lambda: sum(n == name for n, _ in receiver.received) == 3000, 20)
@@ -178,18 +179,18 @@ def test_tls_below_1_2_is_refused(where, authority):
 
 
 MAY_NOT_WRITE = [
-    (A1, topic("a", Kind.SUM, A2)),  # in another's name
+    (A1, topic("a", Kind.BOXES, A2)),  # in another's name
     (A1, topic("a", Kind.KEY, A2)),
     (A1, topic("a", None, A2)),
-    (A1, topic("a", Kind.SHARE, A2, A1)),
+    (A1, topic("a", Kind.DELIVER, GATEWAY, A2)),
+    (A1, topic("a", Kind.DELIVER, A1, A2)),
     (A1, topic("a", Kind.ANNOUNCE, A1)),  # as if it were the gateway
     (A1, topic("a", Kind.ANNOUNCE, GATEWAY)),
-    (A1, topic("a", Kind.INCLUDE, GATEWAY)),
     (A1, topic("a", Kind.RESULT, GATEWAY)),
-    (A1, topic("b", Kind.SUM, A1)),  # into another site
-    (A1, topic("b", Kind.SHARE, A1, B1)),
-    (GATEWAY, topic("a", Kind.SUM, A1)),
-    (GATEWAY, topic("a", Kind.SHARE, GATEWAY, A1)),
+    (A1, topic("b", Kind.BOXES, A1)),  # into another site
+    (A1, topic("b", Kind.DELIVER, B_GATEWAY, B1)),
+    (GATEWAY, topic("a", Kind.ANSWER, A1)),
+    (GATEWAY, topic("b", Kind.DELIVER, GATEWAY, B1)),
     (GATEWAY, topic("b", Kind.ANNOUNCE, GATEWAY)),
     (A1, "elsewhere"),
     (A1, "$SYS/broker/uptime"),
@@ -215,15 +216,14 @@ def test_who_may_write_and_who_then_reads(where, clients):
     site = {GATEWAY, A1, A2}
     expected = {
         topic("a", Kind.KEY, A1): site,
-        topic("a", None, A1): site,
-        topic("a", Kind.SHARE, A1, A2): {A2},
-        topic("a", Kind.SHARE, A1, A1): {A1},
-        topic("a", Kind.RECEIVED, A1): {GATEWAY},
-        topic("a", Kind.SUM, A1): {GATEWAY},
-        f"protoledger/v1/a/partial/{A1}/{A2}": {A2},
+        topic("a", None, A1): {GATEWAY},
+        topic("a", Kind.BOXES, A1): {GATEWAY},
+        topic("a", Kind.ANSWER, A1): {GATEWAY},
     }
     by_gateway = {
-        topic("a", kind, GATEWAY): {A1, A2} for kind in (Kind.ANNOUNCE, Kind.INCLUDE, Kind.RESULT)
+        topic("a", Kind.ANNOUNCE, GATEWAY): {A1, A2},
+        topic("a", Kind.RESULT, GATEWAY): {A1, A2},
+        topic("a", Kind.DELIVER, GATEWAY, A2): {A2},
     }
     for writer, topics in ((A1, expected), (GATEWAY, by_gateway)):
         for name, readers in topics.items():
@@ -241,12 +241,12 @@ def test_who_may_write_and_who_then_reads(where, clients):
 def test_a_certificate_decides_whatever_the_client_calls_itself(where, clients):
     """A2 connects under A1's client id, yet with its own certificate."""
     impostor = clients(where, A1, certificate=A2).ready()
-    assert not impostor.publish(topic("a", Kind.SUM, A1))
-    assert impostor.publish(topic("a", Kind.SUM, A2))
+    assert not impostor.publish(topic("a", Kind.BOXES, A1))
+    assert impostor.publish(topic("a", Kind.BOXES, A2))
 
 
 def test_a_will_in_another_s_name_is_refused(where, clients):
-    watcher = clients(where, GATEWAY, topics=gateway_subscriptions("a")).ready()
+    watcher = clients(where, GATEWAY, topics=gateway_subscriptions("a", [A1, A2])).ready()
     liar = clients(where, A1, will=(topic("a", None, A2), b"forged"))
     until(lambda: liar.connected is not None)
     if liar.connected:
@@ -257,7 +257,7 @@ def test_a_will_in_another_s_name_is_refused(where, clients):
 
 def test_a_stranger_with_a_valid_certificate_may_nothing(where, clients):
     stranger = clients(where, "nobody", topics=["#"]).ready()
-    assert not stranger.publish(topic("a", Kind.SUM, "nobody"))
+    assert not stranger.publish(topic("a", Kind.BOXES, "nobody"))
     assert clients(where, A1).ready().publish(topic("a", Kind.KEY, A1))
     time.sleep(SETTLED_S)
     assert stranger.received == []

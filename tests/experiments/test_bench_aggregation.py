@@ -61,16 +61,6 @@ def test_ratios_are_theirs_over_ours(tmp_path, monkeypatch):
         assert row["client_ratio_rekeyed"] < row["client_ratio"]
 
 
-def test_the_plan_names_what_auto_takes(tmp_path):
-    file = tmp_path / "plan.json"
-    shown = bench("--plan", "--agents", "10", "--length", "1000", "--json", str(file))
-    assert "latency" in shown
-    rows = json.loads(file.read_text())["plan"]
-    assert [row["partitions"] for row in rows] == list(range(2, 8))
-    fewest = min(rows, key=lambda row: row["sent_bytes"])
-    assert "bytes" in fewest["chosen_for"]
-
-
 def test_what_cannot_be_is_refused_before_anything_runs(tmp_path):
     result = CliRunner().invoke(app, ["--json", str(tmp_path / "absent" / "rows.json")])
     assert result.exit_code != 0
@@ -80,7 +70,7 @@ def test_what_cannot_be_is_refused_before_anything_runs(tmp_path):
 
 
 def test_dropouts_are_summed_over_and_change_from_round_to_round():
-    site = Site(Size(agents=7, length=40, dropouts=1, collusion=1, tolerance=1, partitions=2))
+    site = Site(Size(agents=7, length=40, dropouts=1, collusion=1, tolerance=1))
     watch = Stopwatch()
     parties = Parties(site, watch)
     for number in range(3):
@@ -98,9 +88,9 @@ def test_a_wrong_sum_is_no_measurement(monkeypatch):
 
 
 def test_measuring_leaves_everything_as_it_was():
-    before = own_round.Session.seal, own_round.Code.encode, own_round.sealing.verify
-    measure(Size(5, 20, 0, 1, 1), 1, rekey=True, parts=True)
-    assert before == (own_round.Session.seal, own_round.Code.encode, own_round.sealing.verify)
+    before = own_round.Session.seal, own_round.ProvenCode.shares, own_round.sealing.verify
+    measure(Size(6, 20, 0, 1, 1), 1, rekey=True, parts=True)
+    assert before == (own_round.Session.seal, own_round.ProvenCode.shares, own_round.sealing.verify)
 
 
 def test_time_goes_to_the_innermost_name():

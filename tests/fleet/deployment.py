@@ -105,7 +105,7 @@ class Deployment:
             "broker": {"host": self.machines[self.hub].address},
             # three agents are the fewest that may be added up: of four, one may be off
             "aggregation": {"collusion": 1, "dropouts": 0},
-            "round": {"every_s": 1.0, "share_s": 3.0, "sum_s": 3.0},
+            "round": {"window_s": 1.0, "every_s": 1.0, "share_s": 3.0, "answer_s": 3.0},
         }
 
     def _agent(self, name: str) -> dict:
@@ -119,7 +119,7 @@ class Deployment:
                 {"channel": "light", "driver": "mock", "options": {**light, "period_reads": 20}},
             ],
             "fleet_label": {"driver": "mock", "options": label},
-            "fleet_sampling": {"window_s": 1.0, "read_every_s": 0.25},
+            "fleet_sampling": {"read_every_s": 0.25},
             **self.agent_changes,
         }
 

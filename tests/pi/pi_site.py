@@ -121,7 +121,7 @@ class Site:
             "channels": channels,
             "labels": list(LABELS),
             "aggregation": {"collusion": 1, "dropouts": 1},
-            "round": {"every_s": 2.0, "share_s": 5.0, "sum_s": 5.0},
+            "round": {"window_s": 2.0, "every_s": 2.0, "share_s": 5.0, "answer_s": 5.0},
             "broker": {"host": host, "port": port, "ca_file": str(authority)},
         }
         _dump(path, content)
@@ -138,7 +138,7 @@ class Site:
 
 
 def _agent(sensors, label):
-    sampling = {"window_s": 2.0, "read_every_s": 0.2}
+    sampling = {"read_every_s": 0.2}
     return {"sampling": sampling, "sensors": list(sensors), "label": label}
 
 

@@ -1,10 +1,4 @@
-"""What T colluders and the gateway see together tells nothing but the sum.
-
-First exactly: all that they see is a linear map of the honest agents' parts W and masks Z, namely
-A·W + B·Z. As Z is uniform, the view depends on W only through y·A for those y with y·B = 0. Those
-rows must lie in the span of the sum's own rows. Points and seats are the implementation's. Then
-statistically, on what really went through rounds.
-"""
+"""What T agents and a gateway that deviates can learn: exact ranks, for both codes."""
 
 import itertools
 import random
@@ -12,285 +6,160 @@ import random
 import numpy as np
 import pytest
 
-from protoledger.protocol.code import field
-from protoledger.protocol.code.seats import Plan, Seating
-from protoledger.protocol.errors import ConfigurationError
-from protoledger.protocol.rounds.gateway import Completed, choose_set
-from tests.protocol.test_rounds import Network
-from tests.support.in_memory_site import make_site, names
+from protoledger.protocol.plans import Plan, fewest
+from protoledger.protocol.proofs.proven import quorum
+from tests.support.views import View, packed_beyond, proven_surplus, random_challenge
 
-P = field.P
+SIZES = [(4, 1), (5, 1), (6, 1), (7, 2)]
+MORE = [(7, 1), (8, 1), (8, 2), (10, 2)]
 
 
-def eliminate(rows, columns):
-    """Bring the first `columns` columns of a matrix into echelon form; returns their rank."""
-    rank = 0
-    for column in range(columns):
-        candidates = np.flatnonzero(rows[rank:, column])
-        if not candidates.size:
-            continue
-        pivot = rank + int(candidates[0])
-        rows[[rank, pivot]] = rows[[pivot, rank]]
-        rows[rank] = rows[rank] * pow(int(rows[rank, column]), -1, P) % P
-        below = rows[rank + 1 :]
-        below -= below[:, column : column + 1] * rows[rank] % P
-        below %= P
-        rank += 1
-        if rank == len(rows):
-            break
-    return rank
+def colluders_of(collusion, agents):
+    """All T-subsets: of holders, of others, and mixed ones."""
+    return itertools.combinations(range(agents), collusion)
 
 
-def rank(rows):
-    rows = np.array(rows, dtype=np.int64) % P
-    return eliminate(rows, rows.shape[1]) if rows.size else 0
-
-
-class View:
-    """Rows over the unknowns (W, Z) of all agents of a site, one column of the vectors."""
-
-    def __init__(self, seats):
-        self.seats = seats
-        self.code = seats.code
-        self.agents = seats.plan.agents
-        code = self.code
-        self.generator = np.zeros((code.positions, code.quorum), dtype=np.int64)
-        real = field.uniform
-        try:  # the implementation's own map, part by part and mask by mask
-            for unit in range(code.quorum):
-                parts = np.zeros(code.quorum, dtype=np.uint32)
-                parts[unit] = 1
-                field.uniform = lambda _count, parts=parts: parts[code.parts :]
-                self.generator[:, unit] = code.encode(parts[: code.parts])[:, 0]
-        finally:
-            field.uniform = real
-
-    def of(self, agents, position):
-        """The sum of these agents' polynomials at a position."""
-        row = np.zeros((self.agents, self.code.quorum), dtype=np.int64)
-        row[sorted(agents)] = self.generator[position]
-        return row.reshape(-1)
-
-    def below(self, group):
-        """The groups of a subtree."""
-        return [group, *itertools.chain(*(self.below(c) for c in self.seats.plan.children(group)))]
-
-    def seen(self, colluders, included, positions):
-        """All that colluders receive, and all that the gateway gets."""
-        plan, rows = self.seats.plan, []
-        for colluder in colluders:
-            position = self.seats.position(colluder)
-            if position is None:
-                continue
-            group = plan.group_of(colluder)
-            rows += [self.of([agent], position) for agent in plan.members(group)]
-            for child in plan.children(group):
-                subtree = {a for g in self.below(child) for a in plan.members(g)} & included
-                rows.append(self.of(subtree, position))
-        return rows + [self.of(included, j) for j in positions]
-
-    def leak(self, colluders, included, rows):
-        """Dimensions of what is learnt of the honest agents' parts beyond their sum."""
-        parts, quorum = self.code.parts, self.code.quorum
-        table = np.array(rows).reshape(len(rows), self.agents, quorum)
-        honest = [a for a in range(self.agents) if a not in colluders]
-        values = table[:, honest, :parts].reshape(len(rows), -1)
-        masks = table[:, honest, parts:].reshape(len(rows), -1)
-        both = np.concatenate([masks, values], axis=1) % P
-        learnt = both[eliminate(both, masks.shape[1]) :, masks.shape[1] :]
-        total = np.zeros((parts, len(honest), parts), dtype=np.int64)
-        for part in range(parts):
-            total[part, [honest.index(a) for a in included if a in honest], part] = 1
-        total = total.reshape(parts, -1)
-        return rank(np.concatenate([learnt, total])) - rank(total)
-
-
-SITES = [
-    Plan(5, 1, 1),
-    Plan(6, 2, 1),
-    Plan(8, 3, 2),
-    Plan(9, 1, 1, 2),  # groups of 5 and 4 with a tree of two
-    Plan(12, 2, 0, 2),  # three groups of four: a parent with two children
-    Plan(12, 1, 1, 2),
-    Plan(15, 1, 0, 1),  # seven groups: three levels
-]
-
-
-@pytest.mark.parametrize("plan", SITES)
-def test_no_t_agents_and_the_gateway_learn_more_than_the_sum(plan):
+@pytest.mark.parametrize(("positions", "collusion"), SIZES)
+def test_one_set_tells_its_sums_and_nothing_else(positions, collusion):
+    """Every prefix of answers, with reports, explanations and an absent contributor."""
     rng = random.Random(1)
-    for away in (0, 1):
-        present = frozenset(range(plan.agents)) - set(rng.sample(range(plan.agents), away))
-        try:
-            seats = Seating(plan, present)
-        except ConfigurationError:
-            continue  # this plan needs everyone
-        view = View(seats)
-        left_out = frozenset(rng.sample(sorted(present), min(plan.dropouts, 1)))
-        for included in (present, present - left_out):
-            for colluders in itertools.combinations(sorted(present), plan.collusion):
-                rows = view.seen(colluders, included, seats.whole_positions)
-                assert view.leak(colluders, included, rows) == 0, (colluders, included)
+    view = View(positions, collusion)
+    for colluders in colluders_of(collusion, positions):
+        honest = [n for n in range(positions) if n not in colluders]
+        challenge = random_challenge(view, rng)
+        for chosen in (honest, honest[1:]):
+            rows = view.boxes(colluders, honest) + view.explanations(honest, challenge)
+            base = view.known(colluders, honest)
+            sums = [view.total(chosen, o) for o in (0, 1)]
+            rows += [view.opened(c, chosen, o) for c in colluders for o in (0, 1)]
+            order = rng.sample(honest, len(honest))
+            for count, j in enumerate(order, start=1):
+                rows += [*view.reports(j, chosen, challenge)]
+                rows += [view.opened(j, chosen, o) for o in (0, 1)]
+                opens = count + len(colluders) >= view.q
+                assert view.leak(rows, base + (sums if opens else []), honest) == 0
+                if opens:
+                    assert view.leak(rows, base, honest) == 2  # the check can fail
 
 
-def test_one_colluder_more_is_enough_to_learn_more():
-    """The check above can fail: beyond T it finds a leak."""
-    for plan in (Plan(5, 1, 1), Plan(8, 3, 2), Plan(12, 2, 0, 2)):
-        seats = Seating(plan, frozenset(range(plan.agents)))
-        view = View(seats)
-        group = list(plan.members(0))[: plan.collusion + 1]
-        rows = view.seen(group, seats.present, seats.whole_positions)
-        assert view.leak(group, seats.present, rows) > 0
-
-
-def test_any_choice_of_the_set_keeps_all_who_are_outside_hidden():
+@pytest.mark.parametrize(("positions", "collusion", "agents"), [(4, 1, 6), (6, 1, 8), (7, 2, 9)])
+def test_contributors_without_a_position_are_hidden_as_well(positions, collusion, agents):
     rng = random.Random(2)
-    seats = Seating(Plan(9, 1, 1, 2), frozenset(range(9)))
-    view = View(seats)
-    for _ in range(20):
-        reports = {
-            holder: frozenset(a for a in range(9) if a == holder or rng.random() < 0.9)
-            for holder in seats.holders
-        }
-        included, positions = choose_set(reports, seats)
-        for colluder in range(9):
-            rows = view.seen([colluder], included, positions)
-            assert view.leak([colluder], included, rows) == 0
+    view = View(positions, collusion, agents, rows=1)
+    subsets = list(colluders_of(collusion, agents))
+    for colluders in rng.sample(subsets, min(len(subsets), 8)):
+        honest = [n for n in range(agents) if n not in colluders]
+        challenge = random_challenge(view, rng)
+        rows = view.boxes(colluders, honest) + view.explanations(honest, challenge)
+        for j in range(positions):
+            rows += [*view.reports(j, honest, challenge)]
+            rows += [view.opened(j, honest, o) for o in (0, 1)]
+        base = view.known(colluders, honest) + [view.total(honest, o) for o in (0, 1)]
+        assert view.leak(rows, base, honest) == 0
 
 
-@pytest.mark.parametrize("plan", [Plan(6, 1, 1), Plan(8, 2, 2), Plan(9, 3, 2)])
-def test_two_sets_are_never_both_decoded_but_parts_of_the_second_may_show(plan):
-    """A gateway that tells different agents different sets: what K > D stops, and what not.
-
-    It gets K honest answers and so the sum for the first set; the other D, with T colluders who
-    answer both, give it D combinations of the second sum's K parts. That is the document's limit.
-    """
-    seats = Seating(plan, frozenset(range(plan.agents)))
-    view, code = View(seats), seats.code
-    colluders = list(range(plan.collusion))
-    honest = [j for j in range(code.positions) if j >= plan.collusion]
-    first = seats.present
-    second = first - {plan.agents - 1}
-    rows = view.seen(colluders, first, [*colluders, *honest[: code.parts]])
-    assert view.leak(colluders, first, rows) == 0
-    rows += [view.of(second, j) for j in [*colluders, *honest[code.parts :]]]
-    assert view.leak(colluders, first, rows) == code.dropouts < code.parts
+def test_one_colluder_more_than_t_learns_everything():
+    for positions, collusion in SIZES:
+        view = View(positions, collusion)
+        colluders = list(range(collusion + 1))
+        honest = list(range(collusion + 1, positions))
+        base = view.known(colluders, honest)
+        assert view.leak(view.boxes(colluders, honest), base, honest) > 0
 
 
-# -- real rounds ------------------------------------------------------------------------------
+def test_different_challenges_would_tell_secrets():
+    """Why ρ is committed to before anybody shares."""
+    rng = random.Random(3)
+    view = View(6, 1, rows=4)
+    honest = list(range(1, 6))
+    rows = view.boxes([0], honest)
+    for j in honest:
+        rows += [*view.reports(j, honest, random_challenge(view, rng))]
+    nonlinear = slice(view.at["u"], view.at["x"]), slice(view.at["w"], view.width)
+    only_r = [r for r in rows if not any(r[:, part].any() for part in nonlinear)]
+    assert view.leak(only_r, view.known([0], honest), honest) == 15
 
 
-ROUNDS, WINDOWS, BINS = 25, 24, 8
+def sets_for(rng, honest, least, how_many):
+    """Sets of honest contributors of at least `least`; often a set, another, and both together."""
+    if rng.random() < 0.5:
+        one = rng.sample(honest, rng.randint(least, len(honest)))
+        other = [n for n in honest if n not in one]
+        if len(other) >= least:
+            return [frozenset(one), frozenset(other), frozenset(honest)]
+    return [frozenset(rng.sample(honest, rng.randint(least, len(honest)))) for _ in range(how_many)]
 
 
-def transcript(folder, inputs, *, partitions=None, count=6, collusion=2):
-    """Rounds with given readings; returns what agents 0 and 1 received, and the gateway's sums.
+def committees():
+    for positions, collusion in SIZES + MORE:
+        for extra in (0, 3, positions):
+            yield positions, collusion, positions + extra
 
-    Each is an array of (columns,) symbols; index i of all of them is the same column of a round.
-    """
-    folder.mkdir()
-    site = make_site(
-        folder, count, collusion, 0, collusion + 2, partitions=partitions, windows=WINDOWS
+
+@pytest.mark.parametrize(("positions", "collusion", "agents"), list(committees()))
+def test_no_assignment_of_allowed_sets_tells_beyond_one(positions, collusion, agents):
+    """A gateway delivers each holder another set: nothing but the sums over one of them."""
+    rng = random.Random(agents)
+    depth = quorum(positions, collusion) - collusion
+    least = fewest(positions, collusion, agents, depth) - collusion
+    contributors = list(range(agents - collusion))
+    for _ in range(60):
+        colluders = rng.sample(range(positions), rng.randint(0, collusion))
+        sets = sets_for(rng, contributors, least, rng.choice([2, 3, 4]))
+        told = {j: rng.choice(sets) for j in range(positions)}
+        assert proven_surplus(positions, collusion, colluders, contributors, told) == 0
+
+
+def test_smaller_sets_than_allowed_would_tell_more():
+    contributors, third = list(range(1, 6)), [{1, 2, 3, 4, 5}, {1, 2}, {3, 4, 5}]
+    told = {j: frozenset(third[j % 3]) for j in range(6)}
+    assert proven_surplus(6, 1, [0], contributors, told) > 0
+
+
+def packed_plans():
+    for agents, dropouts in ((3, 0), (4, 0), (5, 1), (6, 1), (7, 1), (8, 1)):
+        yield Plan(agents, 1, dropouts, "packed", agents), agents
+    yield Plan(9, 1, 1, "packed", 6), 6
+
+
+@pytest.mark.parametrize(("plan", "positions"), list(packed_plans()))
+def test_the_packed_code_tells_the_sum_over_one_set_at_most(plan, positions):
+    rng = random.Random(plan.agents)
+    parts, masks = plan.parts(positions), plan.masks(positions)
+    assert 2 * (masks + 1) > positions + plan.collusion
+    least = plan.fewest(positions, plan.agents) - plan.collusion
+    for _ in range(80):
+        colluders = rng.sample(range(positions), rng.randint(0, 1))
+        honest = [n for n in range(plan.agents) if n not in colluders]
+        sets = sets_for(rng, honest, least, rng.choice([2, 3]))
+        told = {j: rng.choice(sets) for j in range(positions) if j not in colluders}
+        assert packed_beyond(positions, parts, masks, colluders, honest, told) == 0
+
+
+def test_masks_as_many_as_the_paper_has_would_tell_an_agent_alone():
+    honest = [1, 2, 3, 4]
+    told = {j: frozenset(honest if j < 3 else honest[:-1]) for j in honest}
+    assert packed_beyond(5, 2, 2, [0], honest, told) > 0
+
+
+def test_transcripts_of_a_bit_are_the_same_whatever_it_is():
+    """All randomness of one contributor in F_5 with the true c(x): ν = 4, T = 1, q = 3."""
+    p, at = 5, (1, 2, 3, 4)
+    f1, m0, m1, g1, g2, w1, w2 = (
+        grid.reshape(-1) for grid in np.meshgrid(*[np.arange(p)] * 7, indexing="ij")
     )
-    for name, value in zip(names(count), inputs, strict=True):
-        site.inputs[name] = np.array([[value, 1000.0 - value]])
     seen = {}
-
-    def record(key, symbols):
-        seen.setdefault(key, []).append(symbols.copy())
-
-    net = Network(site)
-    spies = names(count)[:2]
-    for spy in spies:
-        session = site.sessions[spy]
-        opened = session.open
-
-        def listen(sealed, spy=spy, opened=opened, **bound):
-            plain = opened(sealed, **bound)
-            record((spy, sealed.kind, sealed.sender), np.frombuffer(plain, dtype="<u4"))
-            return plain
-
-        session.open = listen
-    gateway = site.gateway_session
-    opened_by_gateway = gateway.open
-
-    def overhear(sealed, **bound):
-        plain = opened_by_gateway(sealed, **bound)
-        if sealed.kind.name == "SUM":
-            record((sealed.kind, sealed.sender), np.frombuffer(plain, dtype="<u4"))
-        return plain
-
-    gateway.open = overhear
-    for round_id in range(1, ROUNDS + 1):
-        assert isinstance(net.round(round_id), Completed)
-    return {key: np.concatenate(rows) for key, rows in seen.items() if len(rows) == ROUNDS}
-
-
-def too_far_apart(first, second, cells):
-    """Two samples' chi-squared beyond what chance does once in some ten million."""
-    a, b = (np.bincount(x, minlength=cells) for x in (first, second))
-    both = a + b
-    used = both > 0
-    scale = np.sqrt(b.sum() / a.sum())
-    statistic = ((a * scale - b / scale) ** 2)[used] / both[used]
-    free = max(1, int(used.sum()) - 1)
-    limit = free * (1 - 2 / (9 * free) + 5.2 * np.sqrt(2 / (9 * free))) ** 3  # Wilson-Hilferty
-    return float(statistic.sum()) > limit
-
-
-def cells(*columns):
-    """One number for the tuple of octants in which symbols lie."""
-    found = np.zeros(len(columns[0]), dtype=np.int64)
-    for column in columns:
-        found = found * BINS + column.astype(np.int64) * BINS // P
-    return found
-
-
-SAME_SUM = [10, 20, 900, 100, 700, 300], [10, 20, 100, 900, 300, 700]
-
-
-def compare(first, second):
-    """Names of what differs: single views, and pairs of views of the same column."""
-    shared = sorted(first.keys() & second.keys(), key=str)
-    assert len(shared) > 5
-    found: list[object] = [
-        key for key in shared if too_far_apart(cells(first[key]), cells(second[key]), BINS)
-    ]
-    for one, two in itertools.combinations(shared, 2):
-        a, b = (cells(run[one], run[two]) for run in (first, second))
-        if len(first[one]) == len(first[two]) and too_far_apart(a, b, BINS * BINS):
-            found.append((one, two))
-    return found
-
-
-def test_colluders_transcripts_do_not_tell_two_inputs_with_one_sum_apart(tmp_path):
-    runs = [transcript(tmp_path / str(i), inputs) for i, inputs in enumerate(SAME_SUM)]
-    assert compare(*runs) == []
-
-
-def test_partial_sums_do_not_tell_two_inputs_apart(tmp_path):
-    inputs = [[*side, *side] for side in SAME_SUM]
-    plan = {"partitions": 1, "count": 12, "collusion": 2}
-    runs = [transcript(tmp_path / str(i), x, **plan) for i, x in enumerate(inputs)]
-    assert any(key[1].name == "PARTIAL" for key in runs[0] if len(key) == 3)
-    assert compare(*runs) == []
-
-
-def test_without_masks_the_transcripts_differ(tmp_path, monkeypatch):
-    """The comparison can fail."""
-    monkeypatch.setattr(field, "uniform", lambda count: np.zeros(count, dtype=np.uint32))
-    small = [transcript(tmp_path / str(i), inputs) for i, inputs in enumerate(SAME_SUM)]
-    spread = [
-        {key: value.astype(np.int64) * 2_000_003 % P for key, value in run.items()} for run in small
-    ]
-    assert compare(*spread)
-
-
-def test_shares_are_uniform(tmp_path):
-    run = transcript(tmp_path / "run", SAME_SUM[0])
-    shares = np.concatenate([v for key, v in run.items() if len(key) == 3])
-    assert len(shares) > 5000
-    ideal = np.arange(len(shares)) * 64 // len(shares)
-    assert not too_far_apart(shares.astype(np.int64) * 64 // P, ideal, 64)
-    low = shares % 64
-    assert not too_far_apart(low.astype(np.int64), ideal, 64)
+    for bit, colluder in itertools.product((0, 1), range(4)):
+        view, s, q, u = [], 2, 3, 4
+        for j, a in enumerate(at):
+            x, m, g, w = bit + f1 * a, m0 + m1 * a, g1 * a + g2 * a * a, w1 * a + w2 * a * a
+            if j == colluder:
+                view += [x % p, m % p, g % p, w % p]
+            view += [(s * x + m) % p, (q * x * (x - 1) + u * g + w) % p]
+        code = np.zeros(len(f1), dtype=np.int64)
+        for column in view:
+            code = code * p + column
+        seen[bit, colluder] = np.unique(code, return_counts=True)
+    for colluder in range(4):
+        for values in (0, 1):
+            assert np.array_equal(seen[0, colluder][values], seen[1, colluder][values])

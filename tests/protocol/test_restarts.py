@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 
 from protoledger.protocol.errors import ProtocolError
 from protoledger.protocol.rounds.agent import AgentRounds
-from protoledger.protocol.rounds.gateway import Completed, GatewayRounds, Idle
-from protoledger.protocol.wire.messages import MARK_BYTES, Kind
+from protoledger.protocol.rounds.gateway import GatewayRounds
+from protoledger.protocol.rounds.states import Completed, Waiting
+from protoledger.protocol.wire.messages import Kind
 from protoledger.protocol.wire.schema import Window
 from protoledger.protocol.wire.sealing import Session
-from tests.support.in_memory_site import GATEWAY, SCHEMA, make_site, names
+from tests.support.in_memory_site import GATEWAY, make_site, names
 
 AGENTS = 6
 STEPS = 3000
@@ -38,9 +39,10 @@ class Storm:
         def contribute(announce):
             values = np.array([self.rng.sample(range(1000), 2)], dtype=float)
             window = Window(values, np.ones(1, dtype=np.int64))
-            mark = session.nonce[:MARK_BYTES]
+            mark = session.mark
             assert (name, mark, announce.round_id) not in self.vectors
-            self.vectors[name, mark, announce.round_id] = SCHEMA.symbols(window).astype(np.int64)
+            vector = [values[0, 0], 1, values[0, 1], 1, 0, 1]
+            self.vectors[name, mark, announce.round_id] = np.array(vector, dtype=np.int64)
             return window
 
         self.site.agents[name] = AgentRounds(session, self.terms, contribute)
@@ -57,10 +59,10 @@ class Storm:
             self.start_agent(name, session)
         for other in self.site.sessions.values():  # the retained hellos
             if other is not session and self.rng.random() < 0.8:
-                self.hand(name, (Kind.KEY, other.me, other.hello()))
+                self.hand(name, (Kind.KEY, other.me, other.hello))
         for other in self.site.sessions:
             if other != name and self.rng.random() < 0.8:
-                self.hand(other, (Kind.KEY, name, session.hello()))
+                self.hand(other, (Kind.KEY, name, session.hello))
         if name != GATEWAY and self.opening is not None and self.rng.random() < 0.8:
             self.hand(name, self.opening)  # the round that its former process shared in
 
@@ -92,7 +94,7 @@ class Storm:
 
     def check(self, outcome):
         """The sum is that over one process's vector of each agent: the one the gateway knew."""
-        marks = dict(zip(sorted(self.present), self.marks, strict=True))
+        marks = self.marks
         total = sum(
             self.vectors[names(AGENTS)[n], marks[n], outcome.round_id] for n in outcome.included
         )
@@ -108,16 +110,11 @@ class Storm:
             for name, agent in self.site.agents.items():
                 self.post(name, agent.expire(self.now))
             self.take(gateway.expire(self.now))
-        elif isinstance(gateway.state, Idle) and chance < 0.3:
+        elif isinstance(gateway.state, Waiting) and chance < 0.3:
             if gateway.ready:
                 self.round_id += 1
-                sends = gateway.start(self.round_id, self.now)
-                announce = gateway.state.announce
-                self.present = gateway.state.seats.present
-                self.marks = [
-                    announce.sessions[i : i + MARK_BYTES]
-                    for i in range(0, len(announce.sessions), MARK_BYTES)
-                ]
+                sends = gateway.start(self.round_id, self.now).send
+                self.marks = gateway.state.opening.marks
                 self.opening = Kind.ANNOUNCE, GATEWAY, sends[0].payload
                 self.post(GATEWAY, sends)
         elif self.pool:

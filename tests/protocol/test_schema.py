@@ -16,7 +16,15 @@ SCHEMA = Schema(
 
 
 def summed(*windows):
-    return field.add(np.stack([SCHEMA.symbols(w) for w in windows]))
+    """What a gateway lays out of all windows' sums, everything opened."""
+    layout = SCHEMA.layout(len(windows[0].labels))
+    given = [SCHEMA.contribution(window) for window in windows]
+    for one in given:
+        layout.check(one)
+    total = field.add(np.stack([layout.coordinates(one) for one in given]))
+    declared = np.array([one.declared for one in given])
+    opened = np.ones(layout.length, dtype=bool)
+    return SCHEMA.symbols(total, opened, layout.counts(declared))
 
 
 def window(temperature, light, label=NO_LABEL):
@@ -47,7 +55,7 @@ def test_what_is_out_of_range_is_clipped():
 
 def test_several_windows_stay_apart():
     both = Window(np.array([[0.0, 1.0], [20.0, np.nan]]), np.array([0, 2]))
-    first, second = SCHEMA.samples(SCHEMA.symbols(both), 1)
+    first, second = SCHEMA.samples(summed(both), 1)
     assert first.values.tolist() == [0, 1]
     assert first.label == 0
     assert second.values[0] == 20

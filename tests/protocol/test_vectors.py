@@ -9,20 +9,19 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from protoledger.protocol.code import field
-from protoledger.protocol.code.seats import Plan
-from protoledger.protocol.code.shares import Code
-from protoledger.protocol.errors import (
-    AuthenticationError,
-    ConfigurationError,
-    DecodeError,
-    RefusedError,
-)
-from protoledger.protocol.rounds.hash_chain import Course, Followed
+from protoledger.protocol.code.layout import Contribution, Layout
+from protoledger.protocol.code.packed import PackedCode
+from protoledger.protocol.code.points import points
+from protoledger.protocol.errors import AuthenticationError, ConfigurationError, DecodeError
+from protoledger.protocol.plans import Plan
+from protoledger.protocol.proofs.challenge import challenge, commitment
+from protoledger.protocol.proofs.judging import judge, open_sum
+from protoledger.protocol.proofs.proven import ProvenCode, Secret
 from protoledger.protocol.wire import messages
 from protoledger.protocol.wire.identity import Identity, Member
 from protoledger.protocol.wire.messages import Kind
 from protoledger.protocol.wire.schema import NO_LABEL, Channel, Schema, Window
-from protoledger.protocol.wire.sealing import Session
+from protoledger.protocol.wire.sealing import Session, mark_of
 from protoledger.protocol.wire.terms import Terms
 from protoledger.runtime.identity_files import load_roster, write_roster
 from tests.support import make_vectors
@@ -54,39 +53,69 @@ def test_products_are_exact(case):
     assert field.matmul(left, u32(case["right"])).tolist() == case["product"]
 
 
-@each(CODE["cases"], "K")
-def test_shares_and_sums_are_the_slow_implementations(case, monkeypatch):
-    code = Code(case["K"], case["T"], case["D"])
-    shares = []
+@each(CODE["packed"], "K")
+def test_packed_shares_and_sums_are_the_slow_implementation_s(case, monkeypatch):
+    length, positions = len(case["decoded"]), case["positions"]
+    layout = Layout(1, (1000,) * length, 0, (True,) * length)
+    code = PackedCode(layout, positions, case["K"], case["M"])
+    shares, declared = [], []
     for agent in case["agents"]:
         masks = u32(agent["masks"])
-
-        def given(count, masks=masks):
-            assert count == masks.size
-            return masks.reshape(-1)
-
-        monkeypatch.setattr(field, "uniform", given)
-        shares.append(code.encode(u32(agent["vector"])))
+        monkeypatch.setattr(field, "uniform", lambda count, m=masks: m.reshape(-1)[:count])
+        given = Contribution(np.array([agent["vector"]]), np.array([-1]))
+        shares.append(code.shares(given))
+        declared.append(given.declared)
         assert shares[-1].tolist() == agent["shares"]
-    sums = [field.add(np.stack(rows)) for rows in zip(*shares, strict=True)]
-    assert [row.tolist() for row in sums] == case["sums"]
+    declared = np.array(declared)
+    answers = {
+        j: code.answer(np.array([one[j] for one in shares]), declared, 3) for j in range(positions)
+    }
+    assert [answers[j].tolist() for j in range(positions)] == case["sums"]
     for quorum in case["quorums"]:
-        decoded = code.decode({j: sums[j] for j in quorum}, len(case["decoded"]))
-        assert decoded.tolist() == case["decoded"]
+        found = code.open({j: answers[j] for j in quorum}, declared, 3)
+        assert found.tolist() == case["decoded"]
+    assert [a % field.P for a in points(positions)] == case["points"]
 
 
-def test_points_are_those_of_the_document():
-    for case in CODE["cases"]:
-        powers = Code(case["K"], case["T"], case["D"])._powers % field.P
-        assert powers[:, 1].tolist() == case["points"]
+@each(CODE["proven"], "positions")
+def test_proven_shares_reports_and_sums_are_the_slow_implementation_s(case):
+    steps = tuple(case["steps"])
+    layout = Layout(case["windows"], steps, case["labels"], (True,) * len(steps))
+    code = ProvenCode(layout, case["positions"], case["T"])
+    assert code.quorum == case["q"]
+    rho = bytes.fromhex(case["rho"])
+    assert commitment(rho).hex() == case["commitment"]
+    asked = challenge(layout, bytes.fromhex(case["announce_digest"]), rho)
+    shares, declared = [], []
+    for agent in case["agents"]:
+        given = Contribution(np.array(agent["values"]), np.array(agent["votes"]))
+        bits = layout.bits(given).tolist()
+        assert bits == agent["low"][0][: len(bits)]
+        assert layout.pack_declared(given.declared).hex() == agent["declared"]
+        found = code.shares(Secret(u32(agent["low"]), u32(agent["high"]), given.declared))
+        assert found.tolist() == agent["shares"]
+        shares.append(found)
+        declared.append(given.declared)
+    declared, reports, answers = np.array(declared), {}, {}
+    for j in range(code.positions):
+        held = np.array([one[j] for one in shares])
+        reports[j] = code.reports(held, declared, asked)
+        assert reports[j].tolist() == [agent["reports"][j] for agent in case["agents"]]
+        answers[j] = code.answer(held, declared, case["minimum"])
+        assert answers[j].tolist() == case["answers"][j]
+    assert layout.openable(declared, case["minimum"]).nonzero()[0].tolist() == case["opened"]
+    assert all(verdict.proven for verdict in judge(code, reports, {}, {}, case["T"] - 1))
+    assert open_sum(code.quorum, answers, 0).sums.tolist() == case["sums"]
 
 
-def test_windows_become_the_same_symbols():
+def test_windows_become_the_same_contributions():
     schema = Schema(tuple(Channel(*row) for row in SCHEMA["channels"]), tuple(SCHEMA["labels"]))
-    for (values, label), expected in zip(SCHEMA["rows"], SCHEMA["symbols"], strict=True):
+    for (values, label), expected in zip(SCHEMA["rows"], SCHEMA["contributions"], strict=True):
         read = np.array([[np.nan if v is None else v for v in values]])
         vote = np.array([NO_LABEL if label is None else label])
-        assert schema.symbols(Window(read, vote)).tolist() == expected
+        given = schema.contribution(Window(read, vote))
+        flags = schema.layout(1).pack_declared(given.declared).hex()
+        assert [given.values[0].tolist(), int(given.votes[0]), flags] == expected
     assert schema.digest.hex() == SCHEMA["digest"]
 
 
@@ -96,11 +125,10 @@ def test_terms_have_the_same_digest(case):
         Channel(*row, private=private)
         for row, private in zip(SCHEMA["channels"], case["private"], strict=True)
     )
-    agents, collusion, dropouts, partitions, minimum, windows, share_ms, sum_ms = case["numbers"]
-    plan = Plan(agents, collusion, dropouts, partitions)
+    agents, collusion, dropouts, committee, partitions, minimum, *rest = case["numbers"]
+    plan = Plan(agents, collusion, dropouts, case["validity"], committee, partitions)
     schema = Schema(channels, tuple(SCHEMA["labels"]))
-    terms = Terms(schema, plan, minimum, windows, share_ms, sum_ms)
-    assert terms.digest.hex() == case["digest"]
+    assert Terms(schema, plan, minimum, *rest).digest.hex() == case["digest"]
 
 
 @each(MEMBERS["good"], "members")
@@ -128,20 +156,37 @@ def sessions(tmp_path_factory):
     found = {}
     for name, keys in MESSAGES["parties"].items():
         private = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(keys["identity"]))
-        found[name] = Session(name, Identity(private), roster)
-        found[name].nonce = bytes.fromhex(keys["nonce"])
-        found[name]._key = X25519PrivateKey.from_private_bytes(bytes.fromhex(keys["session"]))
+        found[name] = session = Session(name, Identity(private), roster)
+        session._key = X25519PrivateKey.from_private_bytes(bytes.fromhex(keys["session"]))
+        public = session._key.public_key().public_bytes_raw()
+        body = messages.SessionKey(roster.digest, bytes.fromhex(keys["nonce"]), public)
+        session.hello = session.sign(Kind.KEY, body)
+        session.mark = mark_of(session.hello)
+        assert session.mark.hex() == keys["mark"]
     for session in found.values():
         for case in MESSAGES["signed"]:
             if case["kind"] == Kind.KEY:
-                session.meet(case["sender"], bytes.fromhex(case["hex"]))
+                session.heard(case["sender"], bytes.fromhex(case["hex"]), 0.0)
     return found
+
+
+def mark(name):
+    return bytes.fromhex(MESSAGES["parties"][name]["mark"])
+
+
+EPOCH = mark("attic.gateway")
 
 
 @each(MESSAGES["signed"], "kind")
 def test_signed_envelopes_are_the_same_bytes(sessions, case):
-    kind, shapes = Kind(case["kind"]), {Kind.KEY: messages.SessionKey}
-    shape = shapes.get(kind) or getattr(messages, kind.name.capitalize())
+    shapes = {
+        Kind.KEY: messages.SessionKey,
+        Kind.ANNOUNCE: messages.Announce,
+        Kind.DELIVER: messages.Delivered,
+        Kind.RESULT: messages.Result,
+    }
+    kind = Kind(case["kind"])
+    shape = shapes[kind]
     body = messages.decode(bytes.fromhex(case["body"]), shape)
     data = bytes.fromhex(case["hex"])
     assert sessions[case["sender"]].sign(kind, body) == data
@@ -152,39 +197,33 @@ def test_signed_envelopes_are_the_same_bytes(sessions, case):
 def test_hellos_are_the_same_bytes(sessions):
     for case in MESSAGES["signed"]:
         if case["kind"] == Kind.KEY:
-            assert sessions[case["sender"]].hello().hex() == case["hex"]
+            assert sessions[case["sender"]].hello.hex() == case["hex"]
 
 
-@each(MESSAGES["revealed"], "step")
-def test_statements_of_a_course_are_the_same_bytes(case):
-    first = messages.decode(bytes.fromhex(MESSAGES["announce"]), messages.Announce)
-    said = messages.decode(bytes.fromhex(case["hex"]), messages.Revealed)
-    followed = Followed(Course(first))
-    assert followed.course.step(said.kind, said.round_id) == case["step"]
-    assert messages.encode(followed.check(said)).hex() == case["body"]
-    followed.advance(said)
-    with pytest.raises(RefusedError):
-        followed.check(said)
-
-
-@each(BAD["revealed"])
-def test_bad_steps_are_refused(case):
-    first = messages.decode(bytes.fromhex(MESSAGES["announce"]), messages.Announce)
-    said = messages.decode(bytes.fromhex(case["hex"]), messages.Revealed)
-    with pytest.raises((AuthenticationError, RefusedError)):
-        Followed(Course(first)).check(said)
-
-
-@each(MESSAGES["sealed"], "kind")
+@each(MESSAGES["sealed"], "hex")
 def test_seals_are_the_same_bytes(sessions, case):
     sender, receiver = sessions[case["sender"]], sessions[case["receiver"]]
-    epoch = bytes.fromhex(MESSAGES["parties"]["attic.gateway"]["nonce"])
+    sender._last_sealed.clear()
     bound, plain = bytes.fromhex(case["bound"]), bytes.fromhex(case["plain"])
     kind, data = Kind(case["kind"]), bytes.fromhex(case["hex"])
-    box = sender.seal(receiver.me, kind, case["round"], epoch=epoch, bound=bound, plain=plain)
-    assert box == data
     message = messages.decode(data, messages.Sealed)
-    assert receiver.open(message, epoch=epoch, bound=bound) == plain
+    common = {"epoch": EPOCH, "bound": bound}
+    to, by = mark(receiver.me), mark(sender.me)
+    if kind is Kind.BOX:
+        box = sender.seal_box(receiver.me, to, case["round"], **common, plain=plain)
+        assert box == bytes(message.box)
+        assert receiver.open_box(sender.me, by, case["round"], box, **common) == plain
+        return
+    sealed = sender.seal(receiver.me, to, kind, case["round"], **common, plain=plain)
+    assert sealed == data
+    assert receiver.open(message, by, **common) == plain
+
+
+@pytest.mark.parametrize("shape", ["Boxes", "Delivery", "Answer"])
+def test_bodies_of_seals_are_the_same_bytes(shape):
+    for text in MESSAGES["bodies"][shape]:
+        data = bytes.fromhex(text)
+        assert messages.encode(messages.decode(data, SHAPES[shape])) == data
 
 
 @each(BAD["decode"])
@@ -213,39 +252,37 @@ def test_bad_envelopes_are_refused(sessions, case):
 def test_a_session_key_of_low_order_is_refused(sessions, point):
     """The exchange would give zero, which everybody knows."""
     cheat, other = sessions["attic.agent-00"], sessions["attic.agent-01"]
-    known = other.session_of(cheat.me)
     hello = cheat.sign(Kind.KEY, messages.SessionKey(cheat.roster.digest, b"n" * 16, point))
-    with pytest.raises(AuthenticationError, match="bad session key"):
-        other.meet(cheat.me, hello)
-    assert other.session_of(cheat.me) == known
+    other.heard(cheat.me, hello, 1e9)
+    assert not other.knows(cheat.me, mark_of(hello))
+    assert other.newest(cheat.me) == mark(cheat.me)
 
 
 def test_a_session_key_for_another_roster_is_refused(sessions):
     cheat, other = sessions["attic.agent-00"], sessions["attic.agent-01"]
     hello = cheat.sign(Kind.KEY, messages.SessionKey(bytes(32), b"n" * 16, b"k" * 32))
-    with pytest.raises(AuthenticationError, match="another roster"):
-        other.meet(cheat.me, hello)
+    other.heard(cheat.me, hello, 2e9)
+    assert not other.knows(cheat.me, mark_of(hello))
 
 
 @each(BAD["seal"])
 def test_bad_seals_are_refused(sessions, case):
-    epoch = bytes.fromhex(MESSAGES["parties"]["attic.gateway"]["nonce"])
-    bound = bytes.fromhex(MESSAGES["sealed"][0]["bound"])
+    bound = bytes.fromhex(MESSAGES["sealed"][3]["bound"])
     message = messages.decode(bytes.fromhex(case["hex"]), messages.Sealed)
     with pytest.raises(AuthenticationError):
-        sessions["attic.agent-01"].open(message, epoch=epoch, bound=bound)
+        sessions["attic.gateway"].open(message, mark("attic.agent-00"), epoch=EPOCH, bound=bound)
 
 
 def test_the_good_seal_holds_where_the_bad_ones_do_not(sessions):
     """Else the test before would be content with a wrong key."""
-    case = MESSAGES["sealed"][0]
+    case = MESSAGES["sealed"][3]
     message = messages.decode(bytes.fromhex(case["hex"]), messages.Sealed)
-    epoch = bytes.fromhex(MESSAGES["parties"]["attic.gateway"]["nonce"])
-    bound = bytes.fromhex(case["bound"])
-    assert sessions["attic.agent-01"].open(message, epoch=epoch, bound=bound)
-    for wrong in ({"epoch": bytes(16), "bound": bound}, {"epoch": epoch, "bound": bytes(32)}):
+    bound, by = bytes.fromhex(case["bound"]), mark("attic.agent-00")
+    gateway = sessions["attic.gateway"]
+    assert gateway.open(message, by, epoch=EPOCH, bound=bound)
+    for wrong in ({"epoch": bytes(16), "bound": bound}, {"epoch": EPOCH, "bound": bytes(32)}):
         with pytest.raises(AuthenticationError):
-            sessions["attic.agent-01"].open(message, **wrong)
+            gateway.open(message, by, **wrong)
 
 
 def test_a_roster_that_the_fleet_did_not_sign_is_refused(tmp_path):

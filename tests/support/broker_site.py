@@ -15,7 +15,7 @@ from protoledger.edge.config import AgentConfig
 from protoledger.emulator.options import Options
 from protoledger.emulator.processes.broker import BrokerAddress, find_mosquitto, start_listening
 from protoledger.emulator.processes.certificates import CertificateAuthority
-from protoledger.emulator.progress import true_sums
+from protoledger.emulator.progress import opened_sums, true_sums
 from protoledger.emulator.site_files import plan_sites, write_gateway, write_sites
 from protoledger.emulator.sources.catalogue import open_source
 from protoledger.emulator.sources.dealing import deal
@@ -23,7 +23,7 @@ from protoledger.gateway.config import GatewayConfig
 from protoledger.gateway.rounds import Rounds
 from protoledger.gateway.training.store import Store
 from protoledger.protocol.errors import ProtocolError
-from protoledger.protocol.rounds.gateway import Completed, Failed
+from protoledger.protocol.rounds.states import Completed, Failed
 from protoledger.protocol.wire.messages import Kind
 from protoledger.protocol.wire.schema import Schema
 from protoledger.runtime.identity_files import load_roster
@@ -32,8 +32,8 @@ from tests.support.relay import Relay
 
 AGENTS = 10  # with two parts: two groups of five with four positions each, so three are a quorum
 ROUND_S = 2.4
-TO_AGENTS = [Kind.ANNOUNCE, Kind.SHARE, Kind.PARTIAL, Kind.INCLUDE, Kind.RESULT]
-TO_GATEWAY = [Kind.RECEIVED, Kind.SUM]
+TO_AGENTS = [Kind.ANNOUNCE, Kind.DELIVER, Kind.RESULT]
+TO_GATEWAY = [Kind.BOXES, Kind.ANSWER]
 
 
 class Party:
@@ -42,7 +42,7 @@ class Party:
     def __init__(self, name, machine, session):
         self.name, self.session = name, session
         self.refused, self.sealed = [], []
-        handle, seal = machine.handle, session.seal
+        handle, seal, seal_box = machine.handle, session.seal, session.seal_box
 
         def listen(kind, sender, payload, now):
             try:
@@ -51,11 +51,15 @@ class Party:
                 self.refused.append((kind, error))
                 raise
 
-        def note(receiver, kind, round_id, *, plain, **bound):
+        def note(receiver, mark, kind, round_id, *, plain, **bound):
             self.sealed.append((kind, receiver, bytes(plain)))
-            return seal(receiver, kind, round_id, plain=plain, **bound)
+            return seal(receiver, mark, kind, round_id, plain=plain, **bound)
 
-        machine.handle, session.seal = listen, note
+        def note_box(receiver, mark, round_id, *, plain, **bound):
+            self.sealed.append((Kind.BOX, receiver, bytes(plain)))
+            return seal_box(receiver, mark, round_id, plain=plain, **bound)
+
+        machine.handle, session.seal, session.seal_box = listen, note, note_box
 
 
 class Hall:
@@ -64,9 +68,7 @@ class Hall:
     def __init__(self, folder, children):
         self.dealt = deal(open_source("house"), sites=1, agents=AGENTS, rounds=400, seed=9)
         self.schema = Schema(self.dealt.channels, self.dealt.labels)
-        options = Options(
-            sites=1, agents=AGENTS, rounds=400, partitions=2, round_seconds=ROUND_S, seed=9
-        )
+        options = Options(sites=1, agents=AGENTS, rounds=400, round_seconds=ROUND_S, seed=9)
         authority = CertificateAuthority(folder / "tls")
 
         def arguments(port):
@@ -161,12 +163,13 @@ class Hall:
         """Wait until everybody has met everybody."""
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
-            nonces = {name: party.session.nonce for name, party in self.parties.items()}
+            marks = {name: party.session.mark for name, party in self.parties.items()}
             if len(self.machine.reachable) == AGENTS and all(
-                party.session.session_of(other) in {None, nonces[other]}
-                and (name != self.victim or party.session.knows(self.gateway))
+                party.session.knows(other, marks[other])
+                and (name != self.gateway or party.session.newest(other) == marks[other])
                 for name, party in self.parties.items()
                 for other in self.parties
+                if other != name
             ):
                 time.sleep(0.05)
                 return
@@ -182,7 +185,9 @@ class Hall:
             included = sorted(outcome.included)
             read = self.dealt.sites[0].observed[included, rows]
             votes = self.dealt.sites[0].votes[included, rows]
-            assert outcome.sums.tolist() == true_sums(self.schema, read, votes).tolist()
+            expected = true_sums(self.schema, read, votes)
+            minimum = self.machine._terms.minimum
+            assert outcome.sums.tolist() == opened_sums(self.schema, expected, minimum).tolist()
         else:
             assert isinstance(outcome, Failed)
             assert outcome.reason

@@ -61,8 +61,12 @@ def live(path: Path, **options):
     for sensor in content["sensors"]:
         sensor.update(driver="mock", options={"level": 20.0, **options})
     content["label"].update(driver="mock", options={"level": 1.0})
-    content["sampling"] = {"window_s": 1.0, "read_every_s": 0.1}
+    content["sampling"] = {"read_every_s": 0.1}
     path.write_text(yaml.safe_dump(content))
+    shared = path.parent / "site.yaml"
+    site = yaml.safe_load(shared.read_text())
+    site["round"]["window_s"] = 1.0
+    shared.write_text(yaml.safe_dump(site))
 
 
 def command(*words, **options):

@@ -6,6 +6,7 @@ module hands it the messages and publishes its answers.
 """
 
 import collections
+import json
 import logging
 import math
 import os
@@ -15,12 +16,14 @@ from collections.abc import Callable
 from protoledger.edge.config import AgentConfig
 from protoledger.edge.readings.windows import WindowsOpener, open_windows
 from protoledger.edge.status import Status, StatusFile
-from protoledger.protocol.errors import LateError, ProtocolError
+from protoledger.protocol.errors import EquivocationError, LateError, ProtocolError
 from protoledger.protocol.rounds.agent import AgentRounds
 from protoledger.protocol.rounds.states import Send
 from protoledger.protocol.wire import topics
+from protoledger.protocol.wire.identity import Roster
 from protoledger.protocol.wire.messages import Kind
 from protoledger.protocol.wire.sealing import Session
+from protoledger.protocol.wire.terms import Terms
 from protoledger.runtime.home_assistant import (
     Entity,
     HomeAssistantConfig,
@@ -75,20 +78,19 @@ class Agent:
         self._outgoing = outgoing
         identity = roster.check_owner(config.id, load_identity(config.identity_file))
         self._session = Session(config.id, identity, roster)
-        me = roster.positions[config.id]
-        near = [roster.agents[number].id for number in terms.plan.neighbours(me)]
         self._expiry_s = terms.round_s
         self._presence = topics.topic(site.site, None, config.id)
         self.link = Link(
             client_id=config.id,
             broker=site.broker,
             credentials=config.credentials,
-            subscriptions=topics.agent_subscriptions(site.site, config.id, roster.gateway.id, near),
+            subscriptions=_subscriptions(site.site, config.id, roster, terms),
             will=(self._presence, topics.OFFLINE),
         )
         self._windows = opener(config, terms.schema, site.round)
-        self._rounds = AgentRounds(self._session, terms, self._windows.take)
-        self._connected = self._logged_down = False
+        self._rounds = AgentRounds(self._session, terms, self._windows.take, self._windows.kept)
+        self._evidence_file = config.identity_file.with_name(f"{config.id}.evidence.json")
+        self._connected = self._logged_down = self._told_excluded = False
         self.status_file = StatusFile(config.status_file)
         self._assistant = config.home_assistant
         self._answered_at: float | None = None
@@ -121,7 +123,7 @@ class Agent:
                 self._connected = True
                 log.info("%s: connected", self.id)
                 key_topic = topics.topic(self._site.site, Kind.KEY, self.id)
-                self.link.publish(key_topic, self._session.hello(), expiry_s=None)
+                self.link.publish(key_topic, self._session.hello, expiry_s=None)
                 self.link.publish(self._presence, topics.ONLINE, expiry_s=None)
                 if self._assistant is not None:
                     self._introduce(self._assistant)
@@ -158,6 +160,10 @@ class Agent:
             sensors={state.name: state.problem for state in self._windows.states()},
         )
 
+    def change_terms(self, change: Callable[[Terms], Terms]) -> None:
+        """Make the agent follow other terms; for agents that lie, in emulations."""
+        self._rounds.change_terms(change)
+
     def close(self) -> None:
         """Release the sensors; idempotent."""
         self._windows.close()
@@ -180,15 +186,38 @@ class Agent:
     def _take(self, topic: str, payload: bytes, now: float) -> None:
         try:
             address = topics.parse(topic)
-            if address.kind is None:
-                online = payload == topics.ONLINE
-                self._publish(self._rounds.presence(address.sender, online=online))
-            elif payload:  # an empty message clears a retained one
+            if address.kind is not None and payload:  # an empty retained message is a cleared one
                 self._publish(self._rounds.handle(address.kind, address.sender, payload, now))
+        except EquivocationError as error:
+            self._count_refused(error)
+            self._keep_evidence(error)
         except ProtocolError as error:
             self._count_refused(error)
-        for refused in self._rounds.take_refused():
-            self._count_refused(refused)
+        if self._rounds.excluded and not self._told_excluded:
+            log.error(
+                "%s: the gateway excludes this agent: what it shares contradicts what more holders "
+                "than may lie report; look at its software and clock, then restart the gateway",
+                self.id,
+            )
+        self._told_excluded = self._rounds.excluded
+
+    def _keep_evidence(self, error: EquivocationError) -> None:
+        """Write down, once, what proves that the gateway contradicts itself."""
+        if self._evidence_file.exists():
+            return
+        first, second = (signed.hex() for signed in error.evidence)
+        content = json.dumps({"site": self._site.site, "signed": [first, second]})
+        try:
+            self._evidence_file.write_text(content + "\n", encoding="ascii")
+        except OSError as problem:
+            log.warning("%s: %s", self._evidence_file, problem)
+            return
+        log.error(
+            "%s: %s; the proof is in %s (`protoledger gateway evidence` checks it)",
+            self.id,
+            error,
+            self._evidence_file,
+        )
 
     def _count_refused(self, error: ProtocolError) -> None:
         name = type(error).__name__
@@ -200,10 +229,17 @@ class Agent:
 
     def _publish(self, messages: list[Send]) -> None:
         for message in self._outgoing(messages):
-            if message.kind in {Kind.SUM, Kind.PARTIAL}:
+            if message.kind in {Kind.BOXES, Kind.ANSWER}:
                 self._answered_at = time.monotonic()
-            self.answered += message.kind is Kind.SUM
+            self.answered += message.kind is Kind.BOXES
             target = topics.topic(self._site.site, message.kind, self.id, message.receiver)
             # the broker retains session keys for devices that connect later
             expiry_s = None if message.kind is Kind.KEY else self._expiry_s
             self.link.publish(target, message.payload, expiry_s=expiry_s)
+
+
+def _subscriptions(site: str, me: str, roster: Roster, terms: Terms) -> list[str]:
+    """Name what an agent reads: everybody's hello if it may hold a position, else holders'."""
+    candidates = [member.id for member in roster.agents[: terms.plan.candidates]]
+    holders = None if me in candidates else candidates
+    return topics.agent_subscriptions(site, me, roster.gateway.id, holders)

@@ -3,9 +3,8 @@
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from protoledger.protocol.errors import ConfigurationError
 from protoledger.protocol.wire.identity import Roster
@@ -57,10 +56,7 @@ class LabelConfig(Model):
 class SamplingConfig(Model):
     """How readings are averaged into windows."""
 
-    window_s: float = Field(
-        default=10.0, gt=0, le=86_400, description="Length of a window in seconds."
-    )
-    read_every_s: float = Field(default=2.0, gt=0, le=3600, description="Seconds between readings.")
+    read_every_s: float = Field(default=2.0, gt=0, le=3600, description="Time between readings.")
     by_round: bool = Field(
         default=False,
         description="For recordings: window n is row n of the recording, counted from the first "
@@ -74,14 +70,6 @@ class SamplingConfig(Model):
         description="Largest number of windows that the agent keeps while no round is announced; "
         "it keeps the first ones of an outage and contributes them afterwards.",
     )
-
-    @model_validator(mode="after")
-    def _a_reading_a_window(self) -> Self:
-        if self.read_every_s > self.window_s:
-            raise ValueError(
-                f"read_every_s {self.read_every_s} leaves windows of {self.window_s} s empty"
-            )
-        return self
 
 
 class AgentConfig(Model):
@@ -177,6 +165,12 @@ class AgentConfig(Model):
         if self.label is not None and not site.labels:
             problems.append("label: the site has no labels; remove it, or name them in site.yaml")
         misnamed = bool(problems)
+        sampling, window_s = self.sampling, site.round.window_s
+        if sampling.read_every_s > window_s and not sampling.by_round:
+            problems.append(
+                f"sampling.read_every_s = {sampling.read_every_s:g}: leaves windows of "
+                f"{window_s:g} s (round.window_s of the site) empty; read more often"
+            )
         problems += self._problems_with_votes(site.labels)
         if roster is None:
             return problems

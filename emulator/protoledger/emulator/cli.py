@@ -19,10 +19,10 @@ from protoledger.emulator.errors import (
     ProgramMissingError,
 )
 from protoledger.emulator.options import Learner, Options, Test
+from protoledger.emulator.processes.liars import ATTACKS
 from protoledger.emulator.run import Emulation
 from protoledger.emulator.sources.dealing import DEFAULT_NOISE
 from protoledger.emulator.view import View, sites_table
-from protoledger.protocol.code.seats import Plan
 from protoledger.protocol.errors import ConfigurationError
 from protoledger.runtime.exits import Exit
 
@@ -39,12 +39,12 @@ def _rounds(text: str) -> int | None:
 
 
 def _partitions(text: str) -> int | str:
-    if text in {"all", "auto"}:
+    if text == "all":
         return text
     try:
         return int(text)
     except ValueError as error:
-        raise typer.BadParameter(f"{text!r} is neither a number, `all` nor `auto`") from error
+        raise typer.BadParameter(f"{text!r} is neither a number nor `all`") from error
 
 
 def _option(text: str, *names: str) -> typer.models.OptionInfo:
@@ -70,16 +70,22 @@ def emulate(
     noise: Annotated[
         float, _option("Each agent's own noise, in standard deviations of a channel.")
     ] = DEFAULT_NOISE,
+    validity: Annotated[
+        str, _option("Whether agents prove what they contribute: auto, proven or packed.")
+    ] = "auto",
     collusion: Annotated[
-        int, _option("T: so many agents may pool what they receive and still learn nothing.")
-    ] = 1,
-    dropouts: Annotated[int, _option("D: so many agents may drop out of a round at no cost.")] = 1,
+        int | None, _option("T: agents that may pool what they see, or lie; default: by --agents.")
+    ] = None,
+    dropouts: Annotated[
+        int | None,
+        _option("D: agents that may vanish in a round at no cost; default: 1 if it can."),
+    ] = None,
     partitions: Annotated[
-        str, _option("K: `all` agents in one group, `auto`, or how many parts a vector has.")
+        str, _option("K of the packed code: how many parts a vector has, or `all` that fit.")
     ] = "all",
-    drop_rate: Annotated[
-        float, _option("Probability that an agent drops out of a round, 0 to 1.")
-    ] = 0.0,
+    liars: Annotated[int, _option("Agents of each site that lie.")] = 0,
+    attack: Annotated[str, _option(f"How: {', '.join(ATTACKS)}.")] = "beyond",
+    drop_rate: Annotated[float, _option("How often an agent vanishes in a round, 0 to 1.")] = 0.0,
     round_seconds: Annotated[
         float, _option("Time limit of a round: half for shares, half for sums.")
     ] = 4.0,
@@ -173,16 +179,13 @@ def _run(options: Options, console: Console, json_file: Path | None) -> None:
 
 
 def _check_plan(options: Options) -> None:
-    """Check before the run that the number of agents fits the aggregation's parameters."""
-    partitions: int | None = None
-    if options.partitions == "auto":
-        partitions = options.dropouts + 1  # the smallest groups: `auto` finds a K if this one fits
-    elif options.partitions != "all":
-        partitions = options.partitions
-    Plan(options.agents, options.collusion, options.dropouts, partitions)
+    """Find out before the run whether so many agents can bear what is asked of them."""
+    _ = options.plan
+    if options.liars > options.agents:
+        raise ConfigurationError(f"--liars {options.liars} of --agents {options.agents}")
     if options.agents < options.minimum_contributors:
         raise ConfigurationError(
-            f"--agents {options.agents} with --collusion {options.collusion}: a sum needs at least "
+            f"--agents {options.agents}, collusion {options.plan.collusion}: a sum takes at least "
             f"{options.minimum_contributors} agents"
         )
 

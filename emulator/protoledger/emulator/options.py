@@ -4,10 +4,12 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from protoledger.emulator.processes.liars import Attack
 from protoledger.emulator.sources.dealing import DEFAULT_NOISE
 from protoledger.gateway.config import TestName
 from protoledger.gateway.learner import Mode
-from protoledger.runtime.site import Partitions
+from protoledger.protocol.plans import Plan
+from protoledger.runtime.site import AggregationConfig
 
 Learner = Mode
 Test = TestName
@@ -27,9 +29,12 @@ class Options(BaseModel):
     missing: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
     noise: float = Field(default=DEFAULT_NOISE, ge=0)
-    collusion: int = Field(default=1, ge=1)
-    dropouts: int = Field(default=1, ge=0)
-    partitions: Partitions = "all"
+    validity: Literal["auto", "proven", "packed"] = "auto"
+    collusion: int | None = Field(default=None, ge=1)
+    dropouts: int | None = Field(default=None, ge=0)
+    partitions: Literal["all"] | int = "all"
+    liars: int = Field(default=0, ge=0)
+    attack: Attack = "beyond"
     drop_rate: float = Field(default=0.0, ge=0, le=1)
     round_seconds: float = Field(default=4.0, gt=0, le=600)
     seed: int = Field(default=0, ge=0)
@@ -44,6 +49,25 @@ class Options(BaseModel):
     keep: Path | None = None
 
     @property
+    def aggregation(self) -> AggregationConfig:
+        """What the site files say of it."""
+        return AggregationConfig(
+            validity=self.validity,
+            collusion=self.collusion,
+            dropouts=self.dropouts,
+            partitions=self.partitions,
+        )
+
+    @property
+    def plan(self) -> Plan:
+        """What follows for so many agents.
+
+        Raises:
+            ConfigurationError: if they cannot bear what is asked of them.
+        """
+        return self.aggregation.plan(self.agents)
+
+    @property
     def minimum_contributors(self) -> int:
-        """The smallest number of agents whose sum may be decoded: 3, or `collusion` + 2."""
-        return max(3, self.collusion + 2)
+        """The smallest set that agents answer."""
+        return self.aggregation.minimum(self.plan)

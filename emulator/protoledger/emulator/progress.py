@@ -34,11 +34,12 @@ class SiteProgress:
         gas: gas used by the commits.
         merged: commits of others that this site has taken over, as (owner, version).
         outside: samples of the oracle that this site has learnt from.
-        batches: batches in which they came.
-        round_ms: duration of each completed round in milliseconds.
-        sum_error: largest difference between a decoded sum and the true one, in steps.
-        mean_error: largest difference between a decoded mean and the mean of the unrounded
-            readings, in steps.
+        batches: how many batches they came in.
+        round_ms: duration of each completed round.
+        excluded: agents that are proven to lie.
+        sum_error: largest difference of a decoded sum from the true one, in steps.
+        mean_error: largest difference of a decoded mean from the mean of what the sensors read
+            before any rounding, in steps.
         totals: the gateway's own counters, once it has finished.
     """
 
@@ -58,6 +59,7 @@ class SiteProgress:
     outside: int = 0
     batches: int = 0
     round_ms: list[float] = field(default_factory=list)
+    excluded: list[str] = field(default_factory=list)
     sum_error: int = 0
     mean_error: float = 0.0
     totals: dict[str, int] | None = None
@@ -93,6 +95,10 @@ class _Failed(msgspec.Struct):
     reason: str
 
 
+class _Excluded(msgspec.Struct):
+    agents: list[str]
+
+
 class _Merged(msgspec.Struct):
     owner: str
     version: int
@@ -111,17 +117,22 @@ class Progress:
     """All sites, so far.
 
     Args:
-        sites: names of the sites and their devices.
-        dealt: the agents' readings, with which decoded sums are compared.
+        sites: names of sites and devices.
+        dealt: what the agents read.
+        minimum: what fewer agents fill is opened by nobody.
+        exact: whether sums should be what the agents read.
     """
 
-    def __init__(self, sites: list[SiteFiles], dealt: Dealt) -> None:
+    def __init__(
+        self, sites: list[SiteFiles], dealt: Dealt, minimum: int = 1, *, exact: bool = True
+    ) -> None:
         self.sites = {site.gateway: SiteProgress(site.name, site.rounds) for site in sites}
         self.agents: dict[str, dict[str, int]] = {}
         self.used: set[tuple[str, int]] = set()
         self.first_round_at: float | None = None
         self.last_round_at = 0.0
         self.news_at = time.monotonic()
+        self._minimum, self._exact = minimum, exact
         self._dealt = dealt
         self._schema = Schema(dealt.channels, dealt.labels)
         self._rows = {site.gateway: rows for site, rows in zip(sites, dealt.sites, strict=True)}
@@ -184,20 +195,16 @@ class Progress:
             case "round":
                 self._on_round(site, sender, msgspec.convert(event, _Round))
             case "failed":
-                failed = msgspec.convert(event, _Failed)
-                site.failed += 1
-                site.reasons[failed.reason] = site.reasons.get(failed.reason, 0) + 1
+                self._on_failed(site, msgspec.convert(event, _Failed))
             case "merged":
                 merged = msgspec.convert(event, _Merged)
                 site.merged.add((merged.owner, merged.version))
                 if site.totals is None:  # after the last round it can improve no prediction
                     self.used.add((merged.owner, merged.version))
             case "committed":
-                commit = msgspec.convert(event, _Committed)
-                if commit.version > site.version:  # a commit may be reported twice
-                    site.commits += 1
-                    site.version = commit.version
-                    site.gas += commit.gas
+                self._on_commit(site, msgspec.convert(event, _Committed))
+            case "excluded":
+                site.excluded = msgspec.convert(event, _Excluded).agents
             case "rejected":
                 site.rejected += event.get("permanent") is True
             case "outside":
@@ -207,6 +214,16 @@ class Progress:
                 site.totals = {k: v for k, v in event.items() if isinstance(v, int)}
             case _:
                 pass  # chain, dropped, lied, stopped: in the log
+
+    def _on_failed(self, site: SiteProgress, failed: _Failed) -> None:
+        site.failed += 1
+        site.reasons[failed.reason] = site.reasons.get(failed.reason, 0) + 1
+
+    def _on_commit(self, site: SiteProgress, commit: _Committed) -> None:
+        if commit.version > site.version:  # one may be told twice
+            site.commits += 1
+            site.version = commit.version
+            site.gas += commit.gas
 
     def _on_round(self, site: SiteProgress, sender: str, done: _Round) -> None:
         now = time.monotonic()
@@ -224,11 +241,16 @@ class Progress:
         rows = slice((done.round - 1) * batch, done.round * batch)
         read = self._rows[sender].observed[done.included, rows]
         votes = self._rows[sender].votes[done.included, rows]
-        expected = true_sums(self._schema, read, votes)
+        if not self._exact:
+            return
+        minimum = self._minimum
+        expected = opened_sums(self._schema, true_sums(self._schema, read, votes), minimum)
         decoded = np.array(done.sums, dtype=np.int64)
         site.sum_error = max(site.sum_error, int(np.abs(decoded - expected).max()))
         samples = self._schema.samples(decoded.astype(np.uint32), len(done.included))
-        site.mean_error = max(site.mean_error, mean_error(self._schema, samples, read))
+        few = np.isfinite(read).sum(axis=0) < minimum
+        seen = np.where(few, np.nan, read)  # what fewer carry is opened by nobody
+        site.mean_error = max(site.mean_error, mean_error(self._schema, samples, seen))
 
 
 def true_sums(schema: Schema, read: np.ndarray, votes: np.ndarray) -> np.ndarray:
@@ -256,6 +278,24 @@ def true_sums(schema: Schema, read: np.ndarray, votes: np.ndarray) -> np.ndarray
     for label in range(len(schema.labels)):
         sums[:, 2 * channels + label] = (votes == label).sum(axis=0)
     return sums.reshape(-1)
+
+
+def opened_sums(schema: Schema, sums: np.ndarray, minimum: int) -> np.ndarray:
+    """Leave out what no agent opens: channels and votes of fewer than the minimum.
+
+    Args:
+        schema: channels and labels.
+        sums: int64 of shape (B·L,), see `true_sums`.
+        minimum: of the site.
+    """
+    rows = sums.reshape(-1, schema.length).copy()
+    channels = 2 * len(schema.channels)
+    few = rows[:, 1:channels:2] < minimum
+    rows[:, 0:channels:2][few] = 0
+    rows[:, 1:channels:2][few] = 0
+    rows[rows[:, channels:].sum(axis=1) < minimum, channels:] = 0
+    opened: np.ndarray = rows.reshape(-1)
+    return opened
 
 
 def mean_error(schema: Schema, samples: list[Sample], read: np.ndarray) -> float:

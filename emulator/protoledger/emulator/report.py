@@ -40,6 +40,7 @@ def make_report(emulation: Emulation) -> dict[str, Any]:
         "rounds_completed": sum(site.rounds for site in sites),
         "rounds_failed": sum(site.failed for site in sites),
         "failures": _merge(site.reasons for site in sites),
+        "excluded_by_site": {site.name: site.excluded for site in sites},
         "seconds": round(seconds, 3),
         "startup_seconds": None if began is None else round(began - emulation.started_at, 3),
         "samples_per_second": round(samples / seconds, 1) if seconds else None,
@@ -102,6 +103,9 @@ def summary_table(report: dict[str, Any]) -> Table:
         ("first round after", f"{report['startup_seconds'] or 0:.1f} s"),
         ("all rounds in", f"{report['seconds']:.1f} s"),
     ]
+    liars = [name for names in report["excluded_by_site"].values() for name in names]
+    if liars:
+        rows.insert(1, ("excluded, as proven liars", ", ".join(liars)))
     if report["oracle"] is not None:
         rows[-2:-2] = _oracle_rows(report["oracle"])
     for name, value in rows:

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,12 +33,15 @@ from protoledger.emulator.processes.certificates import CertificateAuthority
 from protoledger.emulator.processes.chain import Anvil, ChainAddress, connect, fund
 from protoledger.emulator.processes.children import Children, Ended, Event
 from protoledger.emulator.processes.embedded_broker import NOTICE, EmbeddedBroker
+from protoledger.emulator.processes.liars import WITHIN_RANGE
 from protoledger.emulator.progress import Progress
 from protoledger.emulator.site_files import plan_sites, write_gateway, write_sites
 from protoledger.emulator.sources.catalogue import open_source
 from protoledger.emulator.sources.dealing import Dealt, deal
 from protoledger.protocol.wire.schema import Schema
+from protoledger.protocol.wire.terms import Terms
 from protoledger.runtime.access_list import acl_text
+from protoledger.runtime.broker_limits import limits_of
 
 STALLED_S = 60.0
 SETTLE_S = 15.0
@@ -79,8 +83,13 @@ class Emulation:
         self.outside: Outside | None = None
         if outside is not None:
             self.outside = Outside(self.folder / "oracle", self.dealt, outside, options.oracle)
-        self.progress = Progress(self.sites, self.dealt)
-        # counted from the start of the process, because a person waits for the imports, too
+        self.progress = Progress(
+            self.sites,
+            self.dealt,
+            options.minimum_contributors,
+            exact=not (options.liars and options.attack == WITHIN_RANGE),
+        )
+        # from the process's first instruction on: a person waits for the imports, too
         self.started_at = time.monotonic() - (time.time() - psutil.Process().create_time())
         self.deploy_gas = 0
         self.contract = self._oracle = ""
@@ -118,13 +127,21 @@ class Emulation:
             raise EmulatorError(f"--keep {folder}: is not empty; name another folder")
         return folder
 
+    def _terms(self) -> Terms:
+        options = self.options
+        return Terms(
+            self.schema, options.plan, options.minimum_contributors, options.batch, 1, 1, 1
+        )
+
     def _start_broker(self, children: Children) -> tuple[BrokerAddress, CertificateAuthority]:
         authority = CertificateAuthority(self.folder / "tls")
         wanted = self.options.broker or ("mosquitto" if find_mosquitto() else "embedded")
         broker: Broker
         if wanted == "mosquitto":
             access = "\n".join(acl_text(s.name, s.gateway, s.agents) for s in self.sites)
-            broker = Mosquitto(self.folder / "broker", authority, access, children)
+            limits = limits_of(self._terms())
+            limits = replace(limits, connections=limits.connections * len(self.sites))
+            broker = Mosquitto(self.folder / "broker", authority, access, children, limits)
         elif wanted == "embedded":
             if self.options.broker is None:
                 self._say(NOTICE)
@@ -145,6 +162,7 @@ class Emulation:
         for number, site in enumerate(self.sites):
             command = [sys.executable, "-m", "protoledger.emulator.processes.faulty_agents"]
             command += ["--drop-rate", str(self.options.drop_rate)]
+            command += ["--liars", str(self.options.liars), "--attack", self.options.attack]
             command += ["--seed", str(self.options.seed * 1000 + number)]
             children.start(
                 f"{site.name}.agents", [*command, *(site.agent_file(a) for a in site.agents)]

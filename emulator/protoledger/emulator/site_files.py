@@ -147,16 +147,14 @@ def _site(
         ],
         "labels": list(dealt.labels),
         "aggregation": {
-            "collusion": options.collusion,
-            "dropouts": options.dropouts,
-            "partitions": options.partitions,
+            **options.aggregation.model_dump(exclude_none=True),
             "minimum_contributors": options.minimum_contributors,
         },
         "round": {
             "windows": options.batch,
             "every_s": 0.0,
             "share_s": options.round_seconds / 2,
-            "sum_s": options.round_seconds / 2,
+            "answer_s": options.round_seconds / 2,
         },
         "broker": address,
     }

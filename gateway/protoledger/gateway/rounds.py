@@ -6,17 +6,20 @@ once; with fewer agents than a quorum none is opened, for it could only fail.
 """
 
 import logging
+import math
 from collections import Counter
 from collections.abc import Mapping
 
 from protoledger.gateway.config import GatewayConfig
 from protoledger.gateway.training.store import Store
-from protoledger.protocol.errors import ContradictionError, LateError, ProtocolError
-from protoledger.protocol.rounds.gateway import Completed, GatewayRounds, Idle, Outcome, Step
+from protoledger.protocol.errors import FloodError, LateError, ProtocolError
+from protoledger.protocol.rounds.gateway import GatewayRounds
+from protoledger.protocol.rounds.states import Outcome, Step, Waiting
 from protoledger.protocol.wire import topics
 from protoledger.protocol.wire.identity import Roster
-from protoledger.protocol.wire.messages import Kind
+from protoledger.protocol.wire.messages import Kept, Kind
 from protoledger.protocol.wire.sealing import Session
+from protoledger.protocol.wire.terms import Terms
 from protoledger.runtime.home_assistant import Entity, discovery, health_topic, state
 from protoledger.runtime.identity_files import load_identity
 from protoledger.runtime.mqtt.client import (
@@ -28,9 +31,16 @@ from protoledger.runtime.mqtt.client import (
     LinkUp,
     Refused,
 )
-from protoledger.runtime.site import SiteConfig
+from protoledger.runtime.site import RoundConfig, SiteConfig
 
 log = logging.getLogger(__name__)
+
+RENEW_EVERY_S = 86_400.0
+FLOOD_WINDOW_S = 1.0
+FLOOD_MESSAGES = 500
+"""More than an honest agent sends in that time at a thousand rounds a minute."""
+FLOOD_QUIET_S = 10.0
+LONGEST_QUIET_S = 3600.0
 
 ENTITIES = (
     Entity("prediction", "Prediction", icon="mdi:head-lightbulb", diagnostic=False),
@@ -76,7 +86,9 @@ class Rounds:
             client_id=config.id,
             broker=site.broker,
             credentials=config.credentials,
-            subscriptions=topics.gateway_subscriptions(site.site),
+            subscriptions=topics.gateway_subscriptions(
+                site.site, [agent.id for agent in roster.agents]
+            ),
             will=(self._presence, topics.OFFLINE),
         )
         self._discovery = []
@@ -88,8 +100,11 @@ class Rounds:
         self._told_waiting = False
         self._due = 0.0
         self._expected = frozenset(range(self.terms.plan.agents))
-        self._catching_up = 0
-        self._was_away = True
+        self._names = [agent.id for agent in roster.agents]
+        self._told_excluded: frozenset[int] = frozenset()
+        self._flood = Flood(self.link, site.site)
+        self._catch_up = CatchUp(self.terms, site.round)
+        self._renewed_at: float | None = None
 
     @property
     def connected(self) -> bool:
@@ -102,9 +117,29 @@ class Rounds:
         return len(self._machine.reachable)
 
     @property
+    def excluded(self) -> frozenset[int]:
+        """Numbers of the agents that are proven to lie."""
+        return frozenset(self._machine.blame.excluded)
+
+    @property
+    def excluded_names(self) -> tuple[str, ...]:
+        """Who is proven to lie."""
+        return tuple(self._names[number] for number in sorted(self.excluded))
+
+    @property
+    def flooding(self) -> frozenset[str]:
+        """Who is not read for now, as it floods the broker."""
+        return self._flood.quiet
+
+    @property
+    def unseated(self) -> frozenset[int]:
+        """Numbers of the agents that hold no position for now."""
+        return frozenset(self._machine.blame.unseated(self._store.last_round + 1))
+
+    @property
     def idle(self) -> bool:
         """Whether no round is under way."""
-        return isinstance(self._machine.state, Idle)
+        return isinstance(self._machine.state, Waiting)
 
     @property
     def finished(self) -> bool:
@@ -122,18 +157,18 @@ class Rounds:
         if not self._connected or self.finished or not self._enough(all_of_them=False):
             return None
         if self._started or self._enough(all_of_them=True):
-            return 0.0 if self._catching_up else self._due
+            return 0.0 if self._catch_up.asks else self._due
         return self._patience_over
 
     def handle(self, event: LinkEvent, now: float) -> Outcome | None:
         """Take one event of the link."""
         match event:
             case LinkUp():
-                self._connected = self._was_away = True
+                self._connected = True
                 if not self._started:
                     self._patience_over = now + self._patience_s
                 key_topic = topics.topic(self._site.site, Kind.KEY, self._id)
-                self.link.publish(key_topic, self._session.hello(), expiry_s=None)
+                self.link.publish(key_topic, self._session.hello, expiry_s=None)
                 self.link.publish(self._presence, topics.ONLINE, expiry_s=None)
                 for topic, content in self._discovery:
                     self.link.publish(topic, content, expiry_s=None)
@@ -141,10 +176,10 @@ class Rounds:
             case LinkDown(reason=reason):
                 self._connected = False
                 if self._started and self._site.round.every_s:
-                    # who was here comes back, and has kept what it read meanwhile
+                    # agents that were present reconnect, and have kept what they read meanwhile
                     self._started, self._expected = False, self._machine.reachable
                     self._patience_s = max(self._patience_s, 1.5 * LONGEST_RETRY_S)
-                # the next connection tells anew who is there
+                # the next connection tells again who is there
                 self._machine.online.clear()
                 log.warning("not connected to the broker: %s", reason)
             case Refused(what=what, reason=reason):
@@ -157,9 +192,10 @@ class Rounds:
         """End a round whose time is over, or open the next if it is due."""
         if not self.idle:
             return self._act(self._machine.expire(now))
+        self._flood.forgive(now)
         if not self._connected or self.finished:
             return None
-        if now < self._due and not self._catching_up:
+        if now < self._due and not self._catch_up.asks:
             return None
         all_of_them = not self._started and now < self._patience_over
         if not self._enough(all_of_them=all_of_them):
@@ -181,11 +217,21 @@ class Rounds:
         round_id = self._store.last_round + 1
         self._store.begin_round(round_id)
         self._started = True
-        if self._catching_up:
-            self._catching_up -= 1
-        else:
+        self._renew(now)
+        kept = self._catch_up.take()
+        if kept is None:
             self._due = now + self._site.round.every_s
-        self._act(Step(self._machine.start(round_id, now)))
+        self._act(self._machine.start(round_id, now, kept))
+
+    def _renew(self, now: float) -> None:
+        """Make another key a day, so that what leaks of one opens no more than a day."""
+        if self._renewed_at is None:
+            self._renewed_at = now
+        if now - self._renewed_at >= RENEW_EVERY_S:
+            self._renewed_at = now
+            self._session.renew()
+            key_topic = topics.topic(self._site.site, Kind.KEY, self._id)
+            self.link.publish(key_topic, self._session.hello, expiry_s=None)
 
     def _take(self, topic: str, payload: bytes, now: float) -> Outcome | None:
         try:
@@ -195,42 +241,132 @@ class Rounds:
                 return self._act(self._machine.presence(address.sender, online=online, now=now))
             if not payload or (address.kind is Kind.KEY and address.sender == self._id):
                 return None  # a cleared retained message, or our own
+            self._flood.count(address.sender, now)
             return self._act(self._machine.handle(address.kind, address.sender, payload, now))
         except LateError:
             self.refused["LateError"] += 1  # normal: a quorum does not wait for the slowest
-            return None
+        except FloodError as error:
+            self._count_refused(error)
+            self._flood.count(error.sender, now)
         except ProtocolError as error:
             self._count_refused(error)
-            return None
+        return None
 
     def _count_refused(self, error: ProtocolError) -> None:
         name = type(error).__name__
         self.refused[name] += 1
-        if isinstance(error, ContradictionError):
-            log.error("%s", error)  # about a sum that has been handed on: each is worth a look
-        elif self.refused[name] in {1, 10, 100} or self.refused[name] % 1000 == 0:
+        if self.refused[name] in {1, 10, 100} or self.refused[name] % 1000 == 0:
             log.warning("%s (%d so far)", error, self.refused[name])
 
     def _act(self, step: Step) -> Outcome | None:
         for message in step.send:
-            target = topics.topic(self._site.site, message.kind, self._id)
+            target = topics.topic(self._site.site, message.kind, self._id, message.receiver)
             # a session key is kept by the broker for who comes later
             expiry_s = None if message.kind is Kind.KEY else self.terms.round_s
             self.link.publish(target, message.payload, expiry_s=expiry_s)
         if step.outcome is not None:
-            self._catch_up(step.outcome)
+            self._catch_up.ended(step.outcome, self._machine.kept)
+            self._tell_excluded()
         return step.outcome
 
-    def _catch_up(self, outcome: Outcome) -> None:
-        """After an outage, ask for what agents kept meanwhile, until nothing comes any more.
+    def _tell_excluded(self) -> None:
+        if self.excluded != self._told_excluded:
+            log.error(
+                "%s excluded: what they shared or reported contradicts more agents than may lie; "
+                "look at their software, then restart this gateway",
+                " and ".join(self.excluded_names),
+            )
+            self._told_excluded = self.excluded
 
-        Rounds that follow each other at once are what agents recognise it by
-        (`protoledger.edge.readings.backlog`).
+
+class Flood:
+    """Leaves out for a while what an agent sends that sends far too much.
+
+    Reading a message costs more than refusing it, so that only not reading helps.
+
+    Args:
+        link: of the gateway.
+        site: its name.
+    """
+
+    def __init__(self, link: Link, site: str) -> None:
+        self.offenders: Counter[str] = Counter()
+        self._link = link
+        self._site = site
+        self._since: dict[str, float] = {}
+        self._counts: Counter[str] = Counter()
+        self._until: dict[str, float] = {}
+
+    @property
+    def quiet(self) -> frozenset[str]:
+        """Who is left out for now."""
+        return frozenset(self._until)
+
+    def count(self, sender: str, now: float) -> None:
+        """Take note of a message; leave the sender out if there were too many in a second."""
+        if now - self._since.get(sender, -math.inf) > FLOOD_WINDOW_S:
+            self._since[sender], self._counts[sender] = now, 0
+        self._counts[sender] += 1
+        if self._counts[sender] <= FLOOD_MESSAGES or sender in self._until:
+            return
+        self.offenders[sender] += 1
+        quiet_s = min(FLOOD_QUIET_S * 2 ** (self.offenders[sender] - 1), LONGEST_QUIET_S)
+        self._until[sender] = now + quiet_s
+        self._link.read_no_more(topics.agent_topics(self._site, sender))
+        log.error(
+            "%s floods the broker: more than %d messages in %g s; it is not read for %g s",
+            sender,
+            FLOOD_MESSAGES,
+            FLOOD_WINDOW_S,
+            quiet_s,
+        )
+
+    def forgive(self, now: float) -> None:
+        """Read those again whose time is over."""
+        for sender in [sender for sender, until in self._until.items() if until <= now]:
+            del self._until[sender]
+            self._link.read_again(topics.agent_topics(self._site, sender))
+
+
+class CatchUp:
+    """Which rounds ask for windows that agents kept of an outage.
+
+    Args:
+        terms: of the site.
+        config: how rounds follow each other.
+    """
+
+    def __init__(self, terms: Terms, config: RoundConfig) -> None:
+        self._terms = terms
+        self._most = config.catch_up if config.every_s else 0
+        self._next: Kept | None = None
+        self._last = 0
+
+    @property
+    def asks(self) -> bool:
+        """Whether the next round is for windows of an outage."""
+        return self._next is not None
+
+    def take(self) -> Kept | None:
+        """Return what the next round asks for; None: live windows."""
+        now, self._next = self._next, None
+        return now
+
+    def ended(self, outcome: Outcome, kept: Mapping[int, Kept]) -> None:
+        """Take what the agents of a round said that they keep, and decide on the next one.
+
+        At least as many as a sum takes must have kept windows of the same outage; as many windows
+        are asked for as so many of them have.
         """
-        if not isinstance(outcome, Completed) or not self._site.round.every_s:
-            self._catching_up = 0
-        elif self._was_away:
-            self._was_away = False
-            self._catching_up = self._site.round.catch_up
-        elif not outcome.sums.any():
-            self._catching_up = 0
+        minimum, windows = self._terms.minimum, self._terms.windows
+        done = outcome.kept
+        if done is None:
+            anchors = Counter(one.anchor for one in kept.values())
+            anchor, count = anchors.most_common(1)[0] if anchors else (0, 0)
+            if count < minimum or not self._most:
+                return
+            numbers = sorted((k.number for k in kept.values() if k.anchor == anchor), reverse=True)
+            self._last = min(-(-numbers[minimum - 1] // windows), self._most)
+            self._next = Kept(anchor, 1)
+        elif done.number < self._last:
+            self._next = Kept(done.anchor, done.number + 1)

@@ -32,7 +32,7 @@ from protoledger.gateway.operations.health import Health, Snapshot, status_path
 from protoledger.gateway.rounds import Rounds
 from protoledger.gateway.training.store import Store
 from protoledger.gateway.training.trainer import Trainer
-from protoledger.protocol.rounds.gateway import Completed, Failed, Outcome
+from protoledger.protocol.rounds.states import Completed, Failed, Outcome
 from protoledger.protocol.wire import topics
 from protoledger.protocol.wire.schema import Sample
 from protoledger.runtime.exits import Exit, on_stop
@@ -106,6 +106,7 @@ class Service:
         self._saved_at = 0.0
         self._settled_at = 0.0
         self._told_finished = False
+        self._told_excluded: tuple[str, ...] = ()
         self._exit = Exit.OK
 
     def stop(self, *_signal: int | FrameType | None) -> None:
@@ -159,6 +160,9 @@ class Service:
     def _on_outcome(self, outcome: Outcome | None) -> None:
         if outcome is None:
             return
+        if self._rounds.excluded_names != self._told_excluded:
+            self._told_excluded = self._rounds.excluded_names
+            self._events.write("excluded", agents=list(self._told_excluded))
         # the next round first: agents work while the samples of this one are learnt
         self._rounds.advance(time.monotonic())
         self._health.count(outcome)
@@ -356,6 +360,9 @@ class Service:
                 "channels_missing": len(self._trainer.missing),
                 "agents_here": status.agents_here,
                 "broker_connected": status.connected,
+                "agents_excluded": len(self._rounds.excluded),
+                "agents_without_position": len(self._rounds.unseated),
+                "agents_flooding": len(self._rounds.flooding),
             },
             refused=dict(self._rounds.refused),
         )

@@ -47,11 +47,30 @@ class LateError(ProtocolError, TimeoutError):
     """A message of a round that is over: normal, as a quorum does not wait for the slowest."""
 
 
-class ContradictionError(ProtocolError, ValueError):
-    """Sums of one round that no single polynomial explains: somebody did not follow the protocol.
+class FloodError(ProtocolError, RuntimeError):
+    """More messages than a sender may send; dropped before they cost anything.
 
-    Who it was cannot be told, and the round's sum may be wrong.
+    Args:
+        text: what happened.
+        sender: who it was.
     """
+
+    def __init__(self, text: str, sender: str) -> None:
+        super().__init__(text)
+        self.sender = sender
+
+
+class EquivocationError(ProtocolError, ValueError):
+    """The gateway said two things that cannot both be: evidence that anyone can check.
+
+    Args:
+        text: what happened.
+        evidence: the two signed messages.
+    """
+
+    def __init__(self, text: str, evidence: tuple[bytes, bytes]) -> None:
+        super().__init__(text)
+        self.evidence = evidence
 
 
 class QuorumError(ProtocolError, RuntimeError):

@@ -1,12 +1,11 @@
 """The broker's access list, in the format of Mosquitto's `acl_file`.
 
-The list has one `user` block for each client. It grants the topics that the client needs and denies
-all others, `$SYS` included. A client's user name is the common name of its certificate, which is
-its id, and every topic has the id of its writer as its fifth level
-(`protoledger.protocol.wire.topics`). So no client can write in the name of another, read shares
-meant for another, or see another site. Messages are also signed or sealed; the list is a second
-line of defence against a device that was taken over. Mosquitto accepts every SUBSCRIBE and applies
-the list to each message that it is about to deliver.
+One `user` block a client, least privilege, everything else denied (`$SYS` too). A client's username
+is its certificate's common name is its id, and each topic has its writer's id as its fifth level
+(`protoledger.protocol.wire.topics`): so nobody can write in another's name, read what is meant for
+another, or see another site. What lies in the topics is signed or sealed besides; the list is there
+so that a broken device cannot even try. Mosquitto grants every SUBSCRIBE and applies the list to
+each message that it would deliver.
 """
 
 import re
@@ -19,10 +18,10 @@ from protoledger.protocol.wire.topics import ROOT
 # levels (`+ # /`), Mosquitto's patterns (`%u`) and parent folders.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
-_BY_ANYONE = ("presence", "key")  # each client writes under its own id; the whole site reads
-_BY_GATEWAY = ("announce", "include", "result")  # the whole site reads
-_TO_GATEWAY = ("received", "sum")
-_TO_PEER = ("share", "partial")  # a sixth level names the only reader
+_BY_ANYONE = ("presence", "key")  # written by each client under its own id
+_BY_GATEWAY = ("announce", "result")  # read by the site
+_TO_GATEWAY = ("boxes", "answer")
+_TO_AGENT = "deliver"  # a further level names the only reader
 
 
 class NameRefusedError(ConfigurationError):
@@ -61,17 +60,12 @@ def acl_text(site: str, gateway_id: str, agent_ids: Iterable[str]) -> str:
         user attic.agent-01
         topic write protoledger/v1/attic/presence/attic.agent-01
         topic write protoledger/v1/attic/key/attic.agent-01
-        topic write protoledger/v1/attic/received/attic.agent-01
-        topic write protoledger/v1/attic/sum/attic.agent-01
-        topic write protoledger/v1/attic/share/attic.agent-01/+
-        topic write protoledger/v1/attic/partial/attic.agent-01/+
-        topic read protoledger/v1/attic/presence/+
+        topic write protoledger/v1/attic/boxes/attic.agent-01
+        topic write protoledger/v1/attic/answer/attic.agent-01
         topic read protoledger/v1/attic/key/+
         topic read protoledger/v1/attic/announce/attic.gateway
-        topic read protoledger/v1/attic/include/attic.gateway
         topic read protoledger/v1/attic/result/attic.gateway
-        topic read protoledger/v1/attic/share/+/attic.agent-01
-        topic read protoledger/v1/attic/partial/+/attic.agent-01
+        topic read protoledger/v1/attic/deliver/attic.gateway/attic.agent-01
         <BLANKLINE>
     """
     agents = list(agent_ids)
@@ -82,24 +76,24 @@ def acl_text(site: str, gateway_id: str, agent_ids: Iterable[str]) -> str:
         twice = sorted({name for name in ids if ids.count(name) > 1})
         raise NameRefusedError(f"site {site!r} has an id more than once: {', '.join(twice)}")
     at = f"{ROOT}/{site}"
+    by_gateway = [f"{at}/{kind}/{gateway_id}" for kind in _BY_GATEWAY]
+    deliveries = f"{at}/{_TO_AGENT}/{gateway_id}"
     blocks = [
         _block(
             gateway_id,
-            writes=[f"{at}/{kind}/{gateway_id}" for kind in _BY_ANYONE + _BY_GATEWAY],
+            writes=[f"{at}/{kind}/{gateway_id}" for kind in _BY_ANYONE]
+            + [*by_gateway, f"{deliveries}/+"],
             reads=[f"{at}/{kind}/+" for kind in _BY_ANYONE + _TO_GATEWAY],
         ),
     ]
-    for agent in agents:
-        own = [f"{at}/{kind}/{agent}" for kind in _BY_ANYONE + _TO_GATEWAY]
-        site_wide = [f"{at}/{kind}/+" for kind in _BY_ANYONE]
-        gateways = [f"{at}/{kind}/{gateway_id}" for kind in _BY_GATEWAY]
-        blocks.append(
-            _block(
-                agent,
-                writes=own + [f"{at}/{kind}/{agent}/+" for kind in _TO_PEER],
-                reads=site_wide + gateways + [f"{at}/{kind}/+/{agent}" for kind in _TO_PEER],
-            ),
+    blocks += [
+        _block(
+            agent,
+            writes=[f"{at}/{kind}/{agent}" for kind in _BY_ANYONE + _TO_GATEWAY],
+            reads=[f"{at}/key/+", *by_gateway, f"{deliveries}/{agent}"],
         )
+        for agent in agents
+    ]
     return "\n".join(blocks)
 
 

@@ -11,9 +11,14 @@ from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from protoledger.protocol.code.plans import choose_partitions
-from protoledger.protocol.code.seats import Plan
 from protoledger.protocol.errors import ConfigurationError
+from protoledger.protocol.plans import (
+    MAX_HOLDERS,
+    Plan,
+    choose_committee,
+    choose_validity,
+    default_collusion,
+)
 from protoledger.protocol.wire.identity import Roster
 from protoledger.protocol.wire.schema import Channel, Schema
 from protoledger.protocol.wire.terms import Terms
@@ -21,7 +26,7 @@ from protoledger.protocol.wire.topics import NAME_PATTERN
 from protoledger.runtime.yaml_files import read
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
-Partitions = Literal["all", "auto"] | int
+Partitions = Literal["all"] | int
 """K, how many parts a vector is cut into: a number, or how to choose it."""
 
 
@@ -54,44 +59,85 @@ class ChannelConfig(Model):
 class AggregationConfig(Model):
     """How many colluding and how many missing agents secure aggregation withstands."""
 
-    collusion: int = Field(
-        default=1,
-        ge=1,
-        description="T: so many agents may pool all that they receive and still learn nothing.",
+    validity: Literal["auto", "proven", "packed"] = Field(
+        default="auto",
+        description="`proven`: agents prove that what they contribute is valid, so that nobody "
+        "bends a sum beyond its own readings' range. `packed`: shorter messages for long vectors "
+        "and small sites, and one agent can bend a sum. `auto`: proven where the agents suffice "
+        "for collusion and dropouts.",
     )
-    dropouts: int = Field(
-        default=1, ge=0, description="D: so many agents may drop out in a round at no cost."
+    collusion: int | None = Field(
+        default=None,
+        ge=1,
+        description="T: agents that may pool what they see, or lie. By default 1, from 20 agents "
+        "on 2, from 50 on 3.",
+    )
+    dropouts: int | None = Field(
+        default=None,
+        ge=0,
+        description="D: agents that may vanish after they have shared. By default 1, and 0 where "
+        "the agents do not suffice for that.",
+    )
+    positions: int | None = Field(
+        default=None,
+        ge=3,
+        le=MAX_HOLDERS,
+        description="Most agents that hold a position and answer; all others only contribute. By "
+        "default about ten with proofs, else all.",
     )
     partitions: Partitions = Field(
         default="all",
-        description="K: parts of a vector; K + T + D agents make a group. `all`: one group of "
-        "all agents; `auto`: the K for which `optimise` is smallest.",
+        description="K: parts of a vector in the packed code; `all`: as many as fit.",
     )
-    optimise: Literal["bytes", "latency"] = Field(
-        default="latency", description="What `partitions: auto` minimises."
-    )
-    minimum_contributors: int = Field(
-        default=3,
+    minimum_contributors: int | None = Field(
+        default=None,
         ge=3,
-        description="The smallest number of agents whose sum may be decoded; at least collusion "
-        "+ 2, because colluding agents can subtract their own readings.",
+        description="The smallest number of agents whose sum may be opened, and the fewest that "
+        "must fill a channel or vote; at least collusion + 2, which it is by default, or colluders "
+        "could subtract themselves.",
     )
 
-    def partitions_for(self, agents: int, length: int) -> int | None:
-        """Choose K for a number of agents and of symbols; None stands for one group of all agents.
+    def plan(self, agents: int) -> Plan:
+        """Fit this to so many agents.
 
         Raises:
-            ConfigurationError: if no K fits.
+            ConfigurationError: naming the knobs that do not fit.
         """
-        if self.partitions == "auto":
-            return choose_partitions(agents, self.collusion, self.dropouts, length, self.optimise)
-        return None if self.partitions == "all" else self.partitions
+        if self.dropouts is not None:
+            return self._plan(agents, self.dropouts)
+        try:
+            return self._plan(agents, 1)
+        except ConfigurationError:
+            return self._plan(agents, 0)
+
+    def _plan(self, agents: int, dropouts: int) -> Plan:
+        collusion = self.collusion or default_collusion(agents)
+        validity = self.validity
+        if validity == "auto":
+            validity = choose_validity(agents, collusion, dropouts)
+        parts = None if self.partitions == "all" else self.partitions
+        committee = self.positions or choose_committee(agents, collusion, dropouts, validity)
+        plan = Plan(agents, collusion, dropouts, validity, min(committee, agents), parts)
+        if plan.missing(plan.committee) < dropouts:
+            raise ConfigurationError(
+                f"dropouts {dropouts} with collusion {collusion} and validity: {validity}: "
+                f"{plan.committee} positions bear {plan.missing(plan.committee)} missing answers; "
+                f"lower dropouts or collusion, or add agents"
+            )
+        return plan
+
+    def minimum(self, plan: Plan) -> int:
+        """Return the smallest set for a plan."""
+        return self.minimum_contributors or max(3, plan.collusion + 2)
 
 
 class RoundConfig(Model):
     """How many windows a round carries, and how long it may take."""
 
     windows: int = Field(default=1, ge=1, le=4096, description="B: windows in a round.")
+    window_s: float = Field(
+        default=10.0, ge=0.001, le=86_400, description="Length of a window, the same everywhere."
+    )
     every_s: float = Field(
         default=10.0,
         ge=0,
@@ -107,10 +153,10 @@ class RoundConfig(Model):
         "are none with every_s: 0.",
     )
     share_s: float = Field(
-        default=2.0, gt=0, le=600, description="Seconds that the gateway waits for shares."
+        default=2.0, gt=0, le=600, description="Seconds that the gateway waits for boxes."
     )
-    sum_s: float = Field(
-        default=2.0, gt=0, le=600, description="Seconds that the gateway waits for sums."
+    answer_s: float = Field(
+        default=2.0, gt=0, le=600, description="Seconds that the gateway waits for answers."
     )
 
 
@@ -197,15 +243,15 @@ class SiteConfig(Model):
         except ConfigurationError as error:
             problems += error.problems
         try:
-            length = self.round.windows * schema.length
-            partitions = wanted.partitions_for(len(roster.agents), length)
+            plan = wanted.plan(len(roster.agents))
             terms = Terms(
                 schema,
-                Plan(len(roster.agents), wanted.collusion, wanted.dropouts, partitions),
-                wanted.minimum_contributors,
+                plan,
+                wanted.minimum(plan),
                 self.round.windows,
-                max(1, round(1000 * self.round.share_s)),
-                max(1, round(1000 * self.round.sum_s)),
+                _milliseconds(self.round.window_s),
+                _milliseconds(self.round.share_s),
+                _milliseconds(self.round.answer_s),
             )
         except ConfigurationError as error:
             problems += error.problems
@@ -214,7 +260,9 @@ class SiteConfig(Model):
         return terms
 
     def _roster_problems(self, roster: Roster) -> Iterator[str]:
-        minimum = self.aggregation.minimum_contributors
+        aggregation = self.aggregation
+        collusion = aggregation.collusion or default_collusion(len(roster.agents))
+        minimum = aggregation.minimum_contributors or max(3, collusion + 2)
         if roster.site != self.site:
             yield f"the roster is of site {roster.site!r}, this file of {self.site!r}"
         carried = Counter(name for agent in roster.agents for name in set(agent.channels))
@@ -233,6 +281,10 @@ class SiteConfig(Model):
                 f"{voters} agents have a label source, but minimum_contributors is {minimum}: no "
                 f"vote would ever count; add label sources or lower the minimum"
             )
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(1, round(1000 * seconds))
 
 
 _Config = TypeVar("_Config", bound=Model)

@@ -15,6 +15,7 @@ from protoledger.edge.check.spool_file import check_spool
 from protoledger.edge.config import AgentConfig, InputConfig, LabelConfig, SensorConfig
 from protoledger.edge.readings.slots import Slot, SlotState, machine_for, missing_state, slot_for
 from protoledger.protocol.wire.identity import Roster
+from protoledger.runtime.check.aggregation import aggregation
 from protoledger.runtime.check.broker import Client, check_broker
 from protoledger.runtime.check.device_files import DeviceFiles
 from protoledger.runtime.check.findings import Item, failed, note, ok, skipped
@@ -47,9 +48,10 @@ def check_agent(
     yield _configuration(path, found)
     yield _roster(found)
     if found.config is None or found.site is None:
-        yield from (skipped(name, FIRST) for name in ("sensors", "spool", "broker"))
+        yield from (skipped(name, FIRST) for name in ("aggregation", "sensors", "spool", "broker"))
     else:
         config = found.config
+        yield aggregation(found.site, found.roster)
         if sensors:
             with machine_for(mock=mock) as machine:
                 yield from _sensors(config, found.site, machine)

@@ -5,19 +5,14 @@ site's agents have in common is the last announce that reached them: the anchor,
 anchor on, each agent numbers its windows 1, 2, 3 … on its own monotonic clock. The same number then
 means the same moment at every agent, up to network latency and clock drift (parts per million).
 
-The first announce after an outage carries live windows as usual. The agent then compares the
-rounds' numbers before and after. If fewer than half of the rounds that fit in the outage were
-announced, the outage concerned the whole site (a gateway may announce a few rounds to nobody before
-it notices), and the kept windows become the backlog. Otherwise the other agents have summed those
-moments without this agent, and it discards its windows.
+The first announce after an outage carries live windows as ever. What was kept until then becomes
+the backlog; the agent says in its boxes which anchor it has and how many windows. Once enough
+agents have the same anchor, the gateway announces rounds that ask for them by anchor and number,
+signed like all that it announces. An agent with another anchor gives nothing to such a round:
+others summed those moments without it.
 
-A round that is announced *early*, before half the length of its windows has passed, cannot be meant
-for live windows. The early rounds r + 2, r + 3 … after the outage's end carry the backlog by
-number, oldest first. The round's number alone determines which windows it carries, so an agent that
-misses a round stays aligned. An agent without a backlog contributes nothing to early rounds: what
-it read since the last round would be summed with other moments of the other agents, or alone.
-
-Each window is contributed at most once: it is removed from the backlog before it is returned.
+Each window is handed out once or never, whatever happens: it is struck off, on disk too, before it
+is given.
 """
 
 import logging
@@ -28,16 +23,13 @@ from typing import Protocol
 import numpy as np
 
 from protoledger.edge.readings.averages import means, most_frequent
+from protoledger.protocol.wire.messages import Kept as Asked
 from protoledger.protocol.wire.schema import NO_LABEL, Window
 
 log = logging.getLogger(__name__)
 
 OUTAGE = 3
-"""A gap between announces of this many times a round's windows is an outage."""
-EARLY = 0.5
-"""An announce is early if less than this share of a round's windows has passed."""
-LOST = 0.5
-"""The largest share of an outage's rounds that may have been announced to nobody."""
+"""An announce that is so many times the usual late ends an outage."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +59,9 @@ class Spool(Protocol):
 
 @dataclass
 class _Giving:
-    """The backlog while it is contributed; `first` is the round that ended the outage."""
+    """The backlog while it is handed in: the anchor's round, and windows by number."""
 
-    first: int
+    anchor: int
     windows: dict[int, Kept] = field(repr=False)
 
 
@@ -80,13 +72,10 @@ class Backlog:
         window_s: length of a window.
         count: B, windows in a round.
         width: channels.
-        most: number of windows that are kept. The first ones of an outage are kept: keeping the
-            last ones would let agents start at different numbers, as they may differ by one in
-            the outage's length.
-        every_s: pause between rounds. If it is too short to tell early rounds from others, a round
-            carries live windows unless there is a backlog.
-        spool: keeps windows on disk; None: in memory only.
-        flush_s: seconds for which windows are gathered before they are written to the spool.
+        most: windows that are kept, the first ones: where to start must not depend on how long an
+            outage was, on which agents could differ by one.
+        spool: keeps them on disk; None: in memory only.
+        flush_s: so long are they gathered before they go there.
     """
 
     def __init__(
@@ -96,7 +85,6 @@ class Backlog:
         count: int,
         width: int,
         most: int,
-        every_s: float = 0.0,
         spool: Spool | None = None,
         flush_s: float = 900.0,
     ) -> None:
@@ -104,7 +92,6 @@ class Backlog:
         self._spool = spool
         self._flush_s = flush_s
         self._spacing_s = count * window_s
-        self._early_is_asking = every_s >= EARLY * count * window_s
         self._number = 0
         self._readings: list[Kept] = []
         self._giving: _Giving | None = None
@@ -133,25 +120,31 @@ class Backlog:
         if number <= self._most:
             self._readings.append((values, label))
 
-    def announced(self, round_id: int, now: float) -> Window | None:
-        """Return the windows of the backlog that a round carries; None if it takes live windows."""
-        anchor, length_s = self._anchor, self._count * self._window_s
-        early = anchor is not None and now - anchor.at < EARLY * length_s  # false for NaN
-        if not early:  # the windows that a failed round carried are lost
-            self._giving = self._after_outage(round_id, now) or self._giving
+    @property
+    def waiting(self) -> Asked | None:
+        """The anchor and the highest number of the windows that wait for rounds."""
+        giving = self._giving
+        if giving is None or not giving.windows:
+            return None
+        return Asked(giving.anchor, max(giving.windows))
+
+    def live(self, round_id: int, now: float) -> None:
+        """Take note of a round for live windows: it ends an outage, if there was one."""
+        self._giving = self._after_outage(now) or self._giving
         self._anchor = Anchor(round_id, now)
         self._number, self._readings, self._fresh = 0, [], {}
+
+    def give(self, asked: Asked) -> Window:
+        """Return the windows of the group that is asked for, and forget them."""
         giving = self._giving
-        if not early or (giving is None and not self._early_is_asking):
-            return None
-        if giving is None:
-            return self._window([None] * self._count)
-        first = (round_id - giving.first - 1) * self._count + 1
-        rows = [giving.windows.pop(first + i, None) for i in range(self._count)]
+        rows: list[Kept | None] = [None] * self._count
+        if giving is not None and giving.anchor == asked.anchor:
+            first = (asked.number - 1) * self._count + 1
+            rows = [giving.windows.pop(first + i, None) for i in range(self._count)]
         return self._window(rows)
 
-    def _after_outage(self, round_id: int, now: float) -> _Giving | None:
-        """Turn what was kept since the anchor into a backlog, and delete it from the spool."""
+    def _after_outage(self, now: float) -> _Giving | None:
+        """Make the backlog of what was kept since the anchor, and strike it off."""
         anchor, length_s = self._anchor, self._count * self._window_s
         self._close_window()
         kept, self._kept = self._kept, {}
@@ -160,19 +153,15 @@ class Backlog:
         windows = {**kept, **self._fresh}
         if anchor is None or not windows:
             return None
-        away_s = now - anchor.at  # NaN after a reboot, which counts as an outage
-        if away_s < OUTAGE * length_s:
+        away_s = now - anchor.at  # NaN after a reboot, which was an outage
+        if away_s < OUTAGE * max(length_s, self._spacing_s):
             self._spacing_s = away_s
             return None
-        between = round_id - anchor.round_id
-        if between != 1 and not 0 < between * self._spacing_s <= LOST * away_s:
-            log.info("%d windows are discarded: rounds went on without this agent", len(windows))
-            return None
-        # this round's live windows contain the newest ones
+        # the newest ones are in the live windows of this very round
         last = math.inf if math.isnan(anchor.at) else (now - length_s - anchor.at) / self._window_s
         windows = {number: kept for number, kept in windows.items() if number <= last}
-        log.info("%d windows of the outage are kept for the rounds that ask for them", len(windows))
-        return _Giving(round_id, windows)
+        log.info("%d windows of the outage wait for rounds that ask for them", len(windows))
+        return _Giving(anchor.round_id, windows)
 
     def _on_disk(self, anchor: Anchor) -> bool:
         return math.isnan(anchor.at) or self._flushed_at >= anchor.at

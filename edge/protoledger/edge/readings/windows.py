@@ -25,7 +25,7 @@ from protoledger.edge.readings.kit import Kit
 from protoledger.edge.readings.slots import SlotState, slot_for
 from protoledger.edge.readings.spool import SqliteSpool
 from protoledger.protocol.errors import ConfigurationError
-from protoledger.protocol.wire.messages import Announce
+from protoledger.protocol.wire.messages import Announce, Kept
 from protoledger.protocol.wire.schema import NO_LABEL, Schema, Window
 from protoledger.runtime.site import RoundConfig
 from protoledger.sensors import Machine, SeekableSensor
@@ -39,7 +39,10 @@ class Windows(Protocol):
     """Source of an agent's contributions."""
 
     def take(self, announce: Announce, /) -> Window:
-        """Return the windows of a round; does not block."""
+        """Return the windows of a round, and forget them for good; does not block."""
+
+    def kept(self) -> Kept | None:
+        """Say which windows of an outage wait for rounds."""
 
     def healthy(self, now: float, /) -> bool:
         """Return whether readings are still being taken."""
@@ -82,13 +85,16 @@ class RoundWindows:
         first = (announce.round_id - 1) * self._count
         values = np.full((self._count, self._kit.width), np.nan)
         labels = np.full(self._count, NO_LABEL, dtype=np.int64)
-        if first >= self._next_row:
+        if announce.kept is None and first >= self._next_row:
             self._next_row = first + self._count
             for window in range(self._count):
                 for sensor in self._seekable:
                     sensor.seek(first + window)
                 values[window], labels[window] = self._kit.read()
         return Window(values, labels)
+
+    def kept(self) -> None:
+        """Recordings have no outages."""
 
     def healthy(self, _now: float) -> bool:
         """Return True: rows are read on demand, so nothing can stall."""
@@ -142,14 +148,14 @@ class LiveWindows:
     def take(self, announce: Announce) -> Window:
         """Cut the readings since the last round into B windows that end now.
 
-        A round that is announced too early for new windows carries the backlog of an outage.
+        A round that asks for windows of an outage carries those, and leaves the live ones alone.
         """
         now = self._clock()
         with self._lock:
+            if announce.kept is not None:
+                return self._backlog.give(announce.kept) if self._backlog else self._nothing()
             if self._backlog is not None:
-                kept = self._backlog.announced(announce.round_id, now)
-                if kept is not None:
-                    return kept
+                self._backlog.live(announce.round_id, now)
             readings = list(self._readings)
             self._readings.clear()  # each reading is contributed at most once
         count = self._count
@@ -162,6 +168,15 @@ class LiveWindows:
                 values[window] = means(np.array([r[1] for r in inside]))
                 labels[window] = most_frequent([r[2] for r in inside])
         return Window(values, labels)
+
+    def _nothing(self) -> Window:
+        values = np.full((self._count, self._kit.width), np.nan)
+        return Window(values, np.full(self._count, NO_LABEL, dtype=np.int64))
+
+    def kept(self) -> Kept | None:
+        """Say which windows of an outage wait for rounds."""
+        with self._lock:
+            return None if self._backlog is None else self._backlog.waiting
 
     def healthy(self, now: float) -> bool:
         """Return whether sensors were read lately; False if the drivers of all of them hang."""
@@ -209,17 +224,16 @@ def open_windows(
         if sampling.by_round:
             return RoundWindows(kit, rounds.windows)
         backlog = Backlog(
-            window_s=sampling.window_s,
+            window_s=rounds.window_s,
             count=rounds.windows,
             width=kit.width,
             most=sampling.keep_windows,
-            every_s=rounds.every_s,
             spool=None
             if config.spool_file is None
             else SqliteSpool(config.spool_file, schema.digest, kit.width),
         )
         return LiveWindows(
-            kit, sampling.window_s, sampling.read_every_s, rounds.windows, backlog=backlog
+            kit, rounds.window_s, sampling.read_every_s, rounds.windows, backlog=backlog
         )
     except TypeError as error:
         kit.close()

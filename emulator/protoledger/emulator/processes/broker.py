@@ -21,6 +21,7 @@ import psutil
 from protoledger.emulator.errors import BrokerError, ProgramMissingError
 from protoledger.emulator.processes.certificates import CertificateAuthority, Credentials
 from protoledger.emulator.processes.children import SERVERS, Children
+from protoledger.runtime.broker_limits import ROOMY, BrokerLimits
 from protoledger.runtime.key_files import write_secret
 
 LOOPBACK = "127.0.0.1"
@@ -62,18 +63,25 @@ class Mosquitto:
     """Mosquitto, 2.0.11 or newer, as a child process.
 
     Args:
-        folder: Folder for its configuration and access list.
-        authority: Issues the broker's certificate.
-        acl: The access list of all sites, see `protoledger.runtime.access_list.acl_text`.
-        children: Owns the process, under the name `broker`.
+        folder: Where configuration, access list and certificates go.
+        authority: Issues the broker's certificate, and the clients'.
+        acl: The whole access list, see `protoledger.runtime.access_list.acl_text`.
+        children: Owns the process, which is named `broker` there.
+        limits: What a client may send, and let lie.
     """
 
     def __init__(
-        self, folder: Path, authority: CertificateAuthority, acl: str, children: Children
+        self,
+        folder: Path,
+        authority: CertificateAuthority,
+        acl: str,
+        children: Children,
+        limits: BrokerLimits = ROOMY,
     ) -> None:
         self._folder = folder
         self._authority = authority
         self._acl = acl
+        self._limits = limits
         self._children = children
 
     def start(self, timeout_s: float = 10.0) -> BrokerAddress:
@@ -96,7 +104,11 @@ class Mosquitto:
 
         def arguments(port: int) -> list[str | Path]:
             file = self._folder / "mosquitto.conf"
-            write_secret(file, _configuration(port, credentials, acl_file).encode(), replace=True)
+            write_secret(
+                file,
+                _configuration(port, credentials, acl_file, self._limits).encode(),
+                replace=True,
+            )
             return [program, "-c", file]
 
         port = start_listening(self._children, arguments, self._authority.file, timeout_s)
@@ -225,7 +237,9 @@ def start_listening(
     raise BrokerError(f"the MQTT broker found no free port in {_TRIES} tries")
 
 
-def _configuration(port: int, credentials: Credentials, acl_file: Path) -> str:
+def _configuration(
+    port: int, credentials: Credentials, acl_file: Path, limits: BrokerLimits
+) -> str:
     lines = [
         f"listener {port} {LOOPBACK}",
         f"cafile {credentials.authority}",
@@ -238,9 +252,11 @@ def _configuration(port: int, credentials: Credentials, acl_file: Path) -> str:
         f"acl_file {acl_file}",
         "persistence false",
         "set_tcp_nodelay true",
-        f"max_packet_size {MAX_PACKET_BYTES}",
-        "max_inflight_messages 0",  # no limit besides the client's receive maximum
-        "max_queued_messages 100000",
+        f"max_connections {limits.connections}",
+        f"max_packet_size {limits.packet_bytes}",
+        f"max_inflight_messages {limits.inflight_messages}",
+        f"max_queued_messages {limits.queued_messages}",
+        f"max_queued_bytes {limits.queued_bytes}",
         "sys_interval 0",
         "log_dest stderr",
         *(f"log_type {kind}" for kind in ("error", "warning", "notice")),

@@ -1,8 +1,8 @@
 """A site's agents in one process, some of whose messages are dropped on purpose.
 
-The process runs `protoledger.edge.host.AgentHost`, as on a Pi. With a drop rate, an agent drops all
-messages of a round from a random point on: before it shares, while it shares, before it reports, or
-before it sends its sum. In the next round it takes part again.
+What runs is `protoledger.edge.host.AgentHost`, as on a Pi. With a drop rate, an agent falls silent
+in a round, at a point drawn by chance: before it shares, or before it answers. In the next round it
+is back. The last agents can be made to lie (`liars`).
 """
 
 import argparse
@@ -16,6 +16,7 @@ import numpy as np
 from protoledger.edge.agent import Agent
 from protoledger.edge.config import AgentConfig
 from protoledger.edge.host import AgentHost
+from protoledger.emulator.processes.liars import ATTACKS, corrupt
 from protoledger.protocol.errors import ConfigurationError
 from protoledger.protocol.rounds.states import Send
 from protoledger.protocol.wire.messages import Kind
@@ -38,12 +39,11 @@ class Silence:
         self._left: int | None = None
 
     def __call__(self, messages: list[Send]) -> list[Send]:
-        """Return the messages to send."""
-        if any(message.kind is Kind.SHARE for message in messages):
+        """Return what is really sent."""
+        if any(message.kind is Kind.BOXES for message in messages):
             self._left = None
             if self._generator.random() < self._rate:
-                # each share, the report and the sum are one message each
-                self._left = int(self._generator.integers(0, len(messages) + 2))
+                self._left = int(self._generator.integers(0, 2))  # boxes and an answer, or less
         if self._left is None:
             return messages
         sent = messages[: self._left]
@@ -56,6 +56,8 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--drop-rate", type=float, default=0.0)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--liars", type=int, default=0)
+    parser.add_argument("--attack", choices=ATTACKS, default=ATTACKS[0])
     parser.add_argument("configs", nargs="+", type=Path)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
@@ -73,6 +75,8 @@ def main() -> None:
     except (ConfigurationError, SensorError) as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(Exit.CONFIGURATION)
+    for agent in list(host.agents.values())[len(host.agents) - arguments.liars :]:
+        corrupt(agent, arguments.attack)
     host.run()
     for agent in host.agents.values():
         traffic = agent.link.traffic

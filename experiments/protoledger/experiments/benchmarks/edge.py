@@ -148,7 +148,7 @@ def _day_offline(path: Path) -> int:
     """Return the bytes that a day without a broker writes, with windows of ten seconds."""
     spool = SqliteSpool(path, b"\0" * 32, len(CHANNELS))
     backlog = Backlog(window_s=10.0, count=1, width=len(CHANNELS), most=DAY_S // 10, spool=spool)
-    backlog.announced(1, 0.0)
+    backlog.live(1, 0.0)
     values = [21.0] * len(CHANNELS)
     before = psutil.Process().io_counters().write_chars
     for second in range(0, DAY_S, 2):

@@ -1,6 +1,7 @@
 """`protoledger gateway`: the commands that run, check and query a gateway."""
 
 import csv
+import json
 import logging
 import sys
 from pathlib import Path
@@ -110,3 +111,24 @@ def predict(
     except ValueError as error:
         typer.echo(f"protoledger gateway: {rows}: {error}", err=True)
         sys.exit(Exit.DATA)
+
+
+@app.command()
+def evidence(
+    file: Annotated[Path, typer.Argument(help="What an agent wrote: …evidence.json.")],
+    roster: Annotated[Path, typer.Option("--roster", help="The site's roster.")],
+    fleet_key: Annotated[str, typer.Option("--fleet-key", help="The fleet's public key.")],
+) -> None:
+    """Check what an agent keeps as proof that its gateway contradicted itself."""
+    from protoledger.protocol.errors import ProtocolError  # noqa: PLC0415 - `--help` need not wait
+    from protoledger.protocol.rounds.evidence import check_evidence  # noqa: PLC0415
+    from protoledger.runtime.identity_files import load_roster  # noqa: PLC0415
+
+    try:
+        first, second = json.loads(file.read_text(encoding="ascii"))["signed"]
+        known = load_roster(roster, bytes.fromhex(fleet_key))
+        said = check_evidence(known, bytes.fromhex(first), bytes.fromhex(second))
+    except (OSError, ValueError, KeyError, TypeError, ProtocolError) as error:
+        typer.echo(f"protoledger gateway: {file} proves nothing: {error}", err=True)
+        sys.exit(Exit.DATA)
+    typer.echo(said)

@@ -16,7 +16,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
-from protoledger.protocol.rounds.gateway import Completed, Outcome
+from protoledger.protocol.rounds.states import Completed, Outcome
 from protoledger.runtime.key_files import write_secret
 from protoledger.runtime.systemd import Notifier
 

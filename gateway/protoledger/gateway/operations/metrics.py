@@ -13,10 +13,15 @@ from prometheus_client.registry import Collector
 from protoledger.gateway.config import MetricsConfig
 from protoledger.gateway.operations.health import Snapshot
 from protoledger.protocol.errors import ConfigurationError
-from protoledger.protocol.rounds.gateway import Completed, Outcome
+from protoledger.protocol.rounds.states import Completed, Outcome
 
 BUCKETS_S = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
-_REASONS = {"reported": "too_few_reports", "minimum": "below_minimum", "sum": "too_few_sums"}
+_REASONS = {
+    "agents shared": "too_few_agents",
+    "proven": "unproven",
+    "contradict": "contradiction",
+    "holders": "too_few_answers",
+}
 
 
 class Metrics(Collector):

@@ -14,6 +14,7 @@ from protoledger.gateway.learner.compilation.compiled import cache_folder, finge
 from protoledger.gateway.operations.chain import check_chain
 from protoledger.gateway.operations.gateway_files import read_gateway_files
 from protoledger.gateway.operations.health import STALE_S, Status, read_status, status_path
+from protoledger.runtime.check.aggregation import aggregation
 from protoledger.runtime.check.broker import Client, check_broker
 from protoledger.runtime.check.device_files import DeviceFiles
 from protoledger.runtime.check.findings import Item, failed, note, ok, skipped
@@ -41,10 +42,11 @@ def check_gateway(path: Path, *, broker: bool = True, chain: bool = True) -> Ite
         yield ok("configuration", f"{path}: {text}")
     config, site = found.config, found.site
     if config is None or site is None:
-        for name in ("roster", "store", "broker", "chain"):
+        for name in ("roster", "aggregation", "store", "broker", "chain"):
             yield skipped(name, "the files above must be right first")
         return
     yield _roster(found, config)
+    yield aggregation(site, found.roster)
     yield _store(config, site)
     yield _kernels(config)
     yield from _broker(found, config, site) if broker else [skipped("broker", "not asked for")]

@@ -1,145 +1,67 @@
-"""The gateway's side of a round, as a state machine without I/O (docs/protocol.md).
+"""The gateway's side of a round, as a state machine without I/O.
 
-    Idle ── start ──▶ Collecting ── all reports, or deadline ──▶ Summing ── quorum ──▶ Idle
+    Waiting ── start ──▶ Collecting ── all boxes, or deadline ──▶ Opened ── answers ──▶ Waiting
 
-The set is chosen once: everyone whose share every chosen position of its group holds. Then any
-K + T positions' sums, added up along the tree of groups, give the sum over exactly that set,
-whoever else drops out.
+`states.GATEWAY_TRANSITIONS` is the table. Whose boxes are complete when collecting closes is the
+set; only then does ρ leave this process. `closing` decides what answers amount to.
 """
 
-from dataclasses import dataclass, field
+import secrets
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
 
-from protoledger.protocol.code import field as prime_field
-from protoledger.protocol.code.field import Symbols
-from protoledger.protocol.code.seats import Seating, seating
+import numpy as np
+
+from protoledger.protocol.code.layout import Flags
 from protoledger.protocol.errors import (
-    ConfigurationError,
-    ContradictionError,
+    FloodError,
     LateError,
     RefusedError,
 )
-from protoledger.protocol.rounds.hash_chain import Led, Statement
-from protoledger.protocol.rounds.states import Send
+from protoledger.protocol.proofs.challenge import RHO_BYTES, commitment
+from protoledger.protocol.rounds.blame import Blame
+from protoledger.protocol.rounds.closing import Closing, close, read_answer
+from protoledger.protocol.rounds.collecting import read_boxes, settle
+from protoledger.protocol.rounds.committee import choose
+from protoledger.protocol.rounds.opening import open_round
+from protoledger.protocol.rounds.states import (
+    GATEWAY_TRANSITIONS,
+    Collecting,
+    Completed,
+    Debt,
+    Event,
+    Failed,
+    GatewayState,
+    Given,
+    Opened,
+    Opening,
+    Outcome,
+    Send,
+    Step,
+    Waiting,
+)
 from protoledger.protocol.wire import messages
-from protoledger.protocol.wire.messages import Announce, Include, Kind, Payload, Result, Sealed
+from protoledger.protocol.wire.messages import (
+    Announce,
+    Answer,
+    Asked,
+    Boxes,
+    Delivered,
+    Delivery,
+    Explanation,
+    Kept,
+    Kind,
+    Payload,
+    Result,
+    Sealed,
+    Signed,
+)
 from protoledger.protocol.wire.sealing import Session
 from protoledger.protocol.wire.terms import Terms
 
-
-@dataclass(frozen=True)
-class Completed:
-    """A decoded round: `sums` is uint32 of shape (B·L,), `included` the agents summed."""
-
-    round_id: int
-    sums: Symbols = field(repr=False)
-    included: frozenset[int]
-    milliseconds: float
-
-
-@dataclass(frozen=True)
-class Failed:
-    """A lost round; nothing was decoded."""
-
-    round_id: int
-    reason: str
-    milliseconds: float
-
-
-Outcome = Completed | Failed
-
-
-@dataclass(frozen=True)
-class Step:
-    """What a message led to: messages to send, and the round's outcome once it has one."""
-
-    send: list[Send]
-    outcome: Outcome | None = None
-
-
-@dataclass(frozen=True)
-class Idle:
-    """Between rounds."""
-
-
-@dataclass(frozen=True)
-class Collecting:
-    """Announced; holders report whose shares they have. `awaited` have not yet."""
-
-    announce: Announce
-    digest: bytes
-    seats: Seating
-    started: float
-    deadline: float
-    reports: dict[int, frozenset[int]]
-    awaited: set[int]
-
-
-@dataclass(frozen=True)
-class Summing:
-    """The set is fixed; positions send their sums."""
-
-    announce: Announce
-    digest: bytes
-    include_digest: bytes
-    seats: Seating
-    started: float
-    deadline: float
-    included: frozenset[int]
-    sums: dict[int, Symbols] = field(repr=False)
-
-
-State = Idle | Collecting | Summing
-
-
-Reports = dict[int, frozenset[int]]
-
-
-def choose_set(reports: Reports, seats: Seating) -> tuple[frozenset[int], frozenset[int]]:
-    """Choose whose vectors are summed, and at which positions.
-
-    A position counts if its holder in every group reported. Where some received less than others,
-    positions are left out, the one that hinders most first, as long as a quorum remains; of the
-    choices on that way the one with most vectors and positions together is taken.
-
-    Args:
-        reports: by agent's number, whose shares it holds.
-        seats: of the round.
-
-    Returns:
-        (included agents, positions); fewer positions than a quorum if too few reported.
-
-    >>> from protoledger.protocol.code.seats import Plan
-    >>> everyone = frozenset({0, 1, 2, 3, 4})
-    >>> seats = Seating(Plan(5, 1, 1), everyone)
-    >>> reports = dict.fromkeys([0, 1, 2, 3], everyone) | {4: frozenset({4})}
-    >>> choose_set(reports, seats)
-    (frozenset({0, 1, 2, 3, 4}), frozenset({0, 1, 2, 3}))
-    """
-    groups = range(seats.plan.groups)
-    positions = {
-        j for j in seats.whole_positions if all(seats.holder(g, j) in reports for g in groups)
-    }
-    chosen = _included(reports, seats, positions), frozenset(positions)
-    while len(positions) > seats.code.quorum and len(chosen[0]) < len(seats.present):
-        trials = {j: _included(reports, seats, positions - {j}) for j in sorted(positions)}
-        hindering = max(trials, key=lambda j: len(trials[j]))
-        positions.discard(hindering)
-        included = trials[hindering]
-        if len(included) + len(positions) > len(chosen[0]) + len(chosen[1]):
-            chosen = included, frozenset(positions)
-    return chosen
-
-
-def _included(reports: Reports, seats: Seating, positions: set[int]) -> frozenset[int]:
-    """Return the agents whose shares all of these positions hold."""
-    if not positions:
-        return frozenset()
-    held = []
-    for group in range(seats.plan.groups):
-        holders = [seats.holder(group, j) for j in positions]
-        members = frozenset(seats.plan.members(group))
-        held.append(members.intersection(*(reports[h] for h in holders if h is not None)))
-    return frozenset().union(*held)
+MESSAGES_A_ROUND = 8
+"""An honest agent sends two; more than so many are dropped unread."""
 
 
 class GatewayRounds:
@@ -151,118 +73,142 @@ class GatewayRounds:
     """
 
     def __init__(self, session: Session, terms: Terms) -> None:
-        self.state: State = Idle()
+        self.state: GatewayState = Waiting()
         self.online: set[int] = set()
+        self.kept: dict[int, Kept] = {}
+        self.blame = Blame(terms.plan.collusion)
         self._ended = 0
-        self._decoded: Summing | None = None  # the last completed round, to compare late sums with
-        self._compared: set[int] = set()
-        self._led: Led | None = None
         self._session = session
         self._terms = terms
         self._numbers = session.roster.positions
+        self._names = [member.id for member in session.roster.agents]
+        self._debts: dict[int, Debt] = {}
+        self._counts: dict[int, int] = {}
 
     @property
     def deadline(self) -> float | None:
         """When `expire` is due, on the caller's monotonic clock."""
-        return None if isinstance(self.state, Idle) else self.state.deadline
+        return None if isinstance(self.state, Waiting) else self.state.deadline
 
     @property
     def reachable(self) -> frozenset[int]:
-        """Numbers of the agents that are online and whose session key is here."""
-        agents = self._session.roster.agents
-        return frozenset(n for n in self.online if self._session.knows(agents[n].id))
+        """Numbers of the agents that are online, have said hello and may take part."""
+        barred = self.blame.barred(self._ended + 1)
+        return frozenset(
+            n for n in self.online - barred if self._session.newest(self._names[n]) is not None
+        )
 
     @property
     def ready(self) -> bool:
         """Whether enough agents are reachable for a round to succeed."""
         present = self.reachable
-        if len(present) < self._terms.minimum:
+        holders = self._committee(self._ended + 1, present)
+        if len(holders) < self._terms.plan.least_positions:
             return False
-        try:
-            return seating(self._terms.plan, present).sufficient
-        except ConfigurationError:
-            return False
+        return len(present) >= self._terms.fewest(len(holders), len(present))
 
-    def start(self, round_id: int, now: float) -> list[Send]:
+    # -- opening a round -------------------------------------------------------------------------
+
+    def start(self, round_id: int, now: float, kept: Kept | None = None) -> Step:
         """Open a round with everyone who is reachable.
 
-        Raises:
-            RefusedError: if one is under way.
-            ConfigurationError: if too few are reachable; ask `ready` first.
-        """
-        if not isinstance(self.state, Idle):
-            raise RefusedError("no round under way", f"round {self.state.announce.round_id}")
-        present = self.reachable
-        seats = seating(self._terms.plan, present)
-        announce = self._announce(round_id, present)
-        digest = messages.digest(announce)
-        deadline = now + self._terms.report_s
-        self.state = Collecting(announce, digest, seats, now, deadline, {}, set(seats.holders))
-        return [self._say(Kind.ANNOUNCE, announce)]
+        Args:
+            round_id: greater than any before.
+            now: monotonic.
+            kept: which windows of an outage it is for; None for live ones.
 
-    def _announce(self, round_id: int, present: frozenset[int]) -> Announce:
-        """Go on with the course, or begin another."""
-        agents = self._session.roster.agents
+        Raises:
+            RefusedError: if one is under way, or too few are reachable; ask `ready` first.
+        """
+        if not isinstance(self.state, Waiting) or round_id <= self._ended:
+            raise RefusedError("no round under way, and a higher number", f"round {round_id}")
+        self._session.epoch = self._session.mark
+        marks = {n: self._session.newest(self._names[n]) for n in sorted(self.reachable)}
+        self._settle_debts(round_id, marks)
+        barred = self.blame.barred(round_id)
+        marks = {n: mark for n, mark in marks.items() if mark is not None and n not in barred}
+        present = frozenset(marks)
+        rho = secrets.token_bytes(RHO_BYTES)
         announce = Announce(
             round_id=round_id,
-            session=self._session.nonce,
+            session=self._session.mark,
             roster=self._session.roster.digest,
             terms=self._terms.digest,
             present=messages.pack_members(present),
-            sessions=self._session.marks(agents[n].id for n in sorted(present)),
-            course=bytes(32) if self._led is None else self._led.course.first.course,
+            marks=b"".join(mark for mark in marks.values() if mark is not None),
+            holders=self._committee(round_id, present),
+            commitment=commitment(rho),
+            kept=kept,
+            asked=tuple(self._debts[n].asked for n in sorted(self._debts.keys() & present)),
         )
-        led = self._led
-        if led and round_id == self._ended + 1 and led.foresees(Kind.ANNOUNCE, announce):
-            return announce
-        self._led = Led(announce)
-        return self._led.course.first
+        signed = self._session.sign(Kind.ANNOUNCE, announce)
+        opening = open_round(announce, present, signed, self._terms)
+        least = self._terms.fewest(len(opening.seats), len(present))
+        if len(present) < least:
+            raise RefusedError(f"{least} agents", f"{len(present)}")
+        deadline = now + self._terms.share_ms / 1000
+        self._counts, self.kept = {}, {}
+        empty: Mapping[int, Boxes] = MappingProxyType({})
+        flags: Mapping[int, Flags] = MappingProxyType({})
+        self._move(Event.START, Collecting(opening, rho, now, deadline, empty, flags, present))
+        return Step([Send(Kind.ANNOUNCE, signed)])
 
-    def _say(self, kind: Kind, statement: Statement) -> Send:
-        """Reveal what was foreseen; sign what was not, and reveal nothing more of that course."""
-        if self._led is not None:
-            if self._led.foresees(kind, statement):
-                return Send(kind, self._led.reveal(kind, statement.round_id))
-            if statement is not self._led.course.first:
-                self._led = None
-        return Send(kind, self._session.sign(kind, statement))
+    def _settle_debts(self, round_id: int, marks: dict[int, bytes | None]) -> None:
+        """Whoever ended its session rather than explain itself sits out; it cannot explain now."""
+        for number, debt in list(self._debts.items()):
+            if number in marks and marks[number] != debt.mark:
+                del self._debts[number]
+                self.blame.suspend(number, round_id)
+
+    def _committee(self, round_id: int, present: frozenset[int]) -> tuple[int, ...]:
+        return choose(self._terms.plan, self.blame, round_id, present)
+
+    def _move(self, event: Event, state: GatewayState) -> None:
+        allowed = GATEWAY_TRANSITIONS[type(self.state), event]
+        if not isinstance(state, allowed):  # pragma: no cover - the table is the specification
+            raise TypeError(f"{event.name} leads from {self.state} to {state}")
+        self.state = state
+
+    # -- events ----------------------------------------------------------------------------------
 
     def handle(self, kind: Kind, sender: str, payload: Payload, now: float) -> Step:
         """Take one message.
 
         Raises:
             LateError: if it is of a round that is over.
+            FloodError: if its sender has sent too many.
             ProtocolError: if it is malformed, forged, or not allowed now; nothing has changed.
         """
-        if kind is Kind.KEY:
-            if self._session.meet(sender, payload):
-                self._led = None  # a new session of an agent does not know the course
-            return Step([])
-        if len(payload) > self._terms.box_bytes:
-            raise RefusedError(f"at most {self._terms.box_bytes} bytes", str(len(payload)))
-        sealed = messages.decode(payload, Sealed)
         number = self._numbers.get(sender)
-        if number is None or sealed.sender != sender or sealed.kind is not kind:
+        if number is None:
+            raise RefusedError("a message of an agent of the roster", f"one from {sender}")
+        if kind is Kind.KEY:
+            self._session.heard(sender, payload, now)
+            return Step([])
+        self._count(number, sender)
+        if len(payload) > self._terms.message_bytes:
+            raise RefusedError(f"at most {self._terms.message_bytes} bytes", str(len(payload)))
+        sealed = messages.decode(payload, Sealed)
+        if sealed.sender != sender or sealed.kind is not kind:
             raise RefusedError(f"{kind.name} by {sender}", f"{sealed.kind.name} by {sealed.sender}")
         if sealed.round_id <= self._ended:
-            self._compare(kind, number, sealed)
             raise LateError(f"{kind.name} of round {sealed.round_id}, which is over")
         match self.state, kind:
-            case Collecting() as state, Kind.RECEIVED if number in state.seats.holders:
-                self._check_round(state, sealed)
-                if number in state.reports:
-                    raise RefusedError("one report an agent", f"another one from {sender}")
-                plain = self._session.open(sealed, epoch=self._session.nonce, bound=state.digest)
-                state.reports[number] = messages.unpack_members(plain, self._terms.plan.agents)
-                state.awaited.discard(number)
-                return self._close_collection(state, now) if not state.awaited else Step([])
-            case Summing(), Kind.RECEIVED:
-                raise LateError(f"a report of round {sealed.round_id} after its set was fixed")
-            case Summing() as state, Kind.SUM:
-                self._check_round(state, sealed)
-                return self._on_sum(state, number, sealed, now)
+            case Collecting() as state, Kind.BOXES:
+                self._check_round(state.opening, sealed)
+                return self._on_boxes(state, number, sealed, now)
+            case Opened(), Kind.BOXES:
+                raise LateError(f"boxes of round {sealed.round_id} after its set was fixed")
+            case Opened() as state, Kind.ANSWER:
+                self._check_round(state.opening, sealed)
+                return self._on_answer(state, number, sealed, now)
             case _:
                 raise RefusedError(f"what {type(self.state).__name__} takes", kind.name)
+
+    def _count(self, number: int, sender: str) -> None:
+        self._counts[number] = self._counts.get(number, 0) + 1
+        if self._counts[number] > MESSAGES_A_ROUND:
+            raise FloodError(f"{sender} sends more than a round needs", sender)
 
     def presence(self, peer: str, *, online: bool, now: float) -> Step:
         """Take the broker's word on who is there: only a hint on whom to wait for."""
@@ -273,104 +219,210 @@ class GatewayRounds:
             self.online.add(number)
             return Step([])
         self.online.discard(number)
-        if isinstance(self.state, Collecting):
-            self.state.awaited.discard(number)
-            if not self.state.awaited:
-                return self._close_collection(self.state, now)
+        state = self.state
+        if isinstance(state, Collecting) and number in state.awaited:
+            return self._collected(state, state.boxes, state.declared, {number}, now)
+        position = state.opening.seats.get(number) if isinstance(state, Opened) else None
+        if isinstance(state, Opened) and position in state.awaited:
+            return self._answered(state, state.answers, state.awaited - {position}, now)
         return Step([])
 
     def expire(self, now: float) -> Step:
         """Act on a deadline that has passed."""
         state = self.state
-        if isinstance(state, Idle) or state.deadline > now:
+        if isinstance(state, Waiting) or state.deadline > now:
             return Step([])
         if isinstance(state, Collecting):
-            return self._close_collection(state, now)
-        reason = f"{len(state.sums)} of {state.seats.code.quorum} needed positions sent their sum"
-        return self._fail(state, reason, now)
+            return self._deliver(state, Event.DEADLINE, now)
+        return self._finish(state, Event.DEADLINE, now)
 
-    def _check_round(self, state: Collecting | Summing, sealed: Sealed) -> None:
-        if sealed.round_id != state.announce.round_id:
-            raise RefusedError(f"round {state.announce.round_id}", f"round {sealed.round_id}")
+    def _check_round(self, opening: Opening, sealed: Sealed) -> None:
+        if sealed.round_id != opening.announce.round_id:
+            raise RefusedError(f"round {opening.announce.round_id}", f"round {sealed.round_id}")
 
-    def _close_collection(self, state: Collecting, now: float) -> Step:
-        included, positions = choose_set(state.reports, state.seats)
-        quorum, minimum = state.seats.code.quorum, self._terms.minimum
-        if len(positions) < quorum:
-            reason = f"{len(positions)} of {quorum} needed positions reported in every group"
-            return self._fail(state, reason, now)
-        if len(included) < minimum:
-            reason = f"{len(included)} agents shared with all, {minimum} are the minimum"
-            return self._fail(state, reason, now)
-        announce = state.announce
-        include = Include(announce.round_id, state.digest, messages.pack_members(included))
-        self.state = Summing(
-            announce=announce,
-            digest=state.digest,
-            include_digest=messages.digest(include),
-            seats=state.seats,
-            started=state.started,
-            deadline=now + self._terms.sum_ms / 1000,
-            included=included,
-            sums={},
-        )
-        return Step([self._say(Kind.INCLUDE, include)])
+    # -- boxes -----------------------------------------------------------------------------------
 
-    def _on_sum(self, state: Summing, number: int, sealed: Sealed, now: float) -> Step:
-        position = state.seats.position(number)
-        if position is None or self._terms.plan.group_of(number) != 0:
-            raise RefusedError("a sum from the root group's holders", f"one from {sealed.sender}")
-        if position in state.sums:
-            raise RefusedError("one sum a position", f"another one from {sealed.sender}")
-        code, length = state.seats.code, self._terms.length
-        plain = self._session.open(sealed, epoch=self._session.nonce, bound=state.include_digest)
-        state.sums[position] = prime_field.from_bytes(plain, code.share_length(length))
-        if len(state.sums) < code.quorum:
-            return Step([])
-        sums = code.decode(state.sums, length)
-        self._decoded, self._compared = state, set()
-        outcome = Completed(
-            state.announce.round_id, sums, state.included, 1000 * (now - state.started)
-        )
-        return self._end(state, len(state.included), "", outcome)
+    def _on_boxes(self, state: Collecting, number: int, sealed: Sealed, now: float) -> Step:
+        opening = state.opening
+        if number not in opening.present:
+            raise RefusedError("boxes of those present", f"some of {sealed.sender}")
+        if number in state.boxes:
+            raise RefusedError("boxes once a round", f"more from {sealed.sender}")
+        epoch = opening.announce.session
+        plain = self._session.open(sealed, opening.marks[number], epoch=epoch, bound=opening.digest)
+        boxes = messages.decode(plain, Boxes)
+        declared = read_boxes(self._terms, opening, number, boxes)
+        self._take_explanation(number, boxes.explanation)
+        if boxes.kept is not None:
+            self.kept[number] = boxes.kept
+        if number in self.blame.excluded:  # its explanation has just proven it a liar
+            return self._collected(state, state.boxes, state.declared, {number}, now)
+        everything = MappingProxyType({**state.boxes, number: boxes})
+        flags = MappingProxyType({**state.declared, number: declared})
+        return self._collected(state, everything, flags, {number}, now)
 
-    def _compare(self, kind: Kind, number: int, sealed: Sealed) -> None:
-        """Check a sum that came after the quorum against what was decoded; each position once.
-
-        Raises:
-            ContradictionError: if it does not fit.
-            ProtocolError: if it is malformed or forged.
-        """
-        last = self._decoded
-        if last is None or kind is not Kind.SUM or sealed.round_id != last.announce.round_id:
+    def _take_explanation(self, number: int, given: Explanation | None) -> None:
+        debt = self._debts.get(number)
+        if debt is None:
             return
-        position = last.seats.position(number)
-        in_root = self._terms.plan.group_of(number) == 0
-        if position is None or not in_root or position in last.sums.keys() | self._compared:
-            return
-        plain = self._session.open(sealed, epoch=self._session.nonce, bound=last.include_digest)
-        code = last.seats.code
-        found = prime_field.from_bytes(plain, code.share_length(self._terms.length))
-        self._compared.add(position)
-        if not code.explains(last.sums, position, found):
-            raise ContradictionError(
-                f"round {sealed.round_id}: the sum of {sealed.sender} contradicts those of the "
-                f"quorum; an agent gave wrong shares or added wrongly, do not trust this sum"
+        off = settle(debt, given)
+        del self._debts[number]
+        for position in sorted(off):
+            self.blame.edge(number, debt.holders[position], debt.asked.round_id)
+
+    def _collected(
+        self,
+        state: Collecting,
+        boxes: Mapping[int, Boxes],
+        declared: Mapping[int, Flags],
+        heard: set[int],
+        now: float,
+    ) -> Step:
+        awaited = state.awaited - heard
+        fuller = replace(state, boxes=boxes, declared=declared, awaited=awaited)
+        if not awaited:
+            return self._deliver(fuller, Event.BOXES, now)
+        self._move(Event.BOXES, fuller)
+        return Step([])
+
+    def _deliver(self, state: Collecting, event: Event, now: float) -> Step:
+        """Fix the set, and tell its holders ρ: from here on no boxes are taken."""
+        opening = state.opening
+        members = tuple(sorted(state.boxes))
+        least = self._terms.fewest(len(opening.seats), len(opening.present))
+        if len(members) < least:
+            return self._fail(
+                state, event, f"{len(members)} agents shared, {least} are needed", now
             )
+        there = frozenset(p for n, p in opening.seats.items() if n in state.boxes)
+        needed = self._terms.plan.needed(len(opening.seats))
+        if len(there) < needed:
+            if there:  # else it is the broker, or this gateway
+                for number in opening.seats.keys() - state.boxes.keys():
+                    self.blame.silent(number, opening.announce.round_id)
+            reason = f"{len(there)} holders of positions shared, {needed} must answer"
+            return self._fail(state, event, reason, now)
+        packed = messages.pack_members(frozenset(members))
+        bits = b"".join(state.boxes[n].declared for n in members)
+        said = Delivered(opening.announce.round_id, opening.digest, packed, bits)
+        signed = messages.decode(self._session.sign(Kind.DELIVER, said), Signed)
+        sends = []
+        for holder, position in opening.seats.items():
+            if position in there:
+                boxes = tuple(state.boxes[n].boxes[position] for n in members)
+                body = Delivery(signed.signature, packed, bits, state.rho, boxes)
+                sends.append(self._sealed(opening, holder, messages.encode(body)))
+        opened = Opened(
+            opening=opening,
+            rho=state.rho,
+            delivered=messages.digest(said),
+            members=members,
+            declared=np.array([state.declared[n] for n in members]),
+            started=state.started,
+            deadline=now + self._terms.answer_ms / 1000,
+            answers=MappingProxyType({}),
+            awaited=there,
+        )
+        self._move(event, opened)
+        return Step(sends)
 
-    def _fail(self, state: Collecting | Summing, reason: str, now: float) -> Step:
-        outcome = Failed(state.announce.round_id, reason, 1000 * (now - state.started))
-        return self._end(state, 0, reason, outcome)
+    def _sealed(self, opening: Opening, holder: int, plain: bytes) -> Send:
+        name, round_id = self._names[holder], opening.announce.round_id
+        payload = self._session.seal(
+            name,
+            opening.marks[holder],
+            Kind.DELIVER,
+            round_id,
+            epoch=opening.announce.session,
+            bound=opening.digest,
+            plain=plain,
+        )
+        return Send(Kind.DELIVER, payload, name)
+
+    # -- answers ---------------------------------------------------------------------------------
+
+    def _on_answer(self, state: Opened, number: int, sealed: Sealed, now: float) -> Step:
+        opening = state.opening
+        position = opening.seats.get(number)
+        if position is None or number not in state.members:
+            raise RefusedError("an answer of a holder in the set", f"one of {sealed.sender}")
+        if position in state.answers:
+            raise LateError(f"a repeated answer of {sealed.sender}")
+        epoch = opening.announce.session
+        plain = self._session.open(
+            sealed, opening.marks[number], epoch=epoch, bound=state.delivered
+        )
+        given = read_answer(self._terms, state, messages.decode(plain, Answer), number)
+        answers = MappingProxyType({**state.answers, position: given})
+        return self._answered(state, answers, state.awaited - {position}, now)
+
+    def _answered(
+        self, state: Opened, answers: Mapping[int, Given], awaited: frozenset[int], now: float
+    ) -> Step:
+        fuller = replace(state, answers=answers, awaited=awaited)
+        needed = self._terms.plan.needed(len(state.opening.seats))
+        if not awaited or len(answers) + len(awaited) < needed:
+            return self._finish(fuller, Event.ANSWER, now)
+        if len(answers) >= needed:
+            closing = close(self._terms, fuller)
+            if closing.clean:
+                return self._conclude(fuller, Event.ANSWER, closing, now)
+        self._move(Event.ANSWER, fuller)
+        return Step([])
+
+    def _finish(self, state: Opened, event: Event, now: float) -> Step:
+        """Make of the answers what can be made of them."""
+        return self._conclude(state, event, close(self._terms, state), now)
+
+    def _conclude(self, state: Opened, event: Event, closing: Closing, now: float) -> Step:
+        opening, round_id = state.opening, state.opening.announce.round_id
+        holders = {position: number for number, position in opening.seats.items()}
+        for number, position in closing.edges:
+            self.blame.edge(number, holders[position], round_id)
+        for position in closing.lied:
+            self.blame.lied(holders[position], round_id)
+        if closing.rest:
+            self.blame.rest(sorted(opening.seats), round_id)
+        for number, reports in closing.unproven.items():
+            asked = Asked(number, round_id, state.rho)
+            self._debts[number] = Debt(
+                asked, opening.marks[number], opening.digest, holders, opening.code, reports
+            )
+        for number, position in opening.seats.items():
+            if position in state.answers:
+                self.blame.answered(number)
+            elif closing.lacking and state.answers:
+                self.blame.silent(number, round_id)
+        if closing.sums is None:
+            return self._fail(state, event, closing.reason, now)
+        members = frozenset(state.members)
+        passed = 1000 * (now - state.started)
+        kept = opening.announce.kept
+        outcome = Completed(round_id, closing.sums, members, passed, kept)
+        return self._end(state, event, len(members), "", outcome)
+
+    # -- the end ---------------------------------------------------------------------------------
+
+    def _fail(self, state: Collecting | Opened, event: Event, reason: str, now: float) -> Step:
+        announce = state.opening.announce
+        passed = 1000 * (now - state.started)
+        outcome = Failed(announce.round_id, reason, passed, announce.kept)
+        return self._end(state, event, 0, reason, outcome)
 
     def _end(
-        self, state: Collecting | Summing, included: int, reason: str, outcome: Outcome
+        self,
+        state: Collecting | Opened,
+        event: Event,
+        included: int,
+        reason: str,
+        outcome: Outcome,
     ) -> Step:
-        self.state = Idle()
-        self._ended = state.announce.round_id
-        result = Result(state.announce.round_id, state.digest, included, reason)
-        send = [self._say(Kind.RESULT, result)]
-        present = messages.unpack_members(state.announce.present, self._terms.plan.agents)
-        if included < len(present):
+        self._move(event, Waiting())
+        self._ended = state.opening.announce.round_id
+        excluded = messages.pack_members(self.blame.excluded)
+        result = Result(self._ended, state.opening.digest, included, excluded, reason[:256])
+        send = [Send(Kind.RESULT, self._session.sign(Kind.RESULT, result))]
+        if included < len(state.opening.present):
             # To whom a broker repeated a former hello of ours, we would be refused for ever.
-            send.insert(0, Send(Kind.KEY, self._session.hello()))
+            send.insert(0, Send(Kind.KEY, self._session.hello))
         return Step(send, outcome)

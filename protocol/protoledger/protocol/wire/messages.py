@@ -1,10 +1,9 @@
 """The messages of a round as they go over the wire: MessagePack arrays, decoded strictly.
 
-Three envelopes carry them all. `Signed` is for what everyone of a site may read and only one may
-say (session keys, announce, include, result), `Revealed` for what was foreseen when it was signed
-(`protoledger.protocol.rounds.hash_chain`), `Sealed` for two parties (share, received, partial,
-sum). Unknown versions, missing or further fields, trailing bytes and wrong lengths are refused
-here.
+Two envelopes carry them all. `Signed` is for what everyone of a site may read and only one may say
+(session keys, announce, result), `Sealed` for two parties (boxes, deliver, answer). A message has
+one encoding: unknown versions, missing or further fields, trailing bytes, wrong lengths and longer
+forms of a number or string than the shortest are refused here.
 """
 
 import hashlib
@@ -17,19 +16,21 @@ from msgspec import Meta, Struct
 
 from protoledger.protocol.errors import DecodeError
 
-VERSION = 2
+VERSION = 3
 MAX_BYTES = 16 * 2**20
 TAG_BYTES = 16
-MARK_BYTES = 4
-"""Of a session's nonce, to tell it from a party's others."""
+MARK_BYTES = 16
+"""Of the digest of a whole hello, which tells a session from all others of its party."""
 
 Payload = bytes | bytearray
 Octets = Payload | memoryview
 
 Hash = Annotated[bytes, Meta(min_length=32, max_length=32)]
-Nonce = Annotated[bytes, Meta(min_length=16, max_length=16)]
+Mark = Annotated[bytes, Meta(min_length=MARK_BYTES, max_length=MARK_BYTES)]
 Name = Annotated[str, Meta(min_length=1, max_length=128)]
 RoundId = Annotated[int, Meta(ge=1, le=2**62)]
+Number = Annotated[int, Meta(ge=0, le=999)]
+"""Of an agent in the roster."""
 Members = Annotated[bytes, Meta(max_length=128)]
 """A set of roster positions, one bit each, lowest first."""
 
@@ -39,16 +40,16 @@ class Kind(IntEnum):
 
     KEY = 1
     ANNOUNCE = 2
-    SHARE = 3
-    RECEIVED = 4
-    INCLUDE = 5
-    SUM = 6
-    RESULT = 7
-    PARTIAL = 8
+    BOXES = 3
+    DELIVER = 4
+    ANSWER = 5
+    RESULT = 6
+    BOX = 7
+    """A share for one holder, inside a contributor's boxes."""
 
 
-class _Wire(Struct, array_like=True, forbid_unknown_fields=True, frozen=True):
-    """The base of all messages; bytes do not print, as they may be shares, sums or preimages."""
+class Wire(Struct, array_like=True, forbid_unknown_fields=True, frozen=True):
+    """The base of all messages; bytes do not print, as they may be shares, sums or ρ."""
 
     def __repr__(self) -> str:
         shown = (f"{name}={_shown(getattr(self, name))}" for name in self.__struct_fields__)
@@ -61,7 +62,7 @@ def _shown(value: object) -> str:
     return f"<{len(value)} parts>" if isinstance(value, tuple | list) else repr(value)
 
 
-class Signed(_Wire, frozen=True):
+class Signed(Wire, frozen=True):
     """A body and its sender's Ed25519 signature over domain, kind, site, sender and body."""
 
     version: Annotated[int, Meta(ge=VERSION, le=VERSION)]
@@ -71,16 +72,7 @@ class Signed(_Wire, frozen=True):
     signature: Annotated[bytes, Meta(min_length=64, max_length=64)]
 
 
-class Revealed(_Wire, frozen=True):
-    """An announce, include or result that a signed announce foresaw: its preimage makes it."""
-
-    version: Annotated[int, Meta(ge=VERSION, le=VERSION)]
-    kind: Kind
-    round_id: RoundId
-    preimage: Hash
-
-
-class Sealed(_Wire, frozen=True):
+class Sealed(Wire, frozen=True):
     """A body under the pair's ChaCha20-Poly1305 key; the header is authenticated with it."""
 
     version: Annotated[int, Meta(ge=VERSION, le=VERSION)]
@@ -91,65 +83,162 @@ class Sealed(_Wire, frozen=True):
     box: Annotated[memoryview, Meta(min_length=TAG_BYTES)]
 
 
-class SessionKey(_Wire, frozen=True):
-    """A party's key for as long as its process runs; published retained."""
+class SessionKey(Wire, frozen=True):
+    """A party's key for a while; published retained."""
 
     roster: Hash
-    nonce: Nonce
+    nonce: Annotated[bytes, Meta(min_length=16, max_length=16)]
     public_key: Annotated[bytes, Meta(min_length=32, max_length=32)]
 
 
-class Announce(_Wire, frozen=True):
+class Kept(Wire, frozen=True):
+    """Windows of an outage, by the round that was the last before it: `number` of them, or group.
+
+    In an agent's boxes it says how many are waiting; in an announce it asks for the group of B
+    windows with this number, from 1.
+    """
+
+    anchor: RoundId
+    number: Annotated[int, Meta(ge=1, le=2**31)]
+
+
+class Asked(Wire, frozen=True):
+    """The gateway asks an agent to explain its contribution to a round, under that round's ρ."""
+
+    agent: Number
+    round_id: RoundId
+    rho: Hash
+
+
+class Announce(Wire, frozen=True):
     """The gateway opens a round.
 
-    `session` is the nonce of the gateway's session; `terms` hashes what a site must agree on,
-    windows and deadlines among it; `present` are the agents that the gateway believes to be there:
-    they get the round's positions, and nobody waits for another's share. `sessions` are the marks
-    of their sessions, in ascending number: an agent that restarted must not share another vector in
-    a round that its former process has shared in. `course` is the end of a hash chain, see
-    `protoledger.protocol.rounds.hash_chain`.
+    Attributes:
+        round_id: greater than any before in this session.
+        session: the mark of the gateway's hello.
+        roster: digest of the roster.
+        terms: digest of what a site must agree on, windows and deadlines among it.
+        present: the agents that may contribute.
+        marks: of their hellos, in ascending number: an agent that restarted must not share another
+            vector in a round that its former process has shared in, and nobody may show two keys.
+        holders: agents of `present` by position.
+        commitment: of ρ, see `proofs.challenge`.
+        kept: None for live windows, or which ones of an outage.
+        asked: agents whose contributions nobody could prove.
     """
 
     round_id: RoundId
-    session: Nonce
+    session: Mark
     roster: Hash
     terms: Hash
     present: Members
-    sessions: Annotated[bytes, Meta(max_length=8 * 128 * MARK_BYTES)]
-    course: Hash
+    marks: Annotated[bytes, Meta(max_length=1000 * MARK_BYTES)]
+    holders: Annotated[tuple[Number, ...], Meta(min_length=1, max_length=64)]
+    commitment: Hash
+    kept: Kept | None
+    asked: Annotated[tuple[Asked, ...], Meta(max_length=64)]
 
 
-class Include(_Wire, frozen=True):
-    """The gateway fixes, once, whose shares are summed."""
+class Explanation(Wire, frozen=True):
+    """The coefficients of a contributor's own checks of a round."""
+
+    round_id: RoundId
+    coefficients: Annotated[bytes, Meta(max_length=2**14)]
+
+
+class Boxes(Wire, frozen=True):
+    """What an agent contributes; sealed for the gateway.
+
+    Attributes:
+        declared: which channels and votes it fills.
+        kept: what it kept of an outage, if it waits for rounds that ask for it.
+        explanation: of the contribution that the announce asked for.
+        boxes: sealed shares by position; empty for its own.
+    """
+
+    declared: Annotated[bytes, Meta(max_length=2**19)]
+    kept: Kept | None
+    explanation: Explanation | None
+    boxes: Annotated[tuple[bytes, ...], Meta(max_length=64)]
+
+
+class Delivered(Wire, frozen=True):
+    """What the gateway signs about a round's set: two of them for one announce are evidence."""
 
     round_id: RoundId
     announce: Hash
     members: Members
+    declared: bytes
 
 
-class Result(_Wire, frozen=True):
+class Delivery(Wire, frozen=True):
+    """What a holder gets; sealed for it.
+
+    Attributes:
+        signature: the gateway's, over `Delivered`.
+        members: the set.
+        declared: the declared bits of its members, in ascending number.
+        rho: ρ.
+        boxes: for this holder, of the members in ascending number; empty for its own.
+    """
+
+    signature: Annotated[bytes, Meta(min_length=64, max_length=64)]
+    members: Members
+    declared: bytes
+    rho: Hash
+    boxes: Annotated[tuple[bytes, ...], Meta(max_length=1000)]
+
+
+class Answer(Wire, frozen=True):
+    """What a holder answers, once a round; sealed for the gateway.
+
+    Attributes:
+        unopened: members whose box could not be opened; then there are no sums.
+        reports: symbols, a report for each member in ascending number (zeros for itself and for
+            those that are unopened); empty for the packed code.
+        sums: one symbol for each that may be opened.
+    """
+
+    unopened: Members
+    reports: bytes
+    sums: bytes
+
+
+class Result(Wire, frozen=True):
     """How a round ended; an empty reason is success. Never a value."""
 
     round_id: RoundId
     announce: Hash
-    included: Annotated[int, Meta(ge=0, le=1024)]
+    included: Annotated[int, Meta(ge=0, le=1000)]
+    excluded: Members
     reason: Annotated[str, Meta(max_length=256)]
 
 
-_Body = TypeVar("_Body", bound=_Wire)
+Body = SessionKey | Announce | Delivered | Result
+_Shape = TypeVar("_Shape", bound=Wire)
 
 encode = msgspec.msgpack.Encoder().encode
-_DECODERS: dict[type[_Wire], msgspec.msgpack.Decoder[_Wire]] = {
-    shape: msgspec.msgpack.Decoder(shape)
-    for shape in (Signed, Revealed, Sealed, SessionKey, Announce, Include, Result)
+SHAPES: tuple[type[Wire], ...] = (
+    Signed,
+    Sealed,
+    SessionKey,
+    Announce,
+    Boxes,
+    Delivered,
+    Delivery,
+    Answer,
+    Result,
+)
+_DECODERS: dict[type[Wire], msgspec.msgpack.Decoder[Wire]] = {
+    shape: msgspec.msgpack.Decoder(shape) for shape in SHAPES
 }
 
 
-def decode(data: Payload, shape: type[_Body]) -> _Body:
+def decode(data: Octets, shape: type[_Shape]) -> _Shape:
     """Decode bytes from outside.
 
     Raises:
-        DecodeError: if they are anything but exactly one message of that shape.
+        DecodeError: if they are anything but the one encoding of a message of that shape.
     """
     if len(data) > MAX_BYTES:
         raise DecodeError(f"{shape.__name__}: {len(data)} bytes exceed {MAX_BYTES}")
@@ -159,7 +248,26 @@ def decode(data: Payload, shape: type[_Body]) -> _Body:
         raise DecodeError(f"{shape.__name__}: {error}") from error
     if not isinstance(message, shape):  # pragma: no cover - the decoder is of that shape
         raise DecodeError(f"{shape.__name__}: found {type(message).__name__}")
+    if not _is_canonical(message, data):
+        raise DecodeError(f"{shape.__name__}: an encoding that is not the shortest")
     return message
+
+
+def _is_canonical(message: Wire, data: Octets) -> bool:
+    if not isinstance(message, Sealed):
+        return encode(message) == data
+    # without a copy of the box, which may be long
+    head = _head(message.kind, message.round_id, message.sender, message.receiver, len(message.box))
+    return len(data) == len(head) + len(message.box) and data[: len(head)] == head
+
+
+def _head(kind: Kind, round_id: int, sender: str, receiver: str, size: int) -> bytes:
+    head = encode([VERSION, int(kind), round_id, sender, receiver, b""])[:-2]
+    if size < 2**8:
+        return head + b"\xc4" + size.to_bytes(1, "big")
+    if size < 2**16:
+        return head + b"\xc5" + size.to_bytes(2, "big")
+    return head + b"\xc6" + size.to_bytes(4, "big")
 
 
 def frame(
@@ -167,28 +275,17 @@ def frame(
 ) -> tuple[bytearray, memoryview]:
     """Lay out a `Sealed` message whose box, of `size` bytes, is encrypted into its place.
 
-    A share may be long, and building the message around it would copy it twice.
+    A box may be long, and building the message around it would copy it twice.
     """
-    head = encode([VERSION, int(kind), round_id, sender, receiver, b""])[:-2]
-    if size < 2**8:
-        head += b"\xc4" + size.to_bytes(1, "big")
-    elif size < 2**16:
-        head += b"\xc5" + size.to_bytes(2, "big")
-    else:
-        head += b"\xc6" + size.to_bytes(4, "big")
+    head = _head(kind, round_id, sender, receiver, size)
     payload = bytearray(len(head) + size)
     payload[: len(head)] = head
     return payload, memoryview(payload)[len(head) :]
 
 
-def digest(body: Announce | Include) -> bytes:
+def digest(body: Announce | Delivered) -> bytes:
     """Return what seals are bound to: the SHA-256 of a body's encoding."""
     return hashlib.sha256(encode(body)).digest()
-
-
-def is_revealed(data: Payload) -> bool:
-    """Whether the envelope of an announce, include or result is `Revealed`: an array of four."""
-    return data[:1] == b"\x94"
 
 
 def pack_members(positions: set[int] | frozenset[int]) -> bytes:

@@ -1,8 +1,8 @@
 """What a site measures, and how a window of readings becomes symbols and sums become samples.
 
-A contribution is, per window, two symbols a channel (the value in steps above `low`, and 1 if it
-was read) and a one-hot vote for the label. Sums of values divided by sums of ones are means; the
-label with the most votes wins. Kits may differ: what an agent does not measure is (0, 0).
+A contribution is, per window, a value for each channel in steps above `low`, and a one-hot vote for
+the label. Which of these an agent fills is declared, so that counts are known: sums divided by
+counts are means, the label with the most votes wins. Kits may differ.
 """
 
 import dataclasses
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from protoledger.protocol.code import field
 from protoledger.protocol.code.field import Symbols
+from protoledger.protocol.code.layout import Contribution, Flags, Layout
 from protoledger.protocol.errors import ConfigurationError
 
 NO_LABEL = -1
@@ -82,10 +83,10 @@ class Schema:
     Doctest:
 
         >>> schema = Schema((Channel("temperature", "°C", -10, 50, 0.5),), ("empty", "occupied"))
-        >>> x = schema.symbols(Window(np.array([[21.0]]), np.array([1])))
-        >>> x
-        array([62,  1,  0,  1], dtype=uint32)
-        >>> schema.samples(x * 3, agents=3)[0].values
+        >>> given = schema.contribution(Window(np.array([[21.0]]), np.array([1])))
+        >>> given.values, given.votes
+        (array([[62]]), array([1]))
+        >>> schema.samples(np.array([186, 3, 0, 3], dtype=np.uint32), agents=3)[0].values
         array([21.])
     """
 
@@ -94,7 +95,7 @@ class Schema:
 
     @cached_property
     def length(self) -> int:
-        """L, the symbols of one window: 2C + labels."""
+        """Symbols of one window's sums as a gateway reads them: 2C + labels."""
         return 2 * len(self.channels) + len(self.labels)
 
     @cached_property
@@ -140,48 +141,51 @@ class Schema:
     def _largest(self) -> NDArray[np.float64]:
         return np.array([float(c.steps) for c in self.channels])
 
-    def _bounds(self, windows: int) -> list[NDArray[np.float64]]:
-        """Return lows, steps and largest counts, repeated for so many windows, and kept for them.
-
-        One long row takes numpy a fraction of what many short ones do.
-        """
-        found = self._tiled.get(windows)
-        if found is None:
-            found = [np.tile(one, windows) for one in (self._lows, self._steps, self._largest)]
-            self._tiled.clear()
-            self._tiled[windows] = found
-        return found
-
-    @cached_property
-    def _tiled(self) -> dict[int, list[NDArray[np.float64]]]:
-        return {}
-
     @cached_property
     def _private(self) -> NDArray[np.bool_]:
         return np.array([c.private for c in self.channels])
 
-    def symbols(self, window: Window) -> Symbols:
-        """Turn B windows into the vector that is shared.
+    def layout(self, windows: int) -> Layout:
+        """Return the numbers behind a round of so many windows."""
+        return Layout(
+            windows,
+            tuple(channel.steps for channel in self.channels),
+            len(self.labels),
+            tuple(channel.private for channel in self.channels),
+        )
+
+    def contribution(self, window: Window) -> Contribution:
+        """Turn B windows into what is shared: steps above `low`, clipped, and votes.
+
+        What was not read, or is not a number, is not declared.
+        """
+        steps = (window.values - self._lows) / self._steps
+        # of NaN and 0, fmax takes 0; an infinite one is not read
+        clipped = np.minimum(np.fmax(np.rint(steps), 0.0), self._largest).astype(np.int64)
+        values = np.where(np.isfinite(window.values), clipped, -1)
+        votes = np.where(window.labels == NO_LABEL, -1, window.labels).astype(np.int64)
+        return Contribution(values, votes)
+
+    def symbols(self, sums: Symbols, opened: Flags, counts: NDArray[np.int64]) -> Symbols:
+        """Lay out the sums of a round as a gateway reads them: value and count by channel, votes.
+
+        Args:
+            sums: a symbol for each coordinate that was opened.
+            opened: bool of shape (B·(C + labels),), which ones these are.
+            counts: int64 of the same shape, how many declared each.
 
         Returns:
-            uint32 of shape (B·L,).
+            uint32 of shape (B·L,); (0, 0) for a channel, and zeros for votes, that were not opened.
         """
-        windows, width = window.values.shape[0], 2 * len(self.channels)
-        lows, sizes, largest = self._bounds(windows)
-        rows = np.zeros((windows, self.length), dtype=np.uint32)
-        values = np.ascontiguousarray(window.values).reshape(-1)
-        read = np.isfinite(values)
-        steps = values - lows
-        steps /= sizes
-        np.rint(steps, out=steps)
-        np.fmax(steps, 0.0, out=steps)  # of NaN and 0 it takes 0
-        np.minimum(steps, largest, out=steps)
-        if not read.all():
-            steps *= read  # an infinite one is clipped by now
-        rows[:, 0:width:2] = steps.reshape(windows, -1)
-        rows[:, 1:width:2] = read.reshape(windows, -1)
-        voted = np.flatnonzero(window.labels != NO_LABEL)
-        rows[voted, width + window.labels[voted]] = 1
+        width, values = len(self.channels) + len(self.labels), np.zeros(opened.size, np.uint32)
+        values[opened] = sums
+        parted = values.reshape(-1, width)
+        found = np.where(opened, counts, 0).reshape(-1, width)
+        rows = np.zeros((len(parted), self.length), dtype=np.uint32)
+        channels = len(self.channels)
+        rows[:, 0 : 2 * channels : 2] = parted[:, :channels]
+        rows[:, 1 : 2 * channels : 2] = found[:, :channels]
+        rows[:, 2 * channels :] = parted[:, channels:]
         return rows.reshape(-1)
 
     def samples(self, sums: Symbols, agents: int, minimum: int = 1) -> list[Sample]:

@@ -1,8 +1,8 @@
 """What gateway and agents of a site must agree on, word for word, before they share anything.
 
-All of it goes into one hash that every announce carries. An agent takes windows and deadlines from
-its own file, never from a message: a gateway that asked for other windows could have the same
-readings summed twice, over sets of its choice.
+All of it goes into one hash that every announce carries. An agent takes windows, their length and
+deadlines from its own file, never from a message: a gateway that asked for other windows could have
+the same readings summed twice, over sets of its choice.
 """
 
 import hashlib
@@ -11,14 +11,16 @@ from functools import cached_property
 
 import msgspec
 
-from protoledger.protocol.code.seats import Plan
+from protoledger.protocol.code.layout import Layout
 from protoledger.protocol.errors import ConfigurationError
-from protoledger.protocol.wire.messages import MAX_BYTES
+from protoledger.protocol.plans import Code, Plan
+from protoledger.protocol.wire.messages import MARK_BYTES, MAX_BYTES, TAG_BYTES
 from protoledger.protocol.wire.schema import Schema
 
-REPORT_SLACK = 1.5
-"""Agents report when their share deadline passes; the report has half as long again."""
-_BOX_SLACK = 1024
+ROUND_SLACK = 1.1
+"""Everybody has given a round up after so many times its deadlines."""
+_MESSAGE_SLACK = 1024
+_BOX_SLACK = TAG_BYTES + 5
 
 
 @dataclass(frozen=True)
@@ -27,12 +29,14 @@ class Terms:
 
     Args:
         schema: channels and labels.
-        plan: N, T, D and K.
-        minimum: the smallest set whose sum may be decoded, at least T + 2: with fewer, T colluders
-            subtract themselves and are left with one agent's reading.
+        plan: N, T, D, the code and its committee.
+        minimum: the smallest set whose sum may be opened, and the fewest that must declare a
+            coordinate; at least T + 2: with fewer, T colluders subtract themselves and are left
+            with one agent's reading.
         windows: B, windows in a round.
-        share_ms: time for shares.
-        sum_ms: time for sums.
+        window_ms: length of a window.
+        share_ms: time for boxes.
+        answer_ms: time for answers.
 
     Raises:
         ConfigurationError: naming every knob that does not fit.
@@ -42,8 +46,9 @@ class Terms:
     plan: Plan
     minimum: int
     windows: int
+    window_ms: int
     share_ms: int
-    sum_ms: int
+    answer_ms: int
 
     def __post_init__(self) -> None:
         """Refuse what cannot work, all at once."""
@@ -58,40 +63,64 @@ class Terms:
                 f"minimum_contributors {self.minimum} exceeds the {self.plan.agents} agents of the "
                 f"roster"
             )
-        if self.box_bytes > MAX_BYTES:
+        if not problems and self.message_bytes > MAX_BYTES:
             problems.append(
-                f"a share may take {self.box_bytes:,} bytes, messages end at {MAX_BYTES:,}; "
+                f"a message may take {self.message_bytes:,} bytes, messages end at {MAX_BYTES:,}; "
                 f"lower round.windows ({self.windows}) or the number of channels"
             )
         if problems:
             raise ConfigurationError(*problems)
 
     @cached_property
-    def length(self) -> int:
-        """Symbols of a round's vector."""
-        return self.windows * self.schema.length
+    def layout(self) -> Layout:
+        """The numbers behind a round."""
+        return self.schema.layout(self.windows)
+
+    @cached_property
+    def _codes(self) -> dict[int, Code]:
+        return {}
+
+    def code(self, positions: int) -> Code:
+        """Return the code of a round with so many positions; kept, as it has tables.
+
+        Raises:
+            ConfigurationError: if these are too few.
+        """
+        if positions not in self._codes:
+            self._codes[positions] = self.plan.code(self.layout, positions)
+        return self._codes[positions]
+
+    def fewest(self, positions: int, present: int) -> int:
+        """Return the smallest set that a holder answers for in such a round."""
+        return max(self.minimum, self.plan.fewest(positions, present))
 
     @cached_property
     def box_bytes(self) -> int:
-        """The largest sealed message that a peer may send, whatever K a round has."""
-        return 4 * self.length + _BOX_SLACK
+        """The largest sealed share, whatever committee a round has."""
+        sizes = range(self.plan.least_positions, self.plan.committee + 1)
+        return 4 * max(self.code(size).share_length for size in sizes) + _BOX_SLACK
 
-    @property
-    def report_s(self) -> float:
-        """Seconds that the gateway waits for reports."""
-        return REPORT_SLACK * self.share_ms / 1000
+    @cached_property
+    def message_bytes(self) -> int:
+        """The largest message of a round: boxes, delivery, answer or announce."""
+        plan = self.plan
+        boxes = plan.committee * self.box_bytes + self.layout.declared_bytes
+        delivery = plan.agents * (self.box_bytes + self.layout.declared_bytes)
+        answer = 4 * self.layout.length + 32 * plan.agents
+        announce = MARK_BYTES * plan.agents + 64 * 64
+        return max(boxes, delivery, answer, announce) + _MESSAGE_SLACK
 
     @property
     def round_s(self) -> float:
         """Seconds after which everybody has given a round up, and its messages expire."""
-        return 1.1 * (self.report_s + self.sum_ms / 1000)
+        return ROUND_SLACK * (self.share_ms + self.answer_ms) / 1000
 
     @cached_property
     def digest(self) -> bytes:
         """SHA-256 over the canonical encoding of all terms."""
         plan = self.plan
-        numbers = [plan.agents, plan.collusion, plan.dropouts, plan.partitions, self.minimum]
-        numbers += [self.windows, self.share_ms, self.sum_ms]
+        numbers = [plan.agents, plan.collusion, plan.dropouts, plan.committee, plan.partitions]
+        numbers += [self.minimum, self.windows, self.window_ms, self.share_ms, self.answer_ms]
         private = [channel.private for channel in self.schema.channels]
-        canonical = msgspec.msgpack.encode([self.schema.digest, numbers, private])
-        return hashlib.sha256(b"protoledger terms v1" + canonical).digest()
+        canonical = msgspec.msgpack.encode([self.schema.digest, plan.validity, numbers, private])
+        return hashlib.sha256(b"protoledger terms v3" + canonical).digest()

@@ -19,8 +19,10 @@ OFFLINE = b"0"
 NAME_PATTERN = r"^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?$"
 """What sites and devices may be called: no wildcard, slash or upper case."""
 
-_NAMES = {kind.name.lower(): kind for kind in Kind}
-_PAIRED = {Kind.SHARE, Kind.PARTIAL}
+KINDS = (Kind.KEY, Kind.ANNOUNCE, Kind.BOXES, Kind.DELIVER, Kind.ANSWER, Kind.RESULT)
+PAIRED = frozenset({Kind.DELIVER})
+"""Kinds whose topic names a receiver."""
+_NAMES = {kind.name.lower(): kind for kind in KINDS}
 
 
 def is_name(text: str) -> bool:
@@ -36,7 +38,7 @@ def is_name(text: str) -> bool:
 class Address:
     """A topic taken apart.
 
-    `kind` is None for presence, `receiver` is set for shares and partial sums.
+    `kind` is None for presence, `receiver` is set for deliveries.
     """
 
     site: str
@@ -48,8 +50,8 @@ class Address:
 def topic(site: str, kind: Kind | None, sender: str, receiver: str | None = None) -> str:
     """Name the topic that `sender` writes.
 
-    >>> topic("attic", Kind.SHARE, "pi-1", "pi-2")
-    'protoledger/v1/attic/share/pi-1/pi-2'
+    >>> topic("attic", Kind.DELIVER, "gateway", "pi-2")
+    'protoledger/v1/attic/deliver/gateway/pi-2'
     """
     name = PRESENCE if kind is None else kind.name.lower()
     levels = [ROOT, site, name, sender]
@@ -69,27 +71,36 @@ def parse(text: str) -> Address:
         raise DecodeError(f"topic {text!r} is none of {ROOT}/<site>/<kind>/<sender>[/<receiver>]")
     _, _, site, name, sender, *receiver = levels
     kind = _NAMES.get(name)
-    if (kind is None and name != PRESENCE) or bool(receiver) != (kind in _PAIRED):
+    if (kind is None and name != PRESENCE) or bool(receiver) != (kind in PAIRED):
         raise DecodeError(f"topic {text!r} has no known kind")
     if not all(is_name(level) for level in (site, sender, *receiver)):
         raise DecodeError(f"topic {text!r} has a level that is no name")
     return Address(site, kind, sender, receiver[0] if receiver else None)
 
 
-def agent_subscriptions(site: str, me: str, gateway: str, peers: list[str]) -> list[str]:
-    """Name what an agent reads; `peers` are those whose keys it may need."""
-    by_gateway = [topic(site, k, gateway) for k in (Kind.ANNOUNCE, Kind.INCLUDE, Kind.RESULT)]
-    by_peers = [topic(site, kind, peer) for peer in peers for kind in (Kind.KEY, None)]
+def agent_subscriptions(site: str, me: str, gateway: str, holders: list[str] | None) -> list[str]:
+    """Name what an agent reads.
+
+    Args:
+        site: its name.
+        me: the agent.
+        gateway: of the site.
+        holders: whose hellos it may need; None for everybody's, as for who may hold a position.
+    """
+    hellos = ["+"] if holders is None else [gateway, *holders]
     return [
-        topic(site, Kind.KEY, gateway),
-        *by_peers,
-        topic(site, Kind.SHARE, "+", me),
-        topic(site, Kind.PARTIAL, "+", me),
-        *by_gateway,
+        *(topic(site, Kind.KEY, name) for name in hellos),
+        topic(site, Kind.DELIVER, gateway, me),
+        topic(site, Kind.ANNOUNCE, gateway),
+        topic(site, Kind.RESULT, gateway),
     ]
 
 
-def gateway_subscriptions(site: str) -> list[str]:
-    """Name what a gateway reads."""
-    kinds = (Kind.KEY, None, Kind.RECEIVED, Kind.SUM)
-    return [topic(site, kind, "+") for kind in kinds]
+def gateway_subscriptions(site: str, agents: list[str]) -> list[str]:
+    """Name what a gateway reads, by agent: one that floods can be left out."""
+    return [one for agent in agents for one in agent_topics(site, agent)]
+
+
+def agent_topics(site: str, agent: str) -> list[str]:
+    """Name what a gateway reads of one agent."""
+    return [topic(site, kind, agent) for kind in (Kind.KEY, None, Kind.BOXES, Kind.ANSWER)]

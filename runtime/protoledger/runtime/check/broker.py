@@ -204,14 +204,14 @@ def _access(client: mqtt.Client, answers: _Answers, broker: BrokerConfig, me: Cl
     must = {own: "its own key"}
     must_not = {
         topics.topic(me.site, Kind.KEY, me.other): f"a key in the name of {me.other}",
-        topics.topic(me.site, Kind.RECEIVED, me.other): f"a report in the name of {me.other}",
+        topics.topic(me.site, Kind.ANSWER, me.other): f"an answer as {me.other}",
     }
     read = [own]
     if me.is_agent:
-        share = topics.topic(me.site, Kind.SHARE, me.id, me.other)
-        must[share] = f"a share for {me.other}"
+        boxes = topics.topic(me.site, Kind.BOXES, me.id)
+        must[boxes] = "its boxes"
         must_not[topics.topic(me.site, Kind.ANNOUNCE, me.id)] = "an announce, as only gateways do"
-        read.append(topics.topic(me.site, Kind.SHARE, "+", me.other))
+        read.append(boxes)
     client.subscribe([(topic, 1) for topic in read])
     _turn(client, answers, lambda: bool(answers.subscribed), ANSWER_S)
     # its own key is published last: once that arrives, everything else that would arrive has

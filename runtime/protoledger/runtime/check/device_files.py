@@ -73,8 +73,8 @@ def site_and_roster(
     except ConfigurationError as error:
         problems[roster_file] = [str(error).removeprefix(f"{roster_file}: ")]
     try:
-        if roster is None:  # the number of agents is unknown: check the least that it can be
-            site.as_schema().check_sums(site.aggregation.minimum_contributors)
+        if roster is None:  # then what can be said without knowing how many agents there are
+            site.as_schema().check_sums(site.aggregation.minimum_contributors or 3)
         else:
             site.terms(roster)
     except ConfigurationError as error:

@@ -171,6 +171,18 @@ class Link:
             self._expiries[seconds] = properties
         return self._expiries[seconds]
 
+    def read_no_more(self, topics: list[str]) -> None:
+        """Leave topics out, whatever connections come; of those that somebody floods."""
+        self._subscriptions = [topic for topic in self._subscriptions if topic not in topics]
+        if self._up:
+            self.client.unsubscribe(topics)
+
+    def read_again(self, topics: list[str]) -> None:
+        """Subscribe to topics that were left out."""
+        self._subscriptions = [*self._subscriptions, *topics]
+        if self._up:
+            self.client.subscribe([(topic, 1) for topic in topics])
+
     @property
     def connected(self) -> bool:
         """Whether there is a socket; the connection may still be in set-up."""
@@ -243,9 +255,10 @@ class Link:
         for topic, reason in zip(self._subscriptions, reasons, strict=False):
             if reason.is_failure:
                 self._notify(Refused(self.client_id, f"subscription to {topic}", str(reason)))
-        self._up = True
-        self._retry_s = FIRST_RETRY_S
-        self._notify(LinkUp(self.client_id))
+        if not self._up:  # else it is to a topic that is read again
+            self._up = True
+            self._retry_s = FIRST_RETRY_S
+            self._notify(LinkUp(self.client_id))
 
     def _on_disconnect(
         self, _client: mqtt.Client, _data: Any, _flags: Any, reason: ReasonCode, _props: Any

@@ -28,9 +28,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from protoledger.experiments.benchmarks.aggregation.own_round import WINDOW, Size, measure
-from protoledger.protocol.code.plans import candidates, choose_partitions
+from protoledger.experiments.benchmarks.aggregation.own_round import (
+    WINDOW,
+    Site,
+    Size,
+    Validity,
+    measure,
+)
 from protoledger.protocol.errors import ConfigurationError
+from protoledger.protocol.plans import default_collusion
 from protoledger.runtime.exits import Exit
 
 if TYPE_CHECKING:
@@ -42,9 +48,10 @@ _ROOT = Path(__file__).resolve().parents[5]
 _WIDTH = 150
 _AGENTS = (5, 10, 50)
 _LENGTHS = (20, 1000, 100_000)
-_KNOBS = {5: (1, 1), 10: (2, 1), 50: (10, 5)}  # T and D, as a fifth and a tenth of N
+_KNOBS = {5: (1, 1), 10: (2, 1), 50: (2, 1)}  # T and D
+_LONG = 1000
 _FLOWER_REPEATS = {5: 9, 10: 5, 50: 1}
-_PARTS = ("quantise", "encode", "keys", "seal", "open", "read", "sum", "signatures")
+_PARTS = ("quantise", "encode", "keys", "seal", "open", "read", "report", "sum", "signatures")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +67,7 @@ class Row:
     dropouts: int
     collusion: int
     tolerance: int
-    partitions: int
+    code: str
     client_ms: float
     client_unsigned_ms: float
     client_rekeyed_ms: float
@@ -95,14 +102,12 @@ def aggregation(
         typer.Option(min=WINDOW, help="L, several times, multiples of 20; 20, 1000, 100000."),
     ] = None,
     collusion: Annotated[
-        int | None, typer.Option(min=1, help="T; a fifth of N if left out.")
+        int | None, typer.Option(min=1, help="T; 1, 2 or 3 by N if left out.")
     ] = None,
-    dropouts: Annotated[
-        int | None, typer.Option(min=0, help="D; a tenth of N if left out.")
+    dropouts: Annotated[int | None, typer.Option(min=0, help="D; 1 if left out.")] = None,
+    validity: Annotated[
+        str | None, typer.Option(help="auto, proven or packed; by default packed from 1,000 on.")
     ] = None,
-    plan: Annotated[  # noqa: FBT002 - a flag on the command line
-        bool, typer.Option("--plan", help="Show what each K would cost and which is chosen.")
-    ] = False,
     flower: Annotated[  # noqa: FBT002 - a flag on the command line
         bool, typer.Option(help="Measure Flower's SecAgg+ as well.")
     ] = True,
@@ -114,12 +119,14 @@ def aggregation(
         typer.echo(f"error: --json {json_file}: there is no folder {json_file.parent}", err=True)
         raise typer.Exit(Exit.USAGE)
     sizes = [
-        Size(n, symbols, 0, *_knobs(n, collusion, dropouts))
+        Size(n, symbols, 0, *_knobs(n, collusion, dropouts), _validity(validity, symbols))
         for n in agents or _AGENTS
         for symbols in length or _LENGTHS
     ]
+    if agents is None and length is None and collusion is None:
+        sizes.append(Size(10, 20, 0, 5, 1, "packed"))  # Flower's own threshold: half of N
     try:
-        report = _plans(console, sizes) if plan else _compare(console, sizes, flower=flower)
+        report = _compare(console, sizes, flower=flower)
     except (ConfigurationError, RuntimeError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(Exit.USAGE) from error
@@ -128,37 +135,16 @@ def aggregation(
 
 
 def _knobs(agents: int, collusion: int | None, dropouts: int | None) -> tuple[int, int]:
-    found = _KNOBS.get(agents, (max(1, agents // 5), max(1, agents // 10)))
+    found = _KNOBS.get(agents, (default_collusion(agents), 1))
     return collusion or found[0], found[1] if dropouts is None else dropouts
 
 
-# -- which K -------------------------------------------------------------------------------------
-
-
-def _plans(console: Console, sizes: list[Size]) -> dict[str, object]:
-    rows: list[dict[str, object]] = []
-    for size in sizes:
-        what = size.agents, size.collusion, size.tolerance, size.length
-        table = Table(
-            "K", "groups", "messages", "bytes up", "latency, ms", "`auto` takes it for",
-            title=f"N = {what[0]}, T = {what[1]}, D = {what[2]}, L = {what[3]:,}, by estimate",
-            title_justify="left",
-        )  # fmt: skip
-        chosen = {aim: choose_partitions(*what, aim) for aim in ("bytes", "latency")}
-        for cost in candidates(*what):
-            aims = [aim for aim, best in chosen.items() if best == cost.partitions]
-            table.add_row(
-                str(cost.partitions),
-                str(cost.groups),
-                str(cost.messages),
-                f"{cost.sent_bytes:,}",
-                f"{cost.latency_us / 1000:.1f}",
-                ", ".join(aims),
-            )
-            numbers = zip(("agents", "collusion", "dropouts", "length"), what, strict=True)
-            rows.append({**dict(numbers), **asdict(cost), "chosen_for": aims})
-        console.print(table)
-    return {"plan": rows}
+def _validity(wanted: str | None, length: int) -> Validity:
+    match wanted or ("packed" if length >= _LONG else "auto"):
+        case "auto" | "proven" | "packed" as found:
+            return found
+        case other:
+            raise typer.BadParameter(f"--validity {other}: auto, proven or packed")
 
 
 # -- ours and theirs -----------------------------------------------------------------------------
@@ -171,7 +157,7 @@ def _compare(console: Console, sizes: list[Size], *, flower: bool) -> dict[str, 
         for gone in sorted({0, min(size.tolerance, max(1, size.agents // 10))})
     ]
     python = _flower_python(console) if flower else None
-    rows, auto = [], []
+    rows = []
     with console.status("measuring") as status, ThreadPoolExecutor(2) as pool:
         # Theirs, the long ones first, beside ours: both find the machine equally busy.
         slots = threading.Semaphore(1)
@@ -183,10 +169,6 @@ def _compare(console: Console, sizes: list[Size], *, flower: bool) -> dict[str, 
             for size in grid:
                 status.update(f"ours: {size.agents} agents, {size.length:,} symbols")
                 rows.append(_own(size))
-            for size in sizes:
-                if (best := _automatic(size)) != size:
-                    status.update(f"ours, by `auto`: {size.agents} agents, {size.length:,} symbols")
-                    auto.append(_own(best))
             slots.release()  # no more of ours: two of theirs at once
             status.update("Flower's; a round of 50 takes half a minute")
             if python is not None:
@@ -196,21 +178,20 @@ def _compare(console: Console, sizes: list[Size], *, flower: bool) -> dict[str, 
                 ]
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-    console.print(_figures(rows, "CPU milliseconds and bytes up; ours in one group, K = N − T − D"))
-    if auto:
-        console.print(_figures(auto, "Ours with the K that `partitions: auto` takes for latency"))
+    console.print(_figures(rows, "CPU milliseconds and bytes up"))
     console.print(_parts_table([row for row in rows if not row.dropouts]))
     if python is not None:
         console.print(_ratios(rows))
-    return {"rows": [asdict(row) for row in rows], "auto": [asdict(row) for row in auto]}
+    return {"rows": [asdict(row) for row in rows]}
 
 
-def _automatic(size: Size) -> Size:
-    """Return the size with the K of `partitions: auto`; the same if that is one group of all."""
-    what = size.agents, size.collusion, size.tolerance, size.length
-    best = choose_partitions(*what, "latency")
-    whole = size.agents - size.collusion - size.tolerance
-    return size if best == whole else replace(size, partitions=best)
+def _code(size: Size) -> str:
+    """Name the code and how many must answer, as "proven 9/10" or "packed 4 × 9/10"."""
+    plan = Site(size).terms.plan
+    answers = f"{plan.needed(plan.committee)}/{plan.committee}"
+    if plan.validity == "proven":
+        return f"proven {answers}"
+    return f"packed {plan.parts(plan.committee)} × {answers}"
 
 
 def _own(size: Size) -> Row:
@@ -228,7 +209,7 @@ def _own(size: Size) -> Row:
         dropouts=size.dropouts,
         collusion=size.collusion,
         tolerance=size.tolerance,
-        partitions=size.partitions or size.agents - size.collusion - size.tolerance,
+        code=_code(size),
         client_ms=round(cached["client_ms"], 4),
         client_unsigned_ms=round(cached["client_unsigned_ms"], 4),
         client_rekeyed_ms=round(rekeyed["client_ms"], 4),
@@ -308,7 +289,16 @@ def _size(row: Row) -> list[str]:
 
 
 def _figures(rows: list[Row], title: str) -> Table:
-    columns = ["K", "client", "unsigned", "rekeyed", "unsigned", "gateway", "rekeyed", "up/client"]
+    columns = [
+        "code",
+        "client",
+        "unsigned",
+        "rekeyed",
+        "unsigned",
+        "gateway",
+        "rekeyed",
+        "up/client",
+    ]
     theirs = any(row.flower_client_ms is not None for row in rows)
     if theirs:
         columns += ["Flower: client", "gateway", "up/client"]
@@ -316,7 +306,7 @@ def _figures(rows: list[Row], title: str) -> Table:
     for row in rows:
         ours = [row.client_ms, row.client_unsigned_ms, row.client_rekeyed_ms]
         ours += [row.client_rekeyed_unsigned_ms, row.gateway_ms, row.gateway_rekeyed_ms]
-        cells = [*_size(row), str(row.partitions), *(f"{ms:.3g}" for ms in ours)]
+        cells = [*_size(row), row.code, *(f"{ms:.3g}" for ms in ours)]
         cells.append(f"{row.client_bytes:,.0f}")
         if row.flower_client_ms is not None and row.flower_gateway_ms is not None:
             cells += [f"{row.flower_client_ms:.3g}", f"{row.flower_gateway_ms:,.0f}"]

@@ -2,8 +2,8 @@
 
 Messages are handed over in waves, and each party works off its mail in one go, as it would with a
 quick network. Inputs are windows as sensors give them: turning them into symbols is counted, as
-quantising is on the other side of the comparison. An agent that drops out does so after it shared
-with everybody: the latest moment at which positions are still to be chosen, and the dearest.
+quantising is on the other side of the comparison. An agent that drops out does so after its boxes
+are sent: it is in the sum, and its answer is missing.
 """
 
 import contextlib
@@ -12,25 +12,29 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from protoledger.experiments.benchmarks.stopwatch import Stopwatch, medians
 from protoledger.protocol.code import field
-from protoledger.protocol.code.seats import Plan
-from protoledger.protocol.code.shares import Code
+from protoledger.protocol.code.packed import PackedCode
 from protoledger.protocol.errors import LateError
+from protoledger.protocol.proofs.proven import ProvenCode
+from protoledger.protocol.rounds import closing
 from protoledger.protocol.rounds.agent import AgentRounds
-from protoledger.protocol.rounds.gateway import Completed, GatewayRounds, Outcome
-from protoledger.protocol.rounds.states import Send
+from protoledger.protocol.rounds.gateway import GatewayRounds
+from protoledger.protocol.rounds.states import Completed, Outcome, Send, Step
 from protoledger.protocol.wire import sealing
 from protoledger.protocol.wire.identity import Identity, Member, Roster
 from protoledger.protocol.wire.messages import Announce, Kind
 from protoledger.protocol.wire.schema import Channel, Schema, Window
 from protoledger.protocol.wire.sealing import Session
 from protoledger.protocol.wire.terms import Terms
+from protoledger.runtime.site import AggregationConfig
 
+Validity = Literal["auto", "proven", "packed"]
 GATEWAY = "bench.gateway"
 WINDOW = 20
 """Symbols of one window: nine channels and two labels; longer vectors are more windows."""
@@ -42,15 +46,23 @@ _SIGNATURES: tuple[tuple[object, str, str], ...] = (
 )
 _PARTS: tuple[tuple[object, str, str], ...] = (
     *_SIGNATURES,
-    (Schema, "symbols", "quantise"),
-    (Code, "encode", "encode"),
+    (Schema, "contribution", "quantise"),
+    (ProvenCode, "secret", "encode"),
+    (ProvenCode, "shares", "encode"),
+    (PackedCode, "shares", "encode"),
     (Session, "_keys", "keys"),
-    (Session, "meet", "keys"),
+    (Session, "_exchange", "keys"),
     (Session, "seal", "seal"),
+    (Session, "seal_box", "seal"),
     (Session, "open", "open"),
+    (Session, "open_box", "open"),
     (field, "from_bytes", "read"),
-    (field, "add", "sum"),
-    (Code, "decode", "decode"),
+    (ProvenCode, "reports", "report"),
+    (ProvenCode, "answer", "sum"),
+    (PackedCode, "answer", "sum"),
+    (closing, "judge", "decode"),
+    (closing, "open_sum", "decode"),
+    (PackedCode, "open", "decode"),
 )
 
 
@@ -64,7 +76,7 @@ class Size:
         dropouts: agents that vanish.
         collusion: T.
         tolerance: D.
-        partitions: K, None for one group of all.
+        validity: as in a site file.
     """
 
     agents: int
@@ -72,7 +84,7 @@ class Size:
     dropouts: int
     collusion: int
     tolerance: int
-    partitions: int | None = None
+    validity: Validity = "auto"
 
 
 @contextlib.contextmanager
@@ -116,9 +128,12 @@ class Site:
         agents = tuple(members[name] for name in self.names)
         digest = hashlib.sha256(b"bench").digest()
         self.roster = Roster("bench", members[GATEWAY], agents, digest)
-        plan = Plan(size.agents, size.collusion, size.tolerance, size.partitions)
-        minimum = max(3, size.collusion + 2)
-        self.terms = Terms(_SCHEMA, plan, minimum, size.length // WINDOW, 1000, 1000)
+        wanted = AggregationConfig(
+            validity=size.validity, collusion=size.collusion, dropouts=size.tolerance
+        )
+        plan = wanted.plan(size.agents)
+        windows = size.length // WINDOW
+        self.terms = Terms(_SCHEMA, plan, wanted.minimum(plan), windows, 1000, 1000, 1000)
         generator = np.random.default_rng(size.agents)
         shape = size.agents, self.terms.windows, len(_SCHEMA.channels)
         self.readings = generator.integers(0, 1000, shape).astype(float)
@@ -130,8 +145,11 @@ class Site:
 
     def expected(self, included: frozenset[int]) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
         """Return the sum over these agents, the plain way."""
-        windows = [Window(self.readings[number], self.labels) for number in included]
-        return field.add([_SCHEMA.symbols(window) for window in windows])
+        rows = np.zeros((self.terms.windows, WINDOW), dtype=np.uint32)
+        rows[:, 0:18:2] = self.readings[sorted(included)].sum(axis=0)
+        rows[:, 1:18:2] = len(included)
+        rows[:, 19] = len(included)
+        return rows.reshape(-1)
 
 
 class Parties:
@@ -140,10 +158,9 @@ class Parties:
     Args:
         site: whose.
         watch: takes the time, under `client` and `gateway`.
-        former: whose memory is used again; only keys are new.
     """
 
-    def __init__(self, site: Site, watch: Stopwatch, former: "Parties | None" = None) -> None:
+    def __init__(self, site: Site, watch: Stopwatch) -> None:
         self._site = site
         self._watch = watch
         self._now = 0.0
@@ -152,16 +169,11 @@ class Parties:
         for name, identity in site.identities.items():
             with watch.on(_side(name)):
                 sessions[name] = Session(name, identity, site.roster)
-                hellos[name] = sessions[name].hello()
-        plan = site.terms.plan
-        peers = {
-            name: [site.names[peer] for peer in plan.neighbours(number)]
-            for number, name in enumerate(site.names)
-        }
+                hellos[name] = sessions[name].hello
         for name, session in sessions.items():
             with watch.on(_side(name)):
-                for peer in site.names if name == GATEWAY else [GATEWAY, *peers[name]]:
-                    session.meet(peer, hellos[peer])
+                for peer, hello in hellos.items():
+                    session.heard(peer, hello, 0.0)
         self._gateway = GatewayRounds(sessions[GATEWAY], site.terms)
         self._agents = {
             name: AgentRounds(sessions[name], site.terms, functools.partial(site.window, number))
@@ -169,8 +181,6 @@ class Parties:
         }
         for name in site.names:
             self._gateway.presence(name, online=True, now=0.0)
-            if former is not None:
-                self._agents[name]._scratch = former._agents[name]._scratch  # noqa: SLF001
 
     def round(self, watch: Stopwatch, droppers: set[str]) -> Completed:
         """Run one round; its time and bytes go to `watch`.
@@ -182,8 +192,8 @@ class Parties:
         self._round_id += 1
         mail: defaultdict[str, list[tuple[str, Send]]] = defaultdict(list)
         with watch.on("gateway"):
-            announce = self._gateway.start(self._round_id, self._now)
-        self._post(mail, GATEWAY, announce, droppers)
+            opening: Step = self._gateway.start(self._round_id, self._now)
+        self._post(mail, GATEWAY, opening.send, droppers)
         outcome: Outcome | None = None
         for _wave in range(100):
             if not mail:
@@ -218,7 +228,10 @@ class Parties:
                         out += step.send
                         outcome = step.outcome or outcome
                 else:
-                    out += self._agents[name].handle(send.kind, sender, send.payload, self._now)
+                    # a round may be over before a holder has answered
+                    with contextlib.suppress(LateError):
+                        agent = self._agents[name]
+                        out += agent.handle(send.kind, sender, send.payload, self._now)
         self._post(mail, name, out, droppers)
         return outcome
 
@@ -238,7 +251,7 @@ class Parties:
         droppers: set[str],
     ) -> None:
         for send in sends:
-            if sender in droppers and send.kind is not Kind.SHARE:
+            if sender in droppers and send.kind is not Kind.BOXES:
                 continue
             if sender != GATEWAY and sender not in droppers:
                 self._watch.bytes["client"] += len(send.payload)
@@ -277,7 +290,7 @@ def measure(size: Size, repeats: int, *, rekey: bool, parts: bool = False) -> di
         droppers = {site.names[(number + j) % size.agents] for j in range(size.dropouts)}
         with _parted(_PARTS if parts else _SIGNATURES, meeting, watch):
             if rekey:
-                parties = Parties(site, meeting, parties)
+                parties = Parties(site, meeting)
             parties.round(watch, droppers)
         figures = _figures(meeting, size.agents)
         for name, value in _figures(watch, size.agents - size.dropouts).items():

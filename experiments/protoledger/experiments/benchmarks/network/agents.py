@@ -36,6 +36,9 @@ class Steady:
         """Return them."""
         return self._window
 
+    def kept(self) -> None:
+        """Nothing is kept."""
+
     def healthy(self, _now: float) -> bool:
         """Nothing is read."""
         return True

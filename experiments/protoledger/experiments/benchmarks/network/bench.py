@@ -41,6 +41,8 @@ _LABELS = ("no", "yes")
 _ROUND_S = 60.0
 _START_S = 300.0
 _WARM_UP = 2
+MESSAGES = 5
+"""Of an agent and round that holds a position: announce, boxes, deliver, answer, result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +54,8 @@ class Row:
 
     agents: int
     length: int
-    partitions: int
-    groups: int
+    code: str
+    messages: int
     rounds: int
     failed: int
     included: float
@@ -79,7 +81,7 @@ def network(
     ] = None,
     length: Annotated[int, typer.Option(min=4, max=500, help="L, even.")] = 100,
     seconds: Annotated[float, typer.Option(min=1, help="How long each size is measured.")] = 15.0,
-    partitions: Annotated[str, typer.Option(help="As in a site file.")] = "auto",
+    validity: Annotated[str, typer.Option(help="As in a site file.")] = "auto",
 ) -> None:
     """Measure whole rounds over one Mosquitto: rounds per second, latency, CPU per agent."""
     console = Console()
@@ -91,7 +93,7 @@ def network(
     try:
         for count in agents or (10, 30, 100, 300, 1000):
             with console.status(f"{count} agents"):
-                rows.append(_measure(count, length, seconds, partitions))
+                rows.append(_measure(count, length, seconds, validity))
     except EmulatorError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(Exit.UNAVAILABLE) from error
@@ -101,7 +103,7 @@ def network(
         json_file.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
-def _measure(agents: int, length: int, seconds: float, partitions: str) -> Row:
+def _measure(agents: int, length: int, seconds: float, validity: str) -> Row:
     names = [f"{_SITE}.agent-{number:04d}" for number in range(agents)]
     with tempfile.TemporaryDirectory(prefix="protoledger-") as made:
         folder = Path(made)
@@ -109,7 +111,7 @@ def _measure(agents: int, length: int, seconds: float, partitions: str) -> Row:
             authority = CertificateAuthority(folder / "tls")
             access = acl_text(_SITE, _GATEWAY, names)
             broker = Mosquitto(folder / "broker", authority, access, children).start()
-            _write(folder, names, broker, authority, length, partitions)
+            _write(folder, names, broker, authority, length, validity)
             begun = time.monotonic()
             agents_pid = children.start(
                 "agents",
@@ -164,9 +166,9 @@ def _watch(
     included = [each.included for each in told if not each.failed]
     return Row(
         agents=plan.agents,
-        length=site.terms(roster).length,
-        partitions=plan.code(plan.agents).parts,
-        groups=plan.groups,
+        length=site.as_schema().length,
+        code=f"{plan.validity} {plan.needed(plan.committee)}/{plan.committee}",
+        messages=MESSAGES,
         rounds=rounds,
         failed=rounds - len(included),
         included=round(float(np.mean(included)), 1) if included else 0.0,
@@ -209,7 +211,7 @@ def _write(
     broker: BrokerAddress,
     authority: CertificateAuthority,
     length: int,
-    partitions: str,
+    validity: str,
 ) -> None:
     """Write all files of the site."""
     fleet = create_identity(folder / "fleet.key")
@@ -229,8 +231,8 @@ def _write(
         "fleet_key": fleet.public_key.hex(),
         "channels": [{"name": name, "low": 0, "high": 100, "step": 0.5} for name in channels],
         "labels": list(_LABELS),
-        "aggregation": {"partitions": int(partitions) if partitions.isdigit() else partitions},
-        "round": {"every_s": 0.0, "share_s": _ROUND_S, "sum_s": _ROUND_S},
+        "aggregation": {"validity": validity},
+        "round": {"every_s": 0.0, "share_s": _ROUND_S, "answer_s": _ROUND_S},
         "broker": {"host": broker.host, "port": broker.port, "ca_file": str(broker.authority)},
     }
     _dump(folder / "site.yaml", site)
@@ -266,11 +268,11 @@ def _table(rows: list[Row]) -> Table:
         title="Whole rounds over one Mosquitto; CPU in milliseconds an agent and round",
         title_justify="left",
     )
-    columns = ("N", "L", "K", "groups", "rounds", "failed", "rounds/s", "p50, ms", "p95, ms")
+    columns = ("N", "L", "code", "messages", "rounds", "failed", "rounds/s", "p50, ms", "p95, ms")
     for column in (*columns, "agent", "broker", "gateway", "RSS, MB", "start, s"):
         table.add_column(column, justify="right")
     for row in rows:
-        cells = (row.agents, row.length, row.partitions, row.groups, row.rounds, row.failed)
+        cells = (row.agents, row.length, row.code, row.messages, row.rounds, row.failed)
         table.add_row(
             *map(str, cells),
             f"{row.rounds_per_second:.2f}",

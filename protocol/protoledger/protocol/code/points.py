@@ -1,0 +1,119 @@
+"""Evaluation points and exact products that shares, checks and their decoders have in common.
+
+Position j of a round has the point 1, −1, 2, −2, … Small points keep powers small, so that products
+stay exact in float64 (`field.Multiplier`). Zero is none of them: a polynomial's value there is what
+is being shared.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import cast
+
+import numpy as np
+
+from protoledger.protocol.code.field import HALF, Matrix, P, Symbols
+
+_EXACT = 64
+"""Products of 31 and 16 bits that a float64 adds exactly."""
+
+
+def points(count: int) -> list[int]:
+    """Return the points of positions 0 … count − 1.
+
+    >>> points(5)
+    [1, -1, 2, -2, 3]
+    """
+    return [(j // 2 + 1) * (1 if j % 2 == 0 else -1) for j in range(count)]
+
+
+def centred(rows: Sequence[Sequence[int]]) -> Matrix:
+    """Reduce rows of integers to their representatives in [−(p−1)/2, (p−1)/2], as int64."""
+    reduced = [[(value + HALF) % P - HALF for value in row] for row in rows]
+    return np.array(reduced, dtype=np.int64).reshape(len(rows), -1)
+
+
+def powers(at: Iterable[int], exponents: Iterable[int]) -> Matrix:
+    """Return one row a point, one column an exponent; int64, centred."""
+    wanted = list(exponents)
+    return centred([[pow(a, e, P) for e in wanted] for a in at])
+
+
+def product(factors: Iterable[int]) -> int:
+    """Multiply modulo p; 1 for none."""
+    total = 1
+    for factor in factors:
+        total = total * factor % P
+    return total
+
+
+def dot(coefficients: Symbols, vectors: Symbols) -> Symbols:
+    """Multiply (n, L) vectors by (r, L) coefficients, modulo p.
+
+    Coefficients are split in limbs of 16 bits. A product has then 47, and 64 of them fit the 53
+    exact bits of a float64: one small BLAS product for each 64 columns.
+
+    Returns:
+        uint32 of shape (n, r).
+    """
+    count, length = vectors.shape
+    rows = len(coefficients)
+    blocks = -(-length // _EXACT)
+    limbs = np.zeros((2 * rows, blocks * _EXACT))
+    limbs[:rows, :length] = coefficients >> np.uint32(16)
+    limbs[rows:, :length] = coefficients & np.uint32(2**16 - 1)
+    left = np.zeros((count, blocks * _EXACT))
+    left[:, :length] = vectors
+    if blocks == 1:
+        total = (left @ limbs.T).astype(np.int64) % P
+    else:
+        parted = left.reshape(count, blocks, _EXACT).transpose(1, 0, 2)
+        products = parted @ limbs.reshape(2 * rows, blocks, _EXACT).transpose(1, 2, 0)
+        total = (products.astype(np.int64) % P).sum(axis=0) % P
+    high, low = total[:, :rows], total[:, rows:]
+    return cast("Symbols", (((high << 16) + low) % P).astype(np.uint32))
+
+
+def plus(*terms: Symbols) -> Symbols:
+    """Add arrays of one shape modulo p; fewer than 2³² of them."""
+    total = terms[0].astype(np.uint64)
+    for term in terms[1:]:
+        total += term
+    return (total % np.uint64(P)).astype(np.uint32)
+
+
+def sum_rows(rows: Symbols) -> Symbols:
+    """Add the rows of uint32 (n, L) modulo p; zeros for none."""
+    total = rows.sum(axis=0, dtype=np.uint64) % np.uint64(P)
+    return total.astype(np.uint32)
+
+
+def solve(rows: Sequence[Sequence[int]]) -> list[int] | None:
+    """Solve a linear system modulo p by Gauss-Jordan elimination.
+
+    Args:
+        rows: of the matrix, each with its right-hand side at the end.
+
+    Returns:
+        One solution, free unknowns zero; None if there is none.
+    """
+    table = np.array(rows, dtype=object).astype(np.int64) % P
+    pivots: list[int] = []
+    for column in range(table.shape[1] - 1):
+        done = len(pivots)
+        candidates = np.flatnonzero(table[done:, column])
+        if not candidates.size:
+            continue
+        chosen = done + int(candidates[0])
+        table[[done, chosen]] = table[[chosen, done]]
+        table[done] = table[done] * pow(int(table[done, column]), -1, P) % P
+        factors = table[:, column].copy()
+        factors[done] = 0
+        table = (table - factors[:, None] * table[done] % P) % P
+        pivots.append(column)
+        if len(pivots) == len(table):
+            break
+    if table[len(pivots) :, -1].any():
+        return None
+    solution = [0] * (table.shape[1] - 1)
+    for row, column in enumerate(pivots):
+        solution[column] = int(table[row, -1])
+    return solution

@@ -1,0 +1,41 @@
+"""What boxes must be to count, and what an explanation shows."""
+
+from protoledger.protocol.code import field
+from protoledger.protocol.code.layout import Flags
+from protoledger.protocol.errors import DecodeError, RefusedError
+from protoledger.protocol.proofs.judging import contradicted
+from protoledger.protocol.proofs.proven import ProvenCode
+from protoledger.protocol.rounds.states import Debt, Opening
+from protoledger.protocol.wire.messages import TAG_BYTES, Boxes, Explanation
+from protoledger.protocol.wire.terms import Terms
+
+
+def read_boxes(terms: Terms, opening: Opening, number: int, boxes: Boxes) -> Flags:
+    """Read what an agent declares; bool of shape (B, C + 1).
+
+    Raises:
+        DecodeError: if there is not one box of the right size for each position but its own.
+    """
+    size = 4 * opening.code.share_length + TAG_BYTES
+    own = opening.seats.get(number)
+    sizes = [0 if position == own else size for position in range(len(opening.seats))]
+    if [len(box) for box in boxes.boxes] != sizes:
+        raise DecodeError(f"boxes of agent {number} are not {len(sizes)} of {size} bytes")
+    return terms.layout.unpack_declared(boxes.declared)
+
+
+def settle(debt: Debt, given: Explanation | None) -> frozenset[int]:
+    """Hold the reports on a contribution against its owner's explanation.
+
+    Returns:
+        The positions whose reports contradict it.
+
+    Raises:
+        RefusedError: if it does not explain that round.
+        DecodeError: if it is malformed.
+    """
+    code, asked = debt.code, debt.asked
+    if given is None or given.round_id != asked.round_id or not isinstance(code, ProvenCode):
+        raise RefusedError(f"an explanation of round {asked.round_id}", "none")
+    coefficients = field.from_bytes(given.coefficients, code.explanation_length)
+    return contradicted(code, coefficients, debt.reports)

@@ -1,0 +1,57 @@
+"""What a broker should allow a client, from what a site's rounds need.
+
+Without limits one certificate takes the broker's memory: it publishes large messages to a topic
+that it reads itself, and reads none. What a broker keeps for a client is at most its messages in
+flight and its queue; both follow from how large a round's messages are, and how many come at once.
+"""
+
+from dataclasses import dataclass
+
+from protoledger.protocol.wire.messages import MAX_BYTES
+from protoledger.protocol.wire.terms import Terms
+
+_PACKET_SLACK = 1024
+_ROUNDS_QUEUED = 4
+_LEAST_QUEUED_BYTES = 2**20
+_HELLO_BYTES = 512
+_IN_FLIGHT = 64
+_LEAST_CONNECTIONS = 32
+
+
+@dataclass(frozen=True)
+class BrokerLimits:
+    """Limits as Mosquitto's configuration has them, for each client.
+
+    Attributes:
+        packet_bytes: the largest MQTT packet.
+        inflight_messages: sent to a client and not yet acknowledged.
+        queued_messages: waiting behind those.
+        queued_bytes: of these.
+        connections: of all clients.
+    """
+
+    packet_bytes: int
+    inflight_messages: int
+    queued_messages: int
+    queued_bytes: int
+    connections: int
+
+
+ROOMY = BrokerLimits(MAX_BYTES, _IN_FLIGHT, 10_000, 64 * 2**20, 10_000)
+"""For brokers of tests and benchmarks that do not say what their rounds need."""
+
+
+def limits_of(terms: Terms) -> BrokerLimits:
+    """Return what a site of these terms needs, and not much more."""
+    agents = terms.plan.agents
+    packet = terms.message_bytes + _PACKET_SLACK
+    boxes = terms.plan.committee * terms.box_bytes + terms.layout.declared_bytes + _PACKET_SLACK
+    a_round = max(packet, agents * boxes)  # to the gateway
+    hellos = agents * _HELLO_BYTES  # retained, at each connection
+    return BrokerLimits(
+        packet_bytes=packet,
+        inflight_messages=_IN_FLIGHT,
+        queued_messages=_ROUNDS_QUEUED * (agents + 8) + 2 * agents,
+        queued_bytes=max(_LEAST_QUEUED_BYTES, _ROUNDS_QUEUED * a_round + 2 * hellos),
+        connections=max(_LEAST_CONNECTIONS, 2 * (agents + 1)),
+    )
