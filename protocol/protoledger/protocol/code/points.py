@@ -69,7 +69,7 @@ def dot(coefficients: Symbols, vectors: Symbols) -> Symbols:
         products = parted @ limbs.reshape(2 * rows, blocks, _EXACT).transpose(1, 2, 0)
         total = (products.astype(np.int64) % P).sum(axis=0) % P
     high, low = total[:, :rows], total[:, rows:]
-    return cast("Symbols", (((high << 16) + low) % P).astype(np.uint32))
+    return (((high << 16) + low) % P).astype(np.uint32)
 
 
 def plus(*terms: Symbols) -> Symbols:
@@ -83,7 +83,7 @@ def plus(*terms: Symbols) -> Symbols:
 def sum_rows(rows: Symbols) -> Symbols:
     """Add the rows of uint32 (n, L) modulo p; zeros for none."""
     total = rows.sum(axis=0, dtype=np.uint64) % np.uint64(P)
-    return total.astype(np.uint32)
+    return cast("Symbols", total.astype(np.uint32))
 
 
 def solve(rows: Sequence[Sequence[int]]) -> list[int] | None:
