@@ -94,7 +94,7 @@ def test_as_many_as_d_may_vanish_after_sharing(tmp_path, seed, count, code):
     """Exactly D disconnections never lose a round: boxes arrive whole or not at all."""
     rng = random.Random(seed)
     site = make_site(tmp_path, count, 1, 1, validity=code, seed=seed % 999)
-    gone = rng.sample(names(count), site.terms.plan.missing(count))
+    gone = rng.sample(names(count), site.terms.plan.missing(site.terms.plan.committee))
     net = Network(site, rng, lose(Kind.ANSWER, of=gone))
     outcome = net.round(1)
     assert isinstance(outcome, Completed), outcome
