@@ -1,6 +1,7 @@
 """The options of an emulation, validated before any process starts."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -9,7 +10,7 @@ from protoledger.emulator.sources.dealing import DEFAULT_NOISE
 from protoledger.gateway.config import TestName
 from protoledger.gateway.learner import Mode
 from protoledger.protocol.plans import Plan
-from protoledger.runtime.site import AggregationConfig
+from protoledger.runtime.site import AggregationConfig, Partitions
 
 Learner = Mode
 Test = TestName
@@ -32,7 +33,7 @@ class Options(BaseModel):
     validity: Literal["auto", "proven", "packed"] = "auto"
     collusion: int | None = Field(default=None, ge=1)
     dropouts: int | None = Field(default=None, ge=0)
-    partitions: Literal["all"] | int = "all"
+    partitions: Partitions = "all"
     liars: int = Field(default=0, ge=0)
     attack: Attack = "beyond"
     drop_rate: float = Field(default=0.0, ge=0, le=1)
