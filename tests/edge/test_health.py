@@ -98,14 +98,14 @@ def test_metrics_are_counted():
     from protoledger.gateway.operations.health import Snapshot
     from protoledger.gateway.operations.metrics import Metrics
     from protoledger.protocol.errors import ConfigurationError
-    from protoledger.protocol.rounds.gateway import Completed, Failed
+    from protoledger.protocol.rounds.states import Completed, Failed
 
     metrics = Metrics(MetricsConfig(port=0))
     try:
         metrics.count(Completed(1, None, frozenset({0}), 40.0))
-        metrics.count(Failed(2, "1 of 3 needed positions sent their sum", 900.0))
-        metrics.count(Failed(3, "2 of 3 needed positions reported in every group", 900.0))
-        metrics.count(Failed(4, "2 agents shared with all, 3 are the minimum", 900.0))
+        metrics.count(Failed(2, "4 of 5 needed holders answered", 900.0))
+        metrics.count(Failed(3, "the contributions of agents 3 could not be proven", 900.0))
+        metrics.count(Failed(4, "2 agents shared, 3 are needed", 900.0))
         metrics.snapshot = Snapshot({"gas": 7}, {"accuracy": 0.5}, {"DecodeError": 2})
         url = f"http://127.0.0.1:{metrics.port}/metrics"
         text = urllib.request.urlopen(url, timeout=60).read().decode()
@@ -115,9 +115,9 @@ def test_metrics_are_counted():
         metrics.close()
     for line in (
         'protoledger_rounds_total{result="completed"} 1.0',
-        'protoledger_rounds_total{result="too_few_sums"} 1.0',
-        'protoledger_rounds_total{result="too_few_reports"} 1.0',
-        'protoledger_rounds_total{result="below_minimum"} 1.0',
+        'protoledger_rounds_total{result="too_few_answers"} 1.0',
+        'protoledger_rounds_total{result="unproven"} 1.0',
+        'protoledger_rounds_total{result="too_few_agents"} 1.0',
         "protoledger_round_seconds_count 4.0",
         "protoledger_gas_total 7.0",
         "protoledger_accuracy 0.5",
