@@ -23,7 +23,7 @@ _MACHINE = (
     *("-device", "virtio-serial-device"),
 )
 _COMMAND_LINE = "console=ttyAMA0 loglevel=7 panic=-1"
-_STEP_LIMIT_S = 300
+_STEP_LIMIT_S = 1200
 _SHOWN_LINES = 40
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 

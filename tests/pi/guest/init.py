@@ -39,8 +39,8 @@ STEPS = (
     ("check", (*PROTOLEDGER, "edge", "check", "-c", CONFIGURATION)),
     ("read", (*PROTOLEDGER, "edge", "read", "--once", "-c", CONFIGURATION)),
 )
-STEP_LIMIT_S = 240
-AGENT_LIMIT_S = 600
+STEP_LIMIT_S = 900
+AGENT_LIMIT_S = 1800
 MOVE_EVERY_S = 0.5
 MOTION, BUTTONS = 23, (17, 27)  # as in the agent's file
 
