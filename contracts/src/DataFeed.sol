@@ -5,9 +5,10 @@ import {AggregatorV3Interface} from "./interfaces/IAggregatorV3.sol";
 import {IDataOracle} from "./interfaces/IDataOracle.sol";
 
 /// @title One feed of the oracle, at an address of its own, read as Chainlink's feeds are.
+/// @notice While the oracle's owner has named a source outside, every answer is that source's.
 contract DataFeed is AggregatorV3Interface {
     /// @inheritdoc AggregatorV3Interface
-    uint256 public constant version = 1;
+    uint256 public constant version = 2;
 
     /// @notice Where the answers are kept.
     IDataOracle public immutable oracle;
@@ -34,6 +35,8 @@ contract DataFeed is AggregatorV3Interface {
         view
         returns (uint80, int256, uint256, uint256, uint80)
     {
+        AggregatorV3Interface source = _source();
+        if (address(source) != address(0)) return source.getRoundData(roundId);
         if (roundId == 0 || roundId > type(uint64).max) {
             revert IDataOracle.DataOracleNoAnswer(feed, roundId);
         }
@@ -44,7 +47,17 @@ contract DataFeed is AggregatorV3Interface {
 
     /// @inheritdoc AggregatorV3Interface
     function latestRoundData() external view returns (uint80, int256, uint256, uint256, uint80) {
-        return _round(0);
+        AggregatorV3Interface source = _source();
+        return address(source) == address(0) ? _round(0) : source.latestRoundData();
+    }
+
+    /// @dev A source whose decimals have changed would be read wrongly.
+    function _source() private view returns (AggregatorV3Interface source) {
+        source = oracle.sourceOf(feed);
+        if (address(source) != address(0)) {
+            uint8 found = source.decimals();
+            if (found != decimals) revert IDataOracle.DataOracleWrongDecimals(found, decimals);
+        }
     }
 
     function _round(uint64 roundId)

@@ -4,21 +4,35 @@ pragma solidity ^0.8.30;
 import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 import {Ownable2Step} from "@openzeppelin/contracts/access/Ownable2Step.sol";
 import {Pausable} from "@openzeppelin/contracts/utils/Pausable.sol";
+import {CodebookHead, Head, Status} from "./CodebookHead.sol";
 import {IDataOracle} from "./interfaces/IDataOracle.sol";
 import {IPrototypeBuffer} from "./interfaces/IPrototypeBuffer.sol";
 import {RecordStore} from "./RecordStore.sol";
 
 /// @title The buffer: see IPrototypeBuffer for what it promises.
-/// @dev Status, version and checkpoint share a slot, so that a commit costs one cold slot less.
+/// @dev A commit reads and writes the owner's head and nothing else. So pausing, which is rare, goes
+/// through all heads instead of costing every commit another cold slot.
 contract PrototypeBuffer is IPrototypeBuffer, Ownable2Step, Pausable {
     /// @notice Longest delta: all records of a full codebook replaced by new ones. About 2 M
     /// gas, far under the 16,777,216 of one transaction.
     uint256 public constant MAX_DELTA_BYTES = 49_152;
 
-    /// @notice Bound of the loop in `addGateways`.
-    uint256 public constant MAX_GATEWAYS_PER_CALL = 256;
+    /// @notice Accounts that may ever be granted: bound of the loops over gateways.
+    uint256 public constant MAX_GATEWAYS = 1024;
 
     uint256 private constant RECORD_HEADER_BYTES = 5;
+
+    /// @dev What a grant and a citing commit write.
+    struct Epoch {
+        uint48 firstBlock;
+        uint64 oracleRound;
+    }
+
+    struct Snapshot {
+        address store;
+        uint32 version;
+        uint48 blockNumber;
+    }
 
     bytes32 public immutable schemaHash;
     uint8 public immutable features;
@@ -27,10 +41,12 @@ contract PrototypeBuffer is IPrototypeBuffer, Ownable2Step, Pausable {
     uint48 public immutable deployedBlock;
 
     address public oracle;
+    address public successor;
 
+    address[] private _gateways;
     mapping(address owner => Head) private _heads;
-    mapping(address owner => bytes32) private _stateHashes;
-    mapping(address owner => address) private _stores;
+    mapping(address owner => Epoch) private _epochs;
+    mapping(address owner => Snapshot) private _snapshots;
 
     /// @param owner_ who adds and removes gateways
     /// @param schemaHash_ hash of the channels and labels that all gateways share
@@ -45,32 +61,25 @@ contract PrototypeBuffer is IPrototypeBuffer, Ownable2Step, Pausable {
         schemaHash = schemaHash_;
         features = features_;
         labels = labels_;
-        // casting is safe: 24575 / 7 fits 16 bits
+        // casting is safe: 24575 / 7 fits 12 bits
         // forge-lint: disable-next-line(unsafe-typecast)
         maxRecords = uint16(RecordStore.MAX_BYTES / (RECORD_HEADER_BYTES + 2 * uint256(features_)));
         deployedBlock = uint48(block.number);
     }
 
     /// @inheritdoc IPrototypeBuffer
-    function commit(uint32 base, uint16 count, bytes32 stateHash, bytes calldata delta)
-        external
-        returns (uint32 version)
-    {
-        return _commit(base, count, stateHash, delta, 0);
+    function commit(Head head, bytes calldata delta) external {
+        _commit(head, delta);
     }
 
     /// @inheritdoc IPrototypeBuffer
-    function commit(
-        uint32 base,
-        uint16 count,
-        bytes32 stateHash,
-        bytes calldata delta,
-        uint64 oracleRound
-    ) external returns (uint32 version) {
+    function commit(Head head, bytes calldata delta, uint64 oracleRound) external {
         uint64 latest = oracle == address(0) ? 0 : IDataOracle(oracle).latestRound();
         if (oracleRound > latest) revert PrototypeBufferUnknownOracleRound(oracleRound, latest);
-        version = _commit(base, count, stateHash, delta, oracleRound);
-        emit Cited(msg.sender, version, oracleRound);
+        _commit(head, delta);
+        Epoch storage epoch = _epochs[msg.sender];
+        if (oracleRound > epoch.oracleRound) epoch.oracleRound = oracleRound;
+        emit Cited(msg.sender, uint32(head.version()), oracleRound);
     }
 
     /// @inheritdoc IPrototypeBuffer
@@ -79,47 +88,61 @@ contract PrototypeBuffer is IPrototypeBuffer, Ownable2Step, Pausable {
         whenNotPaused
         returns (address store)
     {
-        Head storage head_ = _heads[owner_];
-        (uint32 version, uint256 expectedLength) = (head_.version, head_.count * recordBytes());
-        if (version == head_.checkpointVersion) revert PrototypeBufferAlreadyCheckpointed(version);
-        bytes32 found = keccak256(records);
-        if (found != _stateHashes[owner_]) {
-            revert PrototypeBufferWrongSnapshot(found, _stateHashes[owner_]);
+        Head head = _heads[owner_];
+        uint256 version = head.version();
+        if (version == _snapshots[owner_].version) {
+            revert PrototypeBufferAlreadyCheckpointed(version);
         }
-        if (records.length != expectedLength) {
-            revert PrototypeBufferWrongSnapshotLength(records.length, expectedLength);
+        bytes25 found = bytes25(keccak256(records));
+        if (found != head.stateHash()) {
+            revert PrototypeBufferWrongSnapshot(found, head.stateHash());
         }
-        head_.checkpointVersion = version;
+        uint256 size = recordBytes();
+        if (records.length != head.count() * size) {
+            revert PrototypeBufferWrongSnapshotLength(records.length, head.count() * size);
+        }
+        _checkRecords(records, size);
         store = RecordStore.write(records);
         if (store == address(0)) revert PrototypeBufferStoreFailed();
-        _stores[owner_] = store;
-        emit Checkpoint(owner_, version, store);
+        _snapshots[owner_] = Snapshot(store, uint32(version), uint48(block.number));
+        emit Checkpoint(owner_, uint32(version), store);
     }
 
     /// @inheritdoc IPrototypeBuffer
-    function addGateways(address[] calldata gateways) external onlyOwner {
-        if (gateways.length > MAX_GATEWAYS_PER_CALL) {
-            revert PrototypeBufferTooManyGateways(gateways.length, MAX_GATEWAYS_PER_CALL);
-        }
-        for (uint256 i = 0; i < gateways.length; ++i) {
-            Head storage head_ = _heads[gateways[i]];
-            if (head_.status == Status.Active) continue;
-            // So the hash is that of the codebook from version 0 on, and the first commit, which its
-            // gateway pays, finds a slot in use.
-            if (head_.status == Status.Unknown) _stateHashes[gateways[i]] = keccak256("");
-            head_.status = Status.Active;
-            emit GatewayAdded(gateways[i]);
+    function addGateways(address[] calldata gateways_) external onlyOwner {
+        Status status = paused() ? Status.Suspended : Status.Active;
+        for (uint256 i = 0; i < gateways_.length; ++i) {
+            address gateway = gateways_[i];
+            Head head = _heads[gateway];
+            if (head.isListed()) continue;
+            uint256 version = 0;
+            if (head.status() == Status.Unknown) {
+                if (_gateways.length == MAX_GATEWAYS) {
+                    revert PrototypeBufferTooManyGateways(MAX_GATEWAYS + 1, MAX_GATEWAYS);
+                }
+                _gateways.push(gateway);
+            } else {
+                version = head.version() + 1;
+                delete _snapshots[gateway];
+            }
+            uint256 epoch = head.epoch() + 1;
+            if (version > CodebookHead.MAX_VERSION || epoch > CodebookHead.MAX_EPOCH) {
+                revert PrototypeBufferExhausted(gateway);
+            }
+            head = CodebookHead.make(bytes25(keccak256("")), version, 0, epoch, status);
+            _heads[gateway] = head;
+            _epochs[gateway] = Epoch(uint48(block.number), 0);
+            emit GatewayAdded(gateway, head);
         }
     }
 
     /// @inheritdoc IPrototypeBuffer
     function removeGateway(address gateway) external onlyOwner {
-        Head storage head_ = _heads[gateway];
-        if (head_.status != Status.Active) {
-            revert PrototypeBufferNotAGateway(gateway, head_.status);
-        }
-        head_.status = Status.Removed;
-        emit GatewayRemoved(gateway);
+        Head head = _heads[gateway];
+        if (!head.isListed()) revert PrototypeBufferNotAGateway(gateway, head.status());
+        head = head.withStatus(Status.Removed);
+        _heads[gateway] = head;
+        emit GatewayRemoved(gateway, head);
     }
 
     /// @inheritdoc IPrototypeBuffer
@@ -131,46 +154,102 @@ contract PrototypeBuffer is IPrototypeBuffer, Ownable2Step, Pausable {
     }
 
     /// @inheritdoc IPrototypeBuffer
+    function setSuccessor(address successor_) external onlyOwner {
+        if (successor_ != address(0) && successor_.code.length == 0) {
+            revert PrototypeBufferNoContract(successor_);
+        }
+        successor = successor_;
+        emit SuccessorNamed(successor_);
+    }
+
+    /// @inheritdoc IPrototypeBuffer
     function pause() external onlyOwner {
         _pause();
+        _setAll(Status.Active, Status.Suspended);
     }
 
     /// @inheritdoc IPrototypeBuffer
     function unpause() external onlyOwner {
         _unpause();
+        _setAll(Status.Suspended, Status.Active);
+    }
+
+    /// @notice Give the contract up for good; not while it is paused, because nobody could end that.
+    function renounceOwnership() public override onlyOwner whenNotPaused {
+        super.renounceOwnership();
     }
 
     /// @inheritdoc IPrototypeBuffer
-    function head(address owner_) external view returns (Head memory head_, bytes32 stateHash) {
-        return (_heads[owner_], _stateHashes[owner_]);
+    function standing(address owner_) public view returns (Standing memory) {
+        Head head = _heads[owner_];
+        Epoch storage epoch = _epochs[owner_];
+        Snapshot storage snapshot_ = _snapshots[owner_];
+        // casting is safe: CodebookHead's fields are no wider
+        return Standing({
+            version: uint32(head.version()),
+            count: uint16(head.count()),
+            epoch: uint16(head.epoch()),
+            status: head.status(),
+            stateHash: head.stateHash(),
+            firstBlock: epoch.firstBlock,
+            oracleRound: epoch.oracleRound,
+            checkpointVersion: snapshot_.version,
+            checkpointBlock: snapshot_.blockNumber,
+            store: snapshot_.store
+        });
     }
 
     /// @inheritdoc IPrototypeBuffer
-    function snapshot(address owner_) external view returns (uint32 version, bytes memory records) {
-        address store = _storeOf(owner_);
-        version = _heads[owner_].checkpointVersion;
+    function gateways(uint256 first, uint256 most)
+        external
+        view
+        returns (address[] memory owners, Standing[] memory standings)
+    {
+        uint256 left = first < _gateways.length ? _gateways.length - first : 0;
+        owners = new address[](most < left ? most : left);
+        standings = new Standing[](owners.length);
+        for (uint256 i = 0; i < owners.length; ++i) {
+            owners[i] = _gateways[first + i];
+            standings[i] = standing(owners[i]);
+        }
+    }
+
+    /// @inheritdoc IPrototypeBuffer
+    function gatewayCount() external view returns (uint256) {
+        return _gateways.length;
+    }
+
+    /// @inheritdoc IPrototypeBuffer
+    function snapshot(address owner_, uint32 oldest)
+        external
+        view
+        returns (Age memory age, bytes memory records)
+    {
+        address store;
+        (age, store) = _readable(owner_, oldest);
         records = RecordStore.read(store, 0, store.code.length - 1);
     }
 
     /// @inheritdoc IPrototypeBuffer
-    function record(address owner_, uint256 index)
+    function record(address owner_, uint256 index, uint32 oldest)
         external
         view
-        returns (uint16 id, uint8 class, uint16 weight, int16[] memory features_)
+        returns (Age memory age, Record memory record_)
     {
-        address store = _storeOf(owner_);
+        address store;
+        (age, store) = _readable(owner_, oldest);
         uint256 size = recordBytes();
         uint256 count = (store.code.length - 1) / size;
         if (index >= count) revert PrototypeBufferIndexOutOfRange(index, count);
         bytes memory raw = RecordStore.read(store, index * size, size);
-        id = _uint16At(raw, 0);
-        class = uint8(raw[2]);
-        weight = _uint16At(raw, 3);
-        features_ = new int16[](features);
-        for (uint256 i = 0; i < features_.length; ++i) {
+        record_.id = _uint16At(raw, 0);
+        record_.class = uint8(raw[2]);
+        record_.weight = _uint16At(raw, 3);
+        record_.features = new int16[](features);
+        for (uint256 i = 0; i < record_.features.length; ++i) {
             // casting is safe: the two's complement is what was written
             // forge-lint: disable-next-line(unsafe-typecast)
-            features_[i] = int16(_uint16At(raw, RECORD_HEADER_BYTES + 2 * i));
+            record_.features[i] = int16(_uint16At(raw, RECORD_HEADER_BYTES + 2 * i));
         }
     }
 
@@ -179,34 +258,71 @@ contract PrototypeBuffer is IPrototypeBuffer, Ownable2Step, Pausable {
         return RECORD_HEADER_BYTES + 2 * uint256(features);
     }
 
-    function _commit(
-        uint32 base,
-        uint16 count,
-        bytes32 stateHash,
-        bytes calldata delta,
-        uint64 oracleRound
-    ) private whenNotPaused returns (uint32 version) {
-        Head storage head_ = _heads[msg.sender];
-        Head memory old = head_;
-        if (old.status != Status.Active) revert PrototypeBufferNotAGateway(msg.sender, old.status);
-        if (base != old.version) revert PrototypeBufferStaleVersion(old.version);
-        if (count > maxRecords) revert PrototypeBufferTooManyRecords(count, maxRecords);
+    function _commit(Head next, bytes calldata delta) private {
+        Head head = _heads[msg.sender];
+        if (head.status() != Status.Active) _refuse(msg.sender, head.status());
+        if (next.version() != head.version() + 1) {
+            revert PrototypeBufferStaleVersion(next.version(), head.version());
+        }
+        if (next.epoch() != head.epoch() || next.status() != Status.Active) {
+            revert PrototypeBufferWrongHead(next, head);
+        }
+        if (next.count() > maxRecords) {
+            revert PrototypeBufferTooManyRecords(next.count(), maxRecords);
+        }
         if (delta.length == 0) revert PrototypeBufferEmptyDelta();
         if (delta.length > MAX_DELTA_BYTES) {
             revert PrototypeBufferDeltaTooLong(delta.length, MAX_DELTA_BYTES);
         }
-        version = base + 1;
-        head_.version = version;
-        head_.count = count;
-        head_.commitBlock = uint48(block.number);
-        if (oracleRound > old.oracleRound) head_.oracleRound = oracleRound;
-        _stateHashes[msg.sender] = stateHash;
-        emit Delta(msg.sender, version, count, stateHash, delta);
+        _heads[msg.sender] = next;
+        emit Delta(msg.sender, next, delta);
     }
 
-    function _storeOf(address owner_) private view returns (address store) {
-        store = _stores[owner_];
+    function _refuse(address account, Status status) private pure {
+        if (status == Status.Suspended) revert EnforcedPause();
+        revert PrototypeBufferNotAGateway(account, status);
+    }
+
+    function _setAll(Status from, Status to) private {
+        uint256 count = _gateways.length;
+        for (uint256 i = 0; i < count; ++i) {
+            address gateway = _gateways[i];
+            Head head = _heads[gateway];
+            if (head.status() == from) _heads[gateway] = head.withStatus(to);
+        }
+    }
+
+    function _readable(address owner_, uint32 oldest)
+        private
+        view
+        returns (Age memory age, address store)
+    {
+        Head head = _heads[owner_];
+        if (!head.isListed()) revert PrototypeBufferNotAGateway(owner_, head.status());
+        Snapshot storage snapshot_ = _snapshots[owner_];
+        store = snapshot_.store;
         if (store == address(0)) revert PrototypeBufferNoCheckpoint(owner_);
+        age = Age(snapshot_.version, uint32(head.version()), head.status());
+        if (age.version < oldest) revert PrototypeBufferStaleCheckpoint(age.version, oldest);
+    }
+
+    /// @dev At most 3510 records. Features may be any number but −32768, which readers refuse.
+    function _checkRecords(bytes calldata records, uint256 size) private view {
+        uint256 above = 0;
+        uint256 classes = labels;
+        for (uint256 offset = 0; offset < records.length; offset += size) {
+            uint256 word;
+            // A slice would check its bounds again, for each of the records.
+            // slither-disable-next-line assembly
+            assembly ("memory-safe") {
+                word := calldataload(add(records.offset, offset))
+            }
+            uint256 id = word >> 240;
+            if (id < above || uint8(word >> 232) >= classes) {
+                revert PrototypeBufferMalformedRecord(offset / size);
+            }
+            above = id + 1;
+        }
     }
 
     function _uint16At(bytes memory raw, uint256 offset) private pure returns (uint16) {

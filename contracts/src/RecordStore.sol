@@ -9,12 +9,13 @@ library RecordStore {
     /// @notice Code size limit (EIP-170) less the STOP in front.
     uint256 internal constant MAX_BYTES = 24_575;
 
-    /// @dev Creation code: return all that follows these ten bytes.
-    /// PUSH2 size · DUP1 · PUSH1 10 · PUSH0 · CODECOPY · PUSH0 · RETURN
+    /// @dev Creation code: return all that follows these ten bytes. RETURNDATASIZE stands for a zero,
+    /// because chains before Shanghai have no PUSH0.
+    /// PUSH2 size · DUP1 · PUSH1 10 · RETURNDATASIZE · CODECOPY · RETURNDATASIZE · RETURN
     function _creationCode(bytes calldata data) private pure returns (bytes memory) {
         // casting is safe: callers keep data within MAX_BYTES
         // forge-lint: disable-next-line(unsafe-typecast)
-        return abi.encodePacked(hex"61", uint16(data.length + 1), hex"80600a5f395ff300", data);
+        return abi.encodePacked(hex"61", uint16(data.length + 1), hex"80600a3d393df300", data);
     }
 
     /// @notice Store `data`, at most MAX_BYTES.

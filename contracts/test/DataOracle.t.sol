@@ -6,33 +6,8 @@ import {DataOracle} from "../src/DataOracle.sol";
 import {AggregatorV3Interface} from "../src/interfaces/IAggregatorV3.sol";
 import {IDataOracle} from "../src/interfaces/IDataOracle.sol";
 import {PrototypeBuffer} from "../src/PrototypeBuffer.sol";
+import {OutsideFeed} from "./utils/OutsideFeed.sol";
 import {Test} from "./utils/Test.sol";
-
-/// @title A feed outside whose answers the test sets.
-contract OutsideFeed is AggregatorV3Interface {
-    uint8 public constant decimals = 8;
-    string public constant description = "outside";
-    uint256 public constant version = 1;
-    uint80 private _roundId;
-    int256 private _answer;
-    uint256 private _updatedAt;
-    uint80 private _answeredInRound;
-
-    function set(uint80 roundId, int256 answer, uint256 updatedAt, uint80 answeredInRound)
-        external
-    {
-        (_roundId, _answer, _updatedAt, _answeredInRound) =
-        (roundId, answer, updatedAt, answeredInRound);
-    }
-
-    function getRoundData(uint80) external view returns (uint80, int256, uint256, uint256, uint80) {
-        return latestRoundData();
-    }
-
-    function latestRoundData() public view returns (uint80, int256, uint256, uint256, uint80) {
-        return (_roundId, _answer, _updatedAt, _updatedAt, _answeredInRound);
-    }
-}
 
 contract DataOracleTest is Test {
     bytes32 private constant FEED = "outdoor temperature";
@@ -48,20 +23,14 @@ contract DataOracleTest is Test {
         oracle = new DataOracle(owner, FEATURES);
         _makeKeys(5);
         vm.startPrank(owner);
-        oracle.setReporters(_accounts(), true, 3);
-        aggregator = AggregatorV3Interface(oracle.addFeed(FEED, "degrees C", 2, 3600));
+        oracle.setReporters(_accounts(), true, 3, 1);
+        aggregator = AggregatorV3Interface(oracle.addFeed(FEED, "degrees C", 2, 3600, -1e12, 1e12));
         vm.stopPrank();
     }
 
-    /// @dev Keys in the order of their addresses, because reports must be sorted so.
     function _makeKeys(uint256 count) private {
         for (uint256 i = 0; i < count; ++i) {
             keys.push(uint256(keccak256(abi.encode("reporter", i))));
-        }
-        for (uint256 i = 1; i < count; ++i) {
-            for (uint256 j = i; j > 0 && vm.addr(keys[j - 1]) > vm.addr(keys[j]); --j) {
-                (keys[j - 1], keys[j]) = (keys[j], keys[j - 1]);
-            }
         }
     }
 
@@ -89,6 +58,7 @@ contract DataOracleTest is Test {
         return IDataOracle.Report(answer, observedAt, _sign(key, hash));
     }
 
+    /// @dev Of the first reporters in the round's order, the first being the newest.
     function _reports(uint64 roundId, int192[] memory answers)
         private
         view
@@ -96,8 +66,13 @@ contract DataOracleTest is Test {
     {
         reports = new IDataOracle.Report[](answers.length);
         for (uint256 i = 0; i < answers.length; ++i) {
-            reports[i] = _report(keys[i], roundId, answers[i], uint64(block.timestamp - i));
+            reports[i] =
+                _report(_keyAt(roundId, i), roundId, answers[i], uint64(block.timestamp - i));
         }
+    }
+
+    function _keyAt(uint64 roundId, uint256 place) private view returns (uint256) {
+        return keys[(place + roundId) % keys.length];
     }
 
     function _three(int192 a, int192 b, int192 c) private pure returns (int192[] memory answers) {
@@ -112,7 +87,7 @@ contract DataOracleTest is Test {
         vm.assertEq(answer, 2100);
         vm.assertEq(id, 1);
         vm.assertEq(inRound, 1);
-        vm.assertEq(updatedAt, block.timestamp - 2); // as old as the oldest report
+        vm.assertEq(updatedAt, block.timestamp - 1); // the median of the times
         vm.assertEq(startedAt, updatedAt);
         vm.assertEq(aggregator.decimals(), 2);
         vm.assertEq(bytes(aggregator.description()), "degrees C");
@@ -127,36 +102,58 @@ contract DataOracleTest is Test {
         vm.assertEq(answer, 2);
     }
 
-    function testFuzz_TheMedianLiesInTheMiddle(int192[5] calldata answers, uint8 number) public {
-        int192[] memory some = new int192[](bound(number, 3, 5));
-        for (uint256 i = 0; i < some.length; ++i) {
-            some[i] = answers[i];
+    function testFuzz_FaultyReportersMoveNothingOutOfTheHonestValues(
+        int192[5] calldata answers,
+        uint8 number,
+        uint8 liars
+    ) public {
+        uint256 size = bound(number, 1, 5);
+        uint256 faulty = bound(liars, 0, (size - 1) / 2);
+        vm.prank(owner);
+        oracle.setReporters(new address[](0), true, uint8(size), uint8(faulty));
+        int192[] memory some = new int192[](size);
+        int192 lowest = type(int192).max;
+        int192 highest = type(int192).min;
+        for (uint256 i = 0; i < size; ++i) {
+            some[i] = answers[i] % 1e12;
+            if (i < faulty) continue;
+            if (some[i] < lowest) lowest = some[i];
+            if (some[i] > highest) highest = some[i];
         }
         oracle.submitAnswer(FEED, _reports(1, some));
         (, int256 median,,,) = aggregator.latestRoundData();
-        uint256 below;
-        uint256 above;
-        for (uint256 i = 0; i < some.length; ++i) {
-            if (some[i] < median) ++below;
-            if (some[i] > median) ++above;
-        }
-        vm.assertLe(below, some.length / 2);
-        vm.assertLe(above, some.length / 2);
+        vm.assertTrue(median >= lowest && median <= highest);
+    }
+
+    function test_AnEvenQuorumTakesTheLowerMedian() public {
+        vm.prank(owner);
+        oracle.setReporters(new address[](0), true, 4, 1);
+        int192[] memory four = new int192[](4);
+        (four[0], four[1], four[2], four[3]) = (1e12, 2150, 2140, 2160);
+        oracle.submitAnswer(FEED, _reports(1, four));
+        (int256 answer, uint256 updatedAt) = oracle.read(FEED);
+        vm.assertEq(answer, 2150);
+        vm.assertEq(updatedAt, block.timestamp - 2);
     }
 
     function test_RevertWhen_ReportsAreTooFewOrForged() public {
         int192[] memory two = new int192[](2);
         IDataOracle.Report[] memory reports = _reports(1, two);
         vm.expectRevert(
-            abi.encodeWithSelector(IDataOracle.DataOracleWrongNumberOfReports.selector, 2, 3, 5)
+            abi.encodeWithSelector(IDataOracle.DataOracleWrongNumberOfReports.selector, 2, 3)
+        );
+        oracle.submitAnswer(FEED, reports);
+        reports = _reports(1, new int192[](4)); // more would be a choice, too
+        vm.expectRevert(
+            abi.encodeWithSelector(IDataOracle.DataOracleWrongNumberOfReports.selector, 4, 3)
         );
         oracle.submitAnswer(FEED, reports);
 
         reports = _reports(1, _three(1, 2, 3));
         reports[2] = reports[1]; // one reporter twice
-        address second = vm.addr(keys[1]);
+        address second = vm.addr(_keyAt(1, 1));
         vm.expectRevert(
-            abi.encodeWithSelector(IDataOracle.DataOracleUnsortedReports.selector, second, second)
+            abi.encodeWithSelector(IDataOracle.DataOracleUnsortedReports.selector, second, 1)
         );
         oracle.submitAnswer(FEED, reports);
 
@@ -181,8 +178,8 @@ contract DataOracleTest is Test {
         oracle.submitAnswer(FEED, reports);
         DataOracle other = new DataOracle(owner, FEATURES);
         vm.startPrank(owner);
-        other.setReporters(_accounts(), true, 3);
-        other.addFeed(FEED, "", 2, 3600);
+        other.setReporters(_accounts(), true, 3, 1);
+        other.addFeed(FEED, "", 2, 3600, -1e12, 1e12);
         vm.stopPrank();
         vm.expectPartialRevert(IDataOracle.DataOracleNotAReporter.selector); // signed for another oracle
         other.submitAnswer(FEED, reports);
@@ -192,10 +189,10 @@ contract DataOracleTest is Test {
         IDataOracle.Report[] memory reports = _reports(1, _three(1, 2, 3));
         uint64 now_ = uint64(block.timestamp);
         bytes4 refusal = IDataOracle.DataOracleBadTime.selector;
-        reports[1] = _report(keys[1], 1, 2, now_ + 1);
+        reports[1] = _report(_keyAt(1, 1), 1, 2, now_ + 1);
         vm.expectRevert(abi.encodeWithSelector(refusal, now_ + 1, now_, 3600));
         oracle.submitAnswer(FEED, reports);
-        reports[1] = _report(keys[1], 1, 2, now_ - 3601);
+        reports[1] = _report(_keyAt(1, 1), 1, 2, now_ - 3601);
         vm.expectRevert(abi.encodeWithSelector(refusal, now_ - 3601, now_, 3600));
         oracle.submitAnswer(FEED, reports);
     }
@@ -209,8 +206,8 @@ contract DataOracleTest is Test {
         oracle.submitAnswer(FEED, _reports(1, _three(1, 2, 3)));
         vm.expectRevert(abi.encodeWithSelector(none, FEED, 2));
         aggregator.getRoundData(2);
-        uint256 updatedAt = block.timestamp - 2;
-        vm.warp(block.timestamp + 3599);
+        uint256 updatedAt = block.timestamp - 1;
+        vm.warp(block.timestamp + 3600);
         vm.expectRevert(
             abi.encodeWithSelector(IDataOracle.DataOracleStale.selector, FEED, updatedAt, 3600)
         );
@@ -226,20 +223,29 @@ contract DataOracleTest is Test {
     }
 
     function test_TheOwnerMayReadAFeedFromOutside() public {
+        IDataOracle.Report[] memory reports = _reports(1, _three(1, 2, 3));
+        oracle.submitAnswer(FEED, reports);
         OutsideFeed outside = new OutsideFeed();
         vm.prank(owner);
         oracle.setSource(FEED, outside);
         outside.set(7, 1234, block.timestamp, 7);
         (int256 answer,) = oracle.read(FEED);
         vm.assertEq(answer, 1234);
+        uint80 id;
+        (id, answer,,,) = aggregator.latestRoundData(); // the feed's own address gives the same
+        vm.assertEq(answer, 1234);
+        vm.assertEq(id, 7);
+        (, answer,,,) = aggregator.getRoundData(7);
+        vm.assertEq(answer, 1234);
 
-        IDataOracle.Report[] memory reports = _reports(1, _three(1, 2, 3));
         vm.expectRevert(
             abi.encodeWithSelector(
                 IDataOracle.DataOracleFeedIsExternal.selector, FEED, address(outside)
             )
         );
         oracle.submitAnswer(FEED, reports);
+        vm.expectPartialRevert(IDataOracle.DataOracleFeedIsExternal.selector);
+        oracle.request(FEED);
         bytes4 refusal = IDataOracle.DataOracleIncompleteRound.selector;
         outside.set(8, 1234, block.timestamp, 7);
         vm.expectRevert(abi.encodeWithSelector(refusal, FEED, 8, 7));
@@ -247,60 +253,139 @@ contract DataOracleTest is Test {
         outside.set(8, 1234, 0, 8);
         vm.expectRevert(abi.encodeWithSelector(refusal, FEED, 8, 8));
         oracle.read(FEED);
+        outside.set(8, 1e12 + 1, block.timestamp, 8);
+        vm.expectPartialRevert(IDataOracle.DataOracleOutOfBounds.selector);
+        oracle.read(FEED);
         outside.set(8, 1234, block.timestamp - 3601, 8);
         vm.expectPartialRevert(IDataOracle.DataOracleStale.selector);
         oracle.read(FEED);
 
         vm.prank(owner);
         oracle.setSource(FEED, AggregatorV3Interface(address(0)));
-        oracle.submitAnswer(FEED, reports);
+        oracle.submitAnswer(FEED, _reports(2, _three(1, 2, 3)));
+        (, answer,,,) = aggregator.getRoundData(1);
+        vm.assertEq(answer, 2);
+    }
+
+    function test_RevertWhen_ASourceHasOtherDecimals() public {
+        OutsideFeed outside = new OutsideFeed();
+        outside.setDecimals(8);
+        bytes4 refusal = IDataOracle.DataOracleWrongDecimals.selector;
+        vm.expectRevert(abi.encodeWithSelector(refusal, 8, 2));
+        vm.prank(owner);
+        oracle.setSource(FEED, outside);
+        outside.setDecimals(2);
+        vm.prank(owner);
+        oracle.setSource(FEED, outside);
+        outside.set(1, 5, block.timestamp, 1);
+        outside.setDecimals(18); // it was upgraded
+        vm.expectRevert(abi.encodeWithSelector(refusal, 18, 2));
+        aggregator.latestRoundData();
+        vm.expectRevert(abi.encodeWithSelector(refusal, 18, 2));
+        aggregator.getRoundData(1);
     }
 
     function test_ReportersAndQuorumChange() public {
-        address[] memory gone = new address[](3);
-        for (uint256 i = 0; i < 3; ++i) {
-            gone[i] = vm.addr(keys[i]);
+        bytes4 refusal = IDataOracle.DataOracleBadQuorum.selector;
+        address[] memory removed = new address[](2);
+        (removed[0], removed[1]) = (vm.addr(keys[0]), vm.addr(keys[1]));
+        vm.expectRevert(abi.encodeWithSelector(refusal, 4, 1, 3));
+        vm.prank(owner);
+        oracle.setReporters(removed, false, 4, 1);
+        vm.expectRevert(abi.encodeWithSelector(refusal, 2, 1, 3)); // half of a quorum of 2 sets it
+        vm.prank(owner);
+        oracle.setReporters(removed, false, 2, 1);
+        vm.prank(owner);
+        oracle.setReporters(removed, false, 3, 1);
+        vm.assertEq(oracle.reporterCount(), 3);
+        vm.assertEq(oracle.faults(), 1);
+        vm.assertFalse(oracle.isReporter(removed[0]));
+        // Whoever has which seat, the rows of the order are the three that are left.
+        address[] memory left = oracle.reporters();
+        vm.assertEq(left.length, 3);
+        IDataOracle.Report[] memory reports = new IDataOracle.Report[](3);
+        for (uint256 i = 2; i < 5; ++i) {
+            uint256 place = oracle.placeOf(vm.addr(keys[i]), 1);
+            reports[place] = _report(keys[i], 1, int192(int256(10 * i)), uint64(block.timestamp));
         }
-        vm.expectRevert(abi.encodeWithSelector(IDataOracle.DataOracleBadQuorum.selector, 3, 2));
-        vm.prank(owner);
-        oracle.setReporters(gone, false, 3);
-        vm.prank(owner);
-        oracle.setReporters(gone, false, 2);
-        vm.assertEq(oracle.reporterCount(), 2);
-        IDataOracle.Report[] memory reports = new IDataOracle.Report[](2);
-        reports[0] = _report(keys[3], 1, 10, uint64(block.timestamp));
-        reports[1] = _report(keys[4], 1, -5, uint64(block.timestamp));
         oracle.submitAnswer(FEED, reports);
         (int256 answer,) = oracle.read(FEED);
-        vm.assertEq(answer, 2); // 2.5 towards zero
+        vm.assertEq(answer, 30);
 
-        vm.expectRevert(abi.encodeWithSelector(IDataOracle.DataOracleBadQuorum.selector, 0, 2));
+        vm.expectRevert(abi.encodeWithSelector(refusal, 0, 0, 3));
         vm.prank(owner);
-        oracle.setReporters(new address[](0), true, 0);
+        oracle.setReporters(new address[](0), true, 0, 0);
         vm.expectRevert(
             abi.encodeWithSelector(IDataOracle.DataOracleTooManyReporters.selector, 32, 31)
         );
         vm.prank(owner);
-        oracle.setReporters(new address[](32), true, 1);
+        oracle.setReporters(new address[](32), true, 1, 0);
         vm.expectPartialRevert(IDataOracle.DataOracleBadArgument.selector);
         vm.prank(owner);
-        oracle.setReporters(new address[](1), true, 1);
+        oracle.setReporters(new address[](1), true, 1, 0);
+    }
+
+    function test_AReporterThatIsSilentIsLeftOutAfterPatience() public {
+        IDataOracle.Report[] memory reports = new IDataOracle.Report[](3);
+        uint64 now_ = uint64(block.timestamp);
+        for (uint256 i = 0; i < 3; ++i) {
+            reports[i] = _report(_keyAt(1, i == 0 ? 0 : i + 1), 1, 5, now_ - uint64(i));
+        }
+        bytes4 refusal = IDataOracle.DataOracleLeavesOutReporters.selector;
+        vm.expectRevert(abi.encodeWithSelector(refusal, 1, now_ + 30, now_));
+        oracle.submitAnswer(FEED, reports);
+        vm.warp(now_ + 30);
+        oracle.submitAnswer(FEED, reports);
+        vm.prank(owner);
+        oracle.setPatience(5);
+        vm.assertEq(oracle.patience(), 5);
+    }
+
+    function test_RevertWhen_AnAnswerIsOutOfBounds() public {
+        bytes4 refusal = IDataOracle.DataOracleOutOfBounds.selector;
+        IDataOracle.Report[] memory reports = _reports(1, _three(1, 2, 1e12 + 1));
+        vm.expectRevert(abi.encodeWithSelector(refusal, FEED, int256(1e12 + 1), -1e12, 1e12));
+        oracle.submitAnswer(FEED, reports);
+        vm.expectPartialRevert(IDataOracle.DataOracleBadArgument.selector);
+        vm.prank(owner);
+        oracle.addFeed("y", "", 0, 1, 2, 1);
+    }
+
+    function test_RevertWhen_TimeRunsBackwards() public {
+        oracle.submitAnswer(FEED, _reports(1, _three(1, 2, 3)));
+        uint64 before = uint64(block.timestamp - 1);
+        IDataOracle.Report[] memory reports = new IDataOracle.Report[](3);
+        for (uint256 i = 0; i < 3; ++i) {
+            // One reporter that is late (or lies) moves nothing; two are the median.
+            reports[i] = _report(_keyAt(2, i), 2, 1, i < 2 ? before - 100 : before + 1);
+        }
+        bytes4 refusal = IDataOracle.DataOracleTimeRunsBackwards.selector;
+        vm.expectRevert(abi.encodeWithSelector(refusal, before - 100, before));
+        oracle.submitAnswer(FEED, reports);
+        reports[1] = _report(_keyAt(2, 1), 2, 1, before);
+        oracle.submitAnswer(FEED, reports);
+        (, uint256 updatedAt) = oracle.read(FEED);
+        vm.assertEq(updatedAt, before);
     }
 
     function test_RevertWhen_SomebodyElseGoverns() public {
         bytes memory refusal =
             abi.encodeWithSelector(Ownable.OwnableUnauthorizedAccount.selector, address(this));
         vm.expectRevert(refusal);
-        oracle.setReporters(new address[](0), true, 1);
+        oracle.setReporters(new address[](0), true, 1, 0);
         vm.expectRevert(refusal);
-        oracle.addFeed("y", "", 0, 1);
+        oracle.addFeed("y", "", 0, 1, 0, 1);
+        vm.expectRevert(refusal);
+        oracle.setPatience(1);
+        vm.expectRevert(refusal);
+        oracle.setRequestPrice(1);
         vm.expectRevert(refusal);
         oracle.setSource(FEED, AggregatorV3Interface(address(1)));
         vm.expectRevert(refusal);
         oracle.setMaxAge(FEED, 1);
         vm.expectRevert(abi.encodeWithSelector(IDataOracle.DataOracleFeedExists.selector, FEED));
         vm.prank(owner);
-        oracle.addFeed(FEED, "", 0, 1);
+        oracle.addFeed(FEED, "", 0, 1, 0, 1);
     }
 
     function _signBatch(uint64 number, uint64 observedAt, bytes memory samples)
@@ -315,7 +400,7 @@ contract DataOracleTest is Test {
         );
         signatures = new bytes[](3);
         for (uint256 i = 0; i < 3; ++i) {
-            signatures[i] = _sign(keys[i], hash);
+            signatures[i] = _sign(_keyAt(0, i), hash);
         }
     }
 
@@ -326,7 +411,9 @@ contract DataOracleTest is Test {
         vm.expectEmit(true, true, true, true, address(oracle));
         emit IDataOracle.Samples(1, "barn", at_, samples);
         oracle.submitBatch("barn", 1, at_, samples, signatures);
-        vm.assertEq(oracle.latestBatch("barn"), 1);
+        (uint64 newest, uint64 observedAt) = oracle.latestBatch("barn");
+        vm.assertEq(newest, 1);
+        vm.assertEq(observedAt, at_);
         vm.assertEq(oracle.latestRound(), 1);
         vm.expectRevert(
             abi.encodeWithSelector(IDataOracle.DataOracleWrongBatchNumber.selector, 1, 2)
@@ -334,6 +421,9 @@ contract DataOracleTest is Test {
         oracle.submitBatch("barn", 1, at_, samples, signatures);
         vm.expectPartialRevert(IDataOracle.DataOracleNotAReporter.selector);
         oracle.submitBatch("barn", 2, at_, samples, signatures);
+        signatures = _signBatch(2, at_ - 1, samples);
+        vm.expectPartialRevert(IDataOracle.DataOracleTimeRunsBackwards.selector);
+        oracle.submitBatch("barn", 2, at_ - 1, samples, signatures);
         signatures = _signBatch(2, at_, samples);
         samples[3] = ~samples[3];
         vm.expectPartialRevert(IDataOracle.DataOracleNotAReporter.selector);
@@ -361,12 +451,35 @@ contract DataOracleTest is Test {
         one[0] = address(this);
         buffer.addGateways(one);
         buffer.setOracle(address(oracle));
-        vm.assertEq(buffer.commit(0, 1, bytes32(0), hex"00", 1), 1);
+        buffer.commit(nextHead(buffer, address(this), bytes25(0), 1), hex"00", 1);
+        vm.assertEq(buffer.standing(address(this)).oracleRound, 1);
     }
 
-    function test_ARequestIsTold() public {
+    function test_ARequestNamesAFeedAndPaysWhoAnswers() public {
+        vm.expectRevert(
+            abi.encodeWithSelector(IDataOracle.DataOracleUnknownFeed.selector, bytes32("x"))
+        );
+        oracle.request("x");
+        vm.prank(owner);
+        oracle.setRequestPrice(1000);
+        vm.expectRevert(abi.encodeWithSelector(IDataOracle.DataOracleWrongPrice.selector, 0, 1000));
+        oracle.request(FEED);
+        vm.deal(address(this), 2000);
         vm.expectEmit(true, true, true, true, address(oracle));
         emit IDataOracle.Requested(FEED, address(this));
-        oracle.request(FEED);
+        oracle.request{value: 1000}(FEED);
+        oracle.request{value: 1000}(FEED);
+        vm.assertEq(address(this).balance, 0);
+
+        address sender = address(0x5E7D);
+        IDataOracle.Report[] memory reports = _reports(1, _three(1, 2, 3));
+        vm.prank(sender);
+        oracle.submitAnswer(FEED, reports);
+        vm.assertEq(sender.balance, 2000);
+        vm.assertEq(address(oracle).balance, 0);
+        reports = _reports(2, _three(1, 2, 3));
+        vm.prank(sender);
+        oracle.submitAnswer(FEED, reports); // once
+        vm.assertEq(sender.balance, 2000);
     }
 }

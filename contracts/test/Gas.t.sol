@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.30;
 
+import {Head} from "../src/CodebookHead.sol";
 import {PrototypeBuffer} from "../src/PrototypeBuffer.sol";
 import {Test} from "./utils/Test.sol";
 
@@ -22,14 +23,15 @@ abstract contract GasBase is Test {
         buffer.addGateways(one);
         book = records(count, 1, features, 1);
         tenth = records((count + 9) / 10, 1, features, 2);
-        buffer.commit(0, count, keccak256(book), book);
+        buffer.commit(nextHead(buffer, address(this), bytes25(keccak256(book)), count), book);
     }
 
     function test_Commit() public {
         vm.pauseGasMetering();
-        (bytes32 stateHash, bytes memory delta) = (keccak256(book), tenth);
+        Head next = nextHead(buffer, address(this), bytes25(keccak256(book)), count);
+        bytes memory delta = tenth;
         vm.resumeGasMetering();
-        buffer.commit(1, count, stateHash, delta);
+        buffer.commit(next, delta);
     }
 
     function test_Checkpoint() public {
@@ -43,7 +45,7 @@ abstract contract GasBase is Test {
         vm.pauseGasMetering();
         buffer.checkpoint(address(this), book);
         vm.resumeGasMetering();
-        buffer.record(address(this), count - 1);
+        buffer.record(address(this), count - 1, 1);
     }
 }
 

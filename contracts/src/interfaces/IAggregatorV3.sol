@@ -16,9 +16,9 @@ interface AggregatorV3Interface {
     /// @notice One past round.
     /// @param roundId a round that was accepted; others revert
     /// @return id the round asked for
-    /// @return answer the median of the reports
-    /// @return startedAt when the oldest of the reports was observed, seconds
-    /// @return updatedAt the same: an answer is as old as its oldest report
+    /// @return answer the lower median of the reports
+    /// @return startedAt the same as `updatedAt`
+    /// @return updatedAt the lower median of the times at which the reports were observed, seconds
     /// @return answeredInRound the round asked for
     function getRoundData(uint80 roundId)
         external

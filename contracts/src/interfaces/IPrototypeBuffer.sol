@@ -1,75 +1,99 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.30;
 
-/// @title A codebook of prototypes for every whitelisted gateway.
+import {Head, Status} from "../CodebookHead.sol";
+
+/// @title One codebook of prototypes per whitelisted gateway.
 /// @notice Each gateway writes only its own codebook, so no two contend. A commit is a delta in an
-/// event plus two storage slots; whoever folds the deltas can check the result against the state
-/// hash, and anyone may store the folded codebook so that other contracts can read it.
+/// event plus one storage slot, the owner's head; readers fold the deltas and check the result
+/// against the head's hash, and anyone may store the folded codebook so that contracts can read it.
 ///
 /// A record is `id u16 | class u8 | weight u16 | features × i16`, big-endian, 5 + 2·features bytes. A
 /// feature q stands for q / 12000 of its channel's range. A delta is a row of records sorted by id,
-/// each inserting or replacing; a removal is `id u16 | 0xff`. Where there are at most 127 labels, a record
-/// of a delta may be narrow: the class's high bit set, and a byte b for each feature, which stands for
-/// (24000·b + 255) / 510 steps. The state hash is keccak256 of all records sorted by id, and that of an
-/// added gateway's empty codebook is there from the start.
+/// each inserting or replacing; a removal is `id u16 | 0xff`. Where there are at most 127 labels, a
+/// record of a delta may be narrow: the class's high bit set, and a byte b for each feature, which
+/// stands for (24000·b + 255) / 510 steps. The hash is the first 25 bytes of keccak256 of all records
+/// sorted by id.
 ///
-/// Costs, gas of whole transactions: adding a gateway 71 k, a first commit of narrow records 41 k
-/// (11 × 2) to 131 k (125 × 18), an update of a tenth 40 to 47 k, a checkpoint 0.11 to 1.20 M; reading
-/// a record within a transaction 8 to 21 k.
+/// An owner that is granted again begins a new epoch with an empty codebook and the next version, so
+/// that readers who have followed it and readers who are new agree.
+///
+/// Costs, gas of whole transactions: `protoledger bench ledger`, shown in docs/chain.md.
 interface IPrototypeBuffer {
-    /// @notice Where a gateway stands with the contract.
-    enum Status {
-        Unknown,
-        Active,
-        Removed
-    }
-
-    /// @notice One slot that says all about an owner's codebook but its content.
-    /// @param version commits so far; 0 is the empty codebook
+    /// @notice All that the state knows of an owner.
+    /// @param version commits and grants so far; 0 is the empty codebook of the first grant
     /// @param count records in the codebook
-    /// @param commitBlock block of the newest commit
-    /// @param checkpointVersion version of the stored snapshot; 0 if there is none
+    /// @param epoch grants so far
+    /// @param status Active owners may commit, Removed ones stay readable from the events
+    /// @param stateHash first 25 bytes of keccak256 of all records sorted by id
+    /// @param firstBlock block of the newest grant: no event of this epoch is older
     /// @param oracleRound newest oracle round that the codebook was learnt from; 0 if none
-    /// @param status Active owners may commit, Removed ones stay readable
-    struct Head {
+    /// @param checkpointVersion version of the stored snapshot; 0 if this epoch has none
+    /// @param checkpointBlock its block: with the snapshot, no older event is needed
+    /// @param store its data contract: one zero byte, then the records
+    struct Standing {
         uint32 version;
         uint16 count;
-        uint48 commitBlock;
-        uint32 checkpointVersion;
-        uint64 oracleRound;
+        uint16 epoch;
         Status status;
+        bytes25 stateHash;
+        uint48 firstBlock;
+        uint64 oracleRound;
+        uint32 checkpointVersion;
+        uint48 checkpointBlock;
+        address store;
+    }
+
+    /// @notice How old a snapshot is that a contract reads.
+    /// @param version the snapshot's
+    /// @param newest the owner's newest version
+    /// @param status Active, or Suspended while the contract is paused
+    struct Age {
+        uint32 version;
+        uint32 newest;
+        Status status;
+    }
+
+    /// @notice One prototype.
+    struct Record {
+        uint16 id;
+        uint8 class;
+        uint16 weight;
+        int16[] features;
     }
 
     /// @notice A commit was accepted.
     /// @param owner whose codebook
-    /// @param version the version that the delta leads to
-    /// @param count records after it
-    /// @param stateHash what the owner claims that the fold of all deltas hashes to
+    /// @param head how it stands from now on; its hash is what the owner claims for the fold
     /// @param delta the records that changed
-    event Delta(
-        address indexed owner, uint32 indexed version, uint16 count, bytes32 stateHash, bytes delta
-    );
+    event Delta(address indexed owner, Head head, bytes delta);
 
-    /// @notice The commit of this version, told just before, was learnt from the oracle's samples up
-    /// to `oracleRound`.
+    /// @notice The commit of this version, in the event just before, was learnt from the oracle's
+    /// samples up to `oracleRound`.
     event Cited(address indexed owner, uint32 indexed version, uint64 oracleRound);
 
-    /// @notice A snapshot whose hash is the state hash was stored.
+    /// @notice A snapshot whose hash is the head's was stored.
     event Checkpoint(address indexed owner, uint32 indexed version, address store);
 
-    /// @notice `gateway` may commit from now on.
-    event GatewayAdded(address indexed gateway);
+    /// @notice `gateway` may commit from now on, starting from the empty codebook of `head`.
+    event GatewayAdded(address indexed gateway, Head head);
 
     /// @notice `gateway` may no longer commit; readers drop its codebook.
-    event GatewayRemoved(address indexed gateway);
+    event GatewayRemoved(address indexed gateway, Head head);
 
     /// @notice Commits may now name rounds of `oracle`; the zero address forbids it.
     event OracleChanged(address indexed oracle);
 
-    /// @notice The commit was built on a version that is no longer, or not yet, the newest.
-    error PrototypeBufferStaleVersion(uint32 current);
+    /// @notice The deployment at `successor` takes this one's place; this one stays readable.
+    event SuccessorNamed(address indexed successor);
 
-    /// @notice The sender is not a gateway that may write.
+    /// @notice The offered head's version is not the one after the newest.
+    error PrototypeBufferStaleVersion(uint256 offered, uint256 current);
+
+    /// @notice The offered head names another epoch, or another status than Active.
+    error PrototypeBufferWrongHead(Head offered, Head current);
+
+    /// @notice The account is no gateway that may write.
     error PrototypeBufferNotAGateway(address account, Status status);
 
     /// @notice More records than fit a snapshot (see `maxRecords`).
@@ -85,16 +109,22 @@ interface IPrototypeBuffer {
     error PrototypeBufferUnknownOracleRound(uint64 round, uint64 latest);
 
     /// @notice The snapshot is not the owner's newest state.
-    error PrototypeBufferWrongSnapshot(bytes32 found, bytes32 expected);
+    error PrototypeBufferWrongSnapshot(bytes25 found, bytes25 expected);
 
     /// @notice The snapshot is not `count` records long: the owner's claims contradict each other.
     error PrototypeBufferWrongSnapshotLength(uint256 length, uint256 expected);
 
-    /// @notice This version has a checkpoint already.
-    error PrototypeBufferAlreadyCheckpointed(uint32 version);
+    /// @notice The snapshot's record at `index` has an unknown class, or an id that does not rise.
+    error PrototypeBufferMalformedRecord(uint256 index);
 
-    /// @notice No snapshot of this owner is stored.
+    /// @notice This version has a checkpoint already.
+    error PrototypeBufferAlreadyCheckpointed(uint256 version);
+
+    /// @notice No snapshot of this owner's epoch is stored.
     error PrototypeBufferNoCheckpoint(address owner);
+
+    /// @notice The stored snapshot is older than the reader accepts.
+    error PrototypeBufferStaleCheckpoint(uint32 version, uint32 oldest);
 
     /// @notice The snapshot has fewer records.
     error PrototypeBufferIndexOutOfRange(uint256 index, uint256 count);
@@ -102,30 +132,26 @@ interface IPrototypeBuffer {
     /// @notice Storing the snapshot failed: most likely too little gas.
     error PrototypeBufferStoreFailed();
 
-    /// @notice More gateways in one call than `MAX_GATEWAYS_PER_CALL`.
+    /// @notice More gateways than `MAX_GATEWAYS`, over all times.
     error PrototypeBufferTooManyGateways(uint256 count, uint256 limit);
+
+    /// @notice The account's versions or epochs are used up: give the gateway a new key.
+    error PrototypeBufferExhausted(address gateway);
 
     /// @notice The schema does not fit the record format.
     error PrototypeBufferBadSchema(uint256 features, uint256 labels);
 
-    /// @notice Move the sender's codebook from `base` to the next version.
-    /// @param base the version that the delta starts from
-    /// @param count records after it
-    /// @param stateHash keccak256 of the id-sorted codebook after it
+    /// @notice No contract stands at the named address.
+    error PrototypeBufferNoContract(address account);
+
+    /// @notice Move the sender's codebook on by one version.
+    /// @param head the head that the delta leads to: version one more than the newest, the epoch as it
+    /// is, status Active
     /// @param delta changed and removed records
-    /// @return version the new version
-    function commit(uint32 base, uint16 count, bytes32 stateHash, bytes calldata delta)
-        external
-        returns (uint32 version);
+    function commit(Head head, bytes calldata delta) external;
 
     /// @notice The same, for a codebook learnt from the oracle's samples up to `oracleRound`.
-    function commit(
-        uint32 base,
-        uint16 count,
-        bytes32 stateHash,
-        bytes calldata delta,
-        uint64 oracleRound
-    ) external returns (uint32 version);
+    function commit(Head head, bytes calldata delta, uint64 oracleRound) external;
 
     /// @notice Store the newest codebook of `owner`; anyone may, if the hash is right.
     /// @param records all records sorted by id
@@ -135,11 +161,14 @@ interface IPrototypeBuffer {
     /// @notice Let `gateways` commit; those that may already are passed over.
     function addGateways(address[] calldata gateways) external;
 
-    /// @notice Forbid `gateway` to commit. Its codebook stays readable.
+    /// @notice Forbid `gateway` to commit. Its codebook stays readable from the events.
     function removeGateway(address gateway) external;
 
     /// @notice Name the oracle whose rounds commits may cite.
     function setOracle(address oracle_) external;
+
+    /// @notice Name the deployment that takes this one's place; zero takes the name back.
+    function setSuccessor(address successor_) external;
 
     /// @notice Stop commits and checkpoints.
     function pause() external;
@@ -147,18 +176,33 @@ interface IPrototypeBuffer {
     /// @notice Allow them again.
     function unpause() external;
 
-    /// @notice Head and state hash of an owner's codebook.
-    function head(address owner) external view returns (Head memory head_, bytes32 stateHash);
+    /// @notice How an owner's codebook stands.
+    function standing(address owner) external view returns (Standing memory);
 
-    /// @notice The whole stored snapshot, and which version it is.
-    function snapshot(address owner) external view returns (uint32 version, bytes memory records);
-
-    /// @notice One record of the stored snapshot.
-    /// @param index position in id order, from 0
-    function record(address owner, uint256 index)
+    /// @notice Every account that was ever a gateway, in the order of the first grants, by pages.
+    /// @param first index of the first, from 0
+    /// @param most how many to give at most
+    function gateways(uint256 first, uint256 most)
         external
         view
-        returns (uint16 id, uint8 class, uint16 weight, int16[] memory features_);
+        returns (address[] memory owners, Standing[] memory standings);
+
+    /// @notice How many accounts were ever a gateway.
+    function gatewayCount() external view returns (uint256);
+
+    /// @notice The whole stored snapshot of a gateway that is not removed.
+    /// @param oldest the lowest version that the reader accepts; 0: any of this epoch
+    function snapshot(address owner, uint32 oldest)
+        external
+        view
+        returns (Age memory age, bytes memory records);
+
+    /// @notice One record of it.
+    /// @param index position in id order, from 0
+    function record(address owner, uint256 index, uint32 oldest)
+        external
+        view
+        returns (Age memory age, Record memory record_);
 
     /// @notice Hash of the site schema: channels and labels that all gateways share.
     function schemaHash() external view returns (bytes32);
@@ -177,4 +221,7 @@ interface IPrototypeBuffer {
 
     /// @notice The oracle whose rounds commits may cite; zero if none.
     function oracle() external view returns (address);
+
+    /// @notice The deployment that takes this one's place; zero if none.
+    function successor() external view returns (address);
 }

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.30;
 
+import {CodebookHead, Head, Status} from "../../src/CodebookHead.sol";
+import {PrototypeBuffer} from "../../src/PrototypeBuffer.sol";
+
 /// @title The cheatcodes of forge that these tests use.
 /// @dev Declared here because the usual test library is no npm package of its authors.
 interface Vm {
@@ -15,6 +18,7 @@ interface Vm {
     function stopPrank() external;
     function roll(uint256 blockNumber) external;
     function warp(uint256 timestamp) external;
+    function deal(address account, uint256 balance) external;
     function assume(bool condition) external pure;
     function expectRevert(bytes calldata revertData) external;
     function expectRevert(bytes4 selector) external;
@@ -46,6 +50,16 @@ abstract contract Test {
 
     function bound(uint256 value, uint256 low, uint256 high) internal pure returns (uint256) {
         return low + value % (high - low + 1);
+    }
+
+    /// @dev The head that a commit of `owner` on its newest version must offer.
+    function nextHead(PrototypeBuffer buffer, address owner, bytes25 hash, uint256 count)
+        internal
+        view
+        returns (Head)
+    {
+        PrototypeBuffer.Standing memory now_ = buffer.standing(owner);
+        return CodebookHead.make(hash, uint256(now_.version) + 1, count, now_.epoch, Status.Active);
     }
 
     function record(uint16 id, uint8 class, uint16 weight, uint256 features, uint256 seed)
