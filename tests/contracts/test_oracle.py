@@ -19,7 +19,7 @@ import pytest
 from typer.testing import CliRunner
 
 from protoledger.contracts.client.deployment import Deployment, deploy
-from protoledger.contracts.client.rpc import Node
+from protoledger.contracts.client.node import Node
 from protoledger.contracts.errors import KeyFileError
 from protoledger.contracts.keys import address_of
 from protoledger.contracts.oracle.binding import Oracle, feed_id
@@ -59,8 +59,10 @@ class Site:
         self.oracle, self.node = Oracle(self.made.oracle), Node(anvil.url)
         self.keys = KEYS[:reporters]
         accounts = [address_of(key) for key in self.keys]
-        self.run("reporters", *accounts, "--quorum", str(quorum), key=OWNER)
-        self.run("add-feed", FEED, "--decimals", "2", key=OWNER)
+        liars = ["--faults", str((quorum - 1) // 2), "--quorum", str(quorum)]
+        self.run("reporters", *accounts, *liars, key=OWNER)
+        bounds = ["--minimum=-60", "--maximum=60"]
+        self.run("add-feed", FEED, "--decimals", "2", *bounds, key=OWNER)
 
     def run(self, *words: str, key: bytes | None = None, code: int = 0) -> str:
         at = ["--oracle", self.made.oracle, "--rpc", self.anvil.url]

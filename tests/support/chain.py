@@ -74,6 +74,7 @@ class Anvil(Chain):
     port: int = field(default_factory=free_port)
     state: Path | None = None
     block_time_s: int | None = None
+    rules: str | None = None
     process: subprocess.Popen[bytes] | None = None
 
     def __post_init__(self) -> None:
@@ -84,6 +85,7 @@ class Anvil(Chain):
         args += ["--chain-id", str(CHAIN_ID), "--threads", "1", "--accounts", "10"]
         args += RECENT_STATES
         args += ["--state", str(self.state)] if self.state else []
+        args += ["--hardfork", self.rules] if self.rules else []
         args += ["--block-time", str(self.block_time_s)] if self.block_time_s else []
         self.process = subprocess.Popen(args, stdout=subprocess.DEVNULL, env=dict(os.environ))
         deadline = time.monotonic() + 60

@@ -11,10 +11,13 @@ import numpy as np
 from protoledger.contracts.client.account import Account
 from protoledger.contracts.client.binding import Buffer
 from protoledger.contracts.client.deployment import Deployment, Sender, deploy
-from protoledger.contracts.client.rpc import Node
+from protoledger.contracts.client.heads import Head
+from protoledger.contracts.client.node import Node
 from protoledger.contracts.keys import address_of
 from protoledger.gateway.codebook.codebook import Codebook, RecordFormat
-from protoledger.gateway.ledger.client import CodebookChanged, Ledger, LedgerConfig, LedgerEvent
+from protoledger.gateway.ledger.client import Ledger
+from protoledger.gateway.ledger.config import LedgerConfig
+from protoledger.gateway.ledger.events import CodebookChanged, LedgerEvent
 from tests.support import chain
 
 SCHEMA = bytes(range(32))
@@ -59,6 +62,7 @@ class Site:
             "contract": self.deployment.buffer,
             "key_file": key_file,
             "poll_s": 0.05,
+            "contradiction_s": 0.3,
             "tolerance": 0.0,  # so that what arrives is what was submitted
             "weight_ratio": 1.0,
         }
@@ -86,6 +90,11 @@ class Site:
         return sum(isinstance(event, kind) for event in self.events)
 
 
+def leading_to(codebook: Codebook, version: int, epoch: int = 1) -> Head:
+    """The head that a commit of a codebook offers."""
+    return Head(codebook.state_hash(), version, len(codebook), epoch, "active")
+
+
 def deployed(anvil: chain.Chain, *keys: bytes) -> Deployment:
     return deploy(anvil.url, OWNER, SCHEMA, 2, 3, [address_of(key) for key in keys])
 
@@ -103,7 +112,7 @@ def lie(alice: Site) -> Buffer:
     """Alice commits a book, then a delta that does not lead where she claims, then another."""
     buffer, first = Buffer(alice.deployment.buffer), book(1)
     delta = Codebook.empty(FORM).delta_to(first)
-    send(alice, ALICE, buffer.commit(0, 11, first.state_hash(), delta))
-    send(alice, ALICE, buffer.commit(1, 11, book(7).state_hash(), b"\0\1\xff"))
-    send(alice, ALICE, buffer.commit(2, 11, book(8).state_hash(), b"\0\1\xff"))
+    send(alice, ALICE, buffer.commit(leading_to(first, 1), delta))
+    send(alice, ALICE, buffer.commit(leading_to(book(7), 2), b"\0\1\xff"))
+    send(alice, ALICE, buffer.commit(leading_to(book(8), 3), b"\0\1\xff"))
     return buffer

@@ -27,7 +27,9 @@ from protoledger.emulator.site_files import plan_sites, write_gateway, write_sit
 from protoledger.emulator.sources.catalogue import open_source
 from protoledger.emulator.sources.dealing import DealPlan, Dealt, SiteRows, deal
 from protoledger.gateway.config import GatewayConfig
-from protoledger.gateway.ledger.client import CodebookChanged, Ledger, LedgerConfig
+from protoledger.gateway.ledger.client import Ledger
+from protoledger.gateway.ledger.config import LedgerConfig
+from protoledger.gateway.ledger.events import CodebookChanged
 from protoledger.gateway.training.model import SiteModel
 from protoledger.gateway.training.store import Store
 from protoledger.protocol.wire.schema import Channel, Schema

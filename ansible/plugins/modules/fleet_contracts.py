@@ -76,7 +76,7 @@ from protoledger.contracts.client.binding import Buffer
 from protoledger.contracts.client.deployment import Sender, deploy
 from protoledger.contracts.errors import ContractsError
 from protoledger.contracts.keys import address_of, create_key, load_key
-from protoledger.contracts.client.rpc import Node
+from protoledger.contracts.client.node import Node
 from protoledger.runtime.site import ChannelConfig
 from protoledger.protocol.wire.schema import Channel, Schema
 
@@ -162,19 +162,17 @@ class _Chain:
 
     def change(self, buffer: Buffer, owner: bytes, *, dry: bool) -> list:
         """Grant and revoke what differs; tells whom."""
-        status = {g: buffer.head(self.node, g).status for g in
+        status = {g: buffer.standing(self.node, g).head.status for g in
                   [*self.options["gateways"], *self.options["revoked"]]}  # fmt: skip
-        grant = [g for g in self.options["gateways"] if status[g] != "active"]
-        revoke = [g for g in self.options["revoked"] if status[g] == "active"]
+        grant = [g for g in self.options["gateways"] if status[g] not in {"active", "suspended"}]
+        revoke = [g for g in self.options["revoked"] if status[g] in {"active", "suspended"}]
         if (grant or revoke) and not dry:
             sender = Sender(self.node, Account(owner))
             if grant:
-                call = buffer.encode("addGateways(address[])", grant)
-                sender.send(buffer.address, call, 120_000 + 55_000 * len(grant))
+                call = buffer.encode("addGateways", grant)
+                sender.send(buffer.address, call, 120_000 + 125_000 * len(grant))
             for gateway in revoke:
-                sender.send(
-                    buffer.address, buffer.encode("removeGateway(address)", gateway), 120_000
-                )
+                sender.send(buffer.address, buffer.encode("removeGateway", gateway), 120_000)
             sender.wait()
         return [*grant, *revoke]
 

@@ -14,7 +14,10 @@ _HINTS = {
     "PrototypeBufferNotAGateway": "status 0 was never granted, 2 was revoked; the owner grants "
     "with `protoledger contracts grant`",
     "DataOracleNotAReporter": "the owner adds it with `protoledger oracle reporters`",
-    "DataOracleWrongNumberOfReports": "give a key or report for each of the quorum",
+    "DataOracleWrongNumberOfReports": "give a key or report for each of the quorum, no more",
+    "DataOracleLeavesOutReporters": "a reporter that comes first in this round's order is missing; "
+    "without it the others count only later",
+    "DataOracleBadQuorum": "the quorum is at least 2 · faults + 1, and at most all reporters",
     "DataOracleUnknownFeed": "the owner opens it with `protoledger oracle add-feed`",
 }
 
@@ -38,6 +41,31 @@ class NoContractError(ContractsError, LookupError):
 class ChainUnreachableError(ContractsError, ConnectionError):
     """The node did not answer: transient, try again."""
 
+    @property
+    def text(self) -> str:
+        """What happened."""
+        return str(self)
+
+
+class NonsenseError(ChainUnreachableError):
+    """The node answered with something else than it was asked for: transient, try again."""
+
+
+class LaggingNodeError(ChainUnreachableError):
+    """The node is behind, or its answers do not fit each other: transient, try again."""
+
+
+class RateLimitedError(ChainUnreachableError):
+    """The node wants to be asked less often: transient, try again later.
+
+    Attributes:
+        retry_after_s: when, if the node says it.
+    """
+
+    def __init__(self, text: str, retry_after_s: float | None = None) -> None:
+        super().__init__(text)
+        self.retry_after_s = retry_after_s
+
 
 class RpcError(ContractsError, RuntimeError):
     """The node answered with an error.
@@ -51,6 +79,30 @@ class RpcError(ContractsError, RuntimeError):
         super().__init__(f"{method}: the node answered {code}: {text}")
         self.code = code
         self.text = text
+
+
+class PrunedHistoryError(RpcError):
+    """The node has not got blocks, states or events as old as these (any more)."""
+
+
+class UnderpricedError(RpcError):
+    """The node takes no transaction with so low a fee.
+
+    Attributes:
+        minimum_wei: the least tip; 0 if the node does not say.
+    """
+
+    def __init__(self, method: str, code: int, text: str, minimum_wei: int = 0) -> None:
+        super().__init__(method, code, text)
+        self.minimum_wei = minimum_wei
+
+
+class ReplacementUnderpricedError(RpcError):
+    """The node's pool has a transaction of the same number that offers as much or more."""
+
+
+class NonceUsedError(RpcError):
+    """A transaction of this number is mined already."""
 
 
 class RevertedError(ContractsError, RuntimeError):

@@ -23,7 +23,7 @@ from protoledger.gateway.codebook.codebook import Codebook
 from protoledger.protocol.wire.schema import NO_LABEL
 
 if TYPE_CHECKING:
-    from protoledger.contracts.client.rpc import Node
+    from protoledger.contracts.client.node import Node
     from protoledger.emulator.processes.chain import ChainAddress
     from protoledger.emulator.processes.children import Children
     from protoledger.emulator.sources.dealing import Dealt, SiteRows
@@ -85,13 +85,16 @@ class Outside:
 
     Attributes:
         quorum: how many reporters must sign.
+        faults: how many reporters may lie.
         sent: samples on the chain so far.
         batches: batches on the chain so far.
         gas: gas used by the batches.
     """
 
     def __init__(self, folder: Path, dealt: Dealt, rows: SiteRows, reporters: int) -> None:
-        self.quorum = reporters // 2 + 1
+        # As many liars as leave one reporter to spare; three reporters bear one, and none to spare.
+        self.faults = 1 if reporters == 3 else (reporters - 1) // 3
+        self.quorum = max(2 * self.faults + 1, reporters // 2 + 1)
         self.sent = self.batches = self.gas = 0
         self.feed = dealt.channels[0]
         self._samples = aggregates(dealt, rows)
@@ -133,16 +136,17 @@ class Outside:
         """
         from protoledger.contracts.client.account import Account  # noqa: PLC0415 - loads web3
         from protoledger.contracts.client.deployment import Sender  # noqa: PLC0415
-        from protoledger.contracts.client.rpc import Node  # noqa: PLC0415
+        from protoledger.contracts.client.node import Node  # noqa: PLC0415
         from protoledger.contracts.oracle.binding import Oracle, feed_id  # noqa: PLC0415
 
         self._node, self._oracle, self._owner = Node(chain.url), oracle, owner
         to, sender = Oracle(oracle), Sender(self._node, Account(owner))
         accounts = [address_of(load_key(reporter.key_file)) for reporter in self.reporters]
-        reporters = to.encode("setReporters(address[],bool,uint8)", accounts, True, self.quorum)
-        values = (feed_id(self.feed.name), self.feed.unit, DECIMALS, 3600)
+        reporters = to.encode("setReporters", accounts, True, self.quorum, self.faults)
+        bounds = [round(limit * 10**DECIMALS) for limit in (self.feed.low, self.feed.high)]
+        values = (feed_id(self.feed.name), self.feed.unit, DECIMALS, 3600, *bounds)
         sender.send(oracle, reporters, _GAS)
-        sender.send(oracle, to.encode("addFeed(bytes32,string,uint8,uint32)", *values), 2 * _GAS)
+        sender.send(oracle, to.encode("addFeed", *values), 4 * _GAS)
         for account in accounts if fund_wei else ():
             sender.send(account, b"", 21_000, fund_wei)
         sender.wait()

@@ -6,7 +6,8 @@ from typing import Final
 from protoledger.contracts.client.account import Account
 from protoledger.contracts.client.binding import Buffer
 from protoledger.contracts.client.deployment import Sender, deploy
-from protoledger.contracts.client.rpc import Node
+from protoledger.contracts.client.heads import Head
+from protoledger.contracts.client.node import Node
 from protoledger.experiments.collaboration import Gateway
 from protoledger.gateway.codebook.codebook import Codebook
 
@@ -38,7 +39,8 @@ def publisher(
 
     def publish(gateway: Gateway, after: Codebook, delta: bytes) -> int:
         sender = senders[int(gateway.name.rpartition("-")[2])]
-        call = buffer.commit(gateway.model.commits.version, len(after), after.state_hash(), delta)
+        head = Head(after.state_hash(), gateway.model.commits.version + 1, len(after), 1, "active")
+        call = buffer.commit(head, delta)
         sender.send(buffer.address, call, GAS_LIMIT)
         return sender.wait()[0].gas_used
 

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from protoledger.gateway.learner import Mode
-from protoledger.gateway.ledger.client import LedgerConfig
+from protoledger.gateway.ledger.config import LedgerConfig
 from protoledger.protocol.errors import ConfigurationError
 from protoledger.protocol.wire.identity import Roster
 from protoledger.runtime.home_assistant import HomeAssistantConfig

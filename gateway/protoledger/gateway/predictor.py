@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from protoledger.contracts.keys import address_of, load_key
 from protoledger.gateway.codebook.codebook import Codebook, RecordFormat
 from protoledger.gateway.config import GatewayConfig
-from protoledger.gateway.ledger.outbox import LedgerStore
+from protoledger.gateway.ledger.store import LedgerStore
 from protoledger.gateway.training.store import Store
 from protoledger.gateway.training.trainer import Trainer
 from protoledger.runtime.site import SiteConfig
@@ -35,7 +35,7 @@ class Predictor:
         """Give the model the other owners' codebooks, as the ledger client last folded them."""
         ledger = LedgerStore(config.store_file)
         try:
-            for owner, newest in ledger.counting().items():
+            for owner, newest in ledger.copy.counting().items():
                 if owner != own:
                     codebook = Codebook.decode(newest.snapshot, form)
                     self._trainer.model.union.set(owner, codebook)

@@ -10,11 +10,11 @@ from typer.testing import CliRunner
 from protoledger.contracts.client.account import Account
 from protoledger.contracts.client.binding import Buffer
 from protoledger.contracts.client.deployment import Sender
-from protoledger.contracts.client.rpc import Node
+from protoledger.contracts.client.node import Node
 from protoledger.contracts.keys import address_of
 from protoledger.contracts.oracle.binding import Oracle, feed_id
 from protoledger.gateway.commands.oracle import app
-from protoledger.gateway.ledger.client import CommitRejected, SamplesArrived, SamplesRefused
+from protoledger.gateway.ledger.events import CommitRejected, SamplesArrived, SamplesRefused
 from protoledger.gateway.training.model import SiteModel
 from protoledger.gateway.training.store import Store
 from protoledger.gateway.training.trainer import Counters, Trainer
@@ -31,7 +31,7 @@ def anvil() -> Iterator[chain.Anvil]:
 @pytest.fixture
 def alice(anvil: chain.Anvil, tmp_path: Path) -> Site:
     site = Site(anvil, deployed(anvil, ALICE), tmp_path, ALICE)
-    run(site, "reporters", address_of(STRANGER), "--quorum", "1", key=OWNER)
+    run(site, "reporters", address_of(STRANGER), "--faults", "0", key=OWNER)
     return site
 
 
@@ -50,8 +50,7 @@ def submit(site: Site, samples: bytes, number: int) -> None:
     oracle, node, source = Oracle(site.deployment.oracle), Node(site.anvil.url), feed_id("barn")
     now = int(time.time()) - 2
     signed = oracle.sign_batch(STRANGER, chain.CHAIN_ID, source, number, now, samples)
-    signature = "submitBatch(bytes32,uint64,uint64,bytes,bytes[])"
-    call = oracle.encode(signature, source, number, now, samples, [signed])
+    call = oracle.encode("submitBatch", source, number, now, samples, [signed])
     sender = Sender(node, Account(STRANGER))
     sender.send(oracle.address, call, 1_000_000)
     sender.wait()
@@ -71,7 +70,7 @@ def test_a_batch_is_told_once_and_cited(alice: Site) -> None:
         ledger.submit(book(1), "", arrived.round)
         assert ledger.flush(60)
     node = Node(alice.anvil.url)
-    assert Buffer(alice.deployment.buffer).head(node, alice.address).oracle_round == 1
+    assert Buffer(alice.deployment.buffer).standing(node, alice.address).oracle_round == 1
     node.close()
     with alice.ledger() as ledger:
         run(alice, *words, key=STRANGER)

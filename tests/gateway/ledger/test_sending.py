@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from protoledger.contracts.client.binding import Buffer
-from protoledger.contracts.client.rpc import Node
+from protoledger.contracts.client.node import Node
 from protoledger.gateway.codebook.codebook import Codebook
-from protoledger.gateway.ledger.client import CommitRejected, Committed
-from protoledger.gateway.ledger.outbox import Fees, LedgerStore, Pending, Wanted
-from protoledger.gateway.ledger.sender import worth_it
+from protoledger.gateway.codebook.delta import worth_it
+from protoledger.gateway.ledger.events import CommitRejected, Committed
+from protoledger.gateway.ledger.outbox import Fees, Pending, Wanted
+from protoledger.gateway.ledger.store import LedgerStore
 from tests.support import chain
-from tests.support.ledgers import ALICE, FORM, Site, book, deployed
+from tests.support.ledgers import ALICE, FORM, Site, book, deployed, leading_to
 
 
 @pytest.fixture
@@ -156,28 +157,35 @@ def test_a_kill_while_outbidding(alice: Site, point: str, monkeypatch: pytest.Mo
 
 def test_the_queue_holds_the_newest_only(tmp_path: Path) -> None:
     store = LedgerStore(tmp_path / "a.db")
+    outbox = store.outbox
     for number in range(1000):
-        store.want(bytes([number % 256]) * 100, str(number), 0)
-    wanted = store.wanted()
+        outbox.want(bytes([number % 256]) * 100, str(number), 0)
+    wanted = outbox.wanted()
     assert wanted is not None
     assert (wanted.note, wanted.serial) == ("999", 1000)
-    store.drop_wanted(Wanted(b"", "", 0, 999))  # an older one that was decided meanwhile
-    assert store.wanted() == wanted
-    pending = Pending(3, b"raw", "0x1", 0, b"delta", b"snapshot", "", 0)
-    store.begin(pending, wanted, Fees(10, 1))
-    assert store.wanted() is None
-    again = Pending(3, b"raw2", "0x2", 0, b"delta", b"snapshot", "", 0)
-    store.replace(again, Fees(12, 2))
-    assert store.attempts(again) == ["0x2", "0x1"]
-    assert store.offered(3) == Fees(12, 2)
+    outbox.drop_wanted(Wanted(b"", "", 0, 999))  # an older one that was decided meanwhile
+    assert outbox.wanted() == wanted
+    head = leading_to(book(1), 1)
+    pending = Pending(3, b"raw", "0x1", head, b"delta", b"snapshot", "", 0)
+    outbox.begin(pending, wanted, Fees(10, 1), 11)
+    assert outbox.wanted() is None
+    again = Pending(3, b"raw2", "0x2", head, b"delta", b"snapshot", "", 0)
+    outbox.replace(again, Fees(12, 2), 11)
+    assert outbox.attempts() == ["0x2", "0x1"]
+    assert outbox.offered(3) == Fees(12, 2)
     store.close()
     store = LedgerStore(tmp_path / "a.db")  # all of it is on disk
-    assert store.pending() == again
-    assert store.attempts(again) == ["0x2", "0x1"]
-    store.finish(again=True)
-    assert store.wanted() is not None
-    assert store.offered(3) == Fees(12, 2)  # so that a newer one can outbid it
-    assert store.offered(4) is None
+    outbox = store.outbox
+    assert outbox.pending() == again
+    assert outbox.attempts() == ["0x2", "0x1"]
+    outbox.refused("0x2")  # in no pool, so it need not be outbid
+    assert outbox.offered(3) == Fees(10, 1)
+    outbox.finish("given up", again=True)
+    assert outbox.wanted() is not None
+    assert outbox.offered(3) == Fees(10, 1)  # so that a newer one can outbid it
+    assert outbox.offered(4) is None
+    assert outbox.is_own("0x1")
+    assert not outbox.late("0x" + "11" * 20)  # given up, and not seen on the chain
     store.close()
 
 

@@ -1,46 +1,38 @@
-"""PrototypeBuffer as Python values: calls encoded, events decoded, refusals named.
-
-Everything comes from the committed ABI. Only encoding happens here;
-`protoledger.contracts.client.rpc` talks to a node. eth_abi, a part of web3, is imported when a
-`Contract` is made.
-"""
+"""PrototypeBuffer as Python values: what its events say and how its owners stand."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from eth_hash.auto import keccak
-
-from protoledger.contracts import Artifact, load
-from protoledger.contracts.errors import NoContractError, RevertedError
+from protoledger.contracts.client.contract import Contract
+from protoledger.contracts.client.heads import HASH_BYTES, STATUSES, Head
+from protoledger.contracts.errors import NonsenseError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from protoledger.contracts.client.answers import Log
+    from protoledger.contracts.client.node import Node
 
-    from protoledger.contracts.client.rpc import Log, Node
-
-_PROBES = {"PrototypeBuffer": "maxRecords", "DataOracle": "quorum"}  # what only it answers
-STATUSES = ("unknown", "active", "removed")
+NO_ADDRESS = "0x" + "00" * 20
+_OWNERS_A_REQUEST = 64  # 320 bytes each
 
 
 @dataclass(frozen=True, slots=True)
 class DeltaLog:
-    """A commit as the chain tells it; `log` says where it stands."""
+    """A commit as the chain tells it; `head` is what the owner claims, `log` where it stands."""
 
     owner: str
-    version: int
-    count: int
-    state_hash: bytes
+    head: Head
     delta: bytes = field(repr=False)
     log: Log = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class GatewayLog:
-    """A gateway was added or removed."""
+    """A gateway was added, with the head that its epoch begins with, or removed."""
 
     owner: str
+    head: Head
     added: bool
     log: Log = field(repr=False)
 
@@ -56,16 +48,29 @@ class CheckpointLog:
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
-    """Where an owner's codebook stands, as the contract keeps it."""
+class Standing:
+    """All that the state knows of an owner; see IPrototypeBuffer.Standing.
 
-    version: int
-    count: int
-    commit_block: int
-    checkpoint_version: int
+    Attributes:
+        head: version, count, epoch, status, hash.
+        first_block: block of the newest grant.
+        oracle_round: newest oracle round that the codebook was learnt from; 0 if none.
+        checkpoint_version: of the stored snapshot; 0 if this epoch has none.
+        checkpoint_block: its block.
+        store: the snapshot's data contract.
+    """
+
+    head: Head
+    first_block: int
     oracle_round: int
-    status: str
-    state_hash: bytes
+    checkpoint_version: int
+    checkpoint_block: int
+    store: str
+
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether this epoch has a stored snapshot."""
+        return self.store != NO_ADDRESS
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,194 +84,104 @@ class Terms:
     deployed_block: int
 
 
-class Contract:
-    """Encode calls of a contract and name its refusals.
-
-    Args:
-        name: which one, see `contracts.NAMES`.
-        address: where it stands, 0x-hex.
-    """
-
-    def __init__(self, name: str, address: str) -> None:
-        from eth_abi.abi import decode, encode  # noqa: PLC0415 - see the module's docstring
-
-        self._encode, self._decode = encode, decode
-        self.artifact: Artifact = load(name)
-        self.address = address.lower()
-        self._errors = {
-            keccak(_signature(entry).encode())[:4]: (
-                str(entry["name"]),
-                _types(entry["inputs"]),
-                _names(entry["inputs"]),
-            )
-            for entry in self.artifact.abi
-            if entry["type"] == "error"
-        }
-
-    def creation(self, types: Sequence[str], values: Sequence[object]) -> bytes:
-        """Give the creation code with its constructor's arguments."""
-        return self.artifact.bytecode + self._encode(types, values)
-
-    def encode(self, signature: str, *values: object) -> bytes:
-        """Encode a call, such as `encode("grant(address)", account)`."""
-        types = signature[signature.index("(") + 1 : -1]
-        return keccak(signature.encode())[:4] + self._encode(_split(types), values)
-
-    def encode_call(self, name: str, *values: object) -> bytes:
-        """Encode a call by its function's name alone, as the ABI declares it; takes structs.
-
-        Raises:
-            KeyError: there is no such function, or several.
-        """
-        found = [
-            entry
-            for entry in self.artifact.abi
-            if entry["type"] == "function" and entry["name"] == name
-        ]
-        if len(found) != 1:
-            raise KeyError(f"{self.artifact.name} has {len(found)} functions called {name}")
-        types = _types(found[0]["inputs"])
-        return keccak(_signature(found[0]).encode())[:4] + self._encode(types, values)
-
-    def decode(self, types: Sequence[str], data: bytes) -> tuple[object, ...]:
-        """Decode what a call returned."""
-        return tuple(self._decode(types, data))
-
-    def require(self, node: Node) -> None:
-        """Make sure that this contract stands at the address.
-
-        Raises:
-            NoContractError: nothing does, or another one.
-        """
-        if not node.code(self.address):
-            raise NoContractError(
-                f"there is no contract at {self.address} on {node.url}; correct the address, or "
-                "deploy with `protoledger contracts deploy`"
-            )
-        try:
-            answer = node.call(self.address, self.encode(f"{_PROBES[self.artifact.name]}()"))
-        except RevertedError:
-            answer = b""
-        if len(answer) != 32:
-            raise NoContractError(f"the contract at {self.address} is no {self.artifact.name}")
-
-    def explain(self, error: RevertedError) -> RevertedError:
-        """Give a refusal its name and values, as the contract's ABI tells them."""
-        data = error.values[0] if error.values else b""
-        if error.name or not isinstance(data, bytes) or len(data) < 4:
-            return error
-        known = self._errors | {
-            keccak(b"Error(string)")[:4]: ("Error", ["string"], [""]),
-            keccak(b"Panic(uint256)")[:4]: ("Panic", ["uint256"], [""]),
-        }
-        if data[:4] not in known:
-            return error
-        name, types, names = known[data[:4]]
-        return RevertedError(name, self.decode(types, data[4:]), names)
-
-
 class Buffer(Contract):
     """PrototypeBuffer at an address."""
 
     def __init__(self, address: str) -> None:
         super().__init__("PrototypeBuffer", address)
-        self._topics = {
-            keccak(_signature(entry).encode()): str(entry["name"])
-            for entry in self.artifact.abi
-            if entry["type"] == "event"
-        }
 
-    def commit(
-        self, base: int, count: int, state_hash: bytes, delta: bytes, oracle_round: int = 0
-    ) -> bytes:
-        """Encode a commit; `oracle_round` 0 names none."""
+    def commit(self, head: Head, delta: bytes, oracle_round: int = 0) -> bytes:
+        """Encode a commit that leads to `head`; `oracle_round` 0 names none."""
         if oracle_round:
-            signature = "commit(uint32,uint16,bytes32,bytes,uint64)"
-            return self.encode(signature, base, count, state_hash, delta, oracle_round)
-        return self.encode("commit(uint32,uint16,bytes32,bytes)", base, count, state_hash, delta)
+            return self.encode("commit(uint256,bytes,uint64)", head.word(), delta, oracle_round)
+        return self.encode("commit(uint256,bytes)", head.word(), delta)
 
-    def topic(self, *names: str) -> list[bytes]:
-        """Give the first topics of events, by which a node picks logs."""
-        return [topic for topic, name in self._topics.items() if name in names]
+    def decoded(self, log: Log) -> DeltaLog | GatewayLog | CheckpointLog | None:
+        """Decode an event; None for those that no follower needs.
 
-    def event(self, log: Log) -> DeltaLog | GatewayLog | CheckpointLog | None:
-        """Decode an event; None for those that no follower needs."""
-        name = self._topics.get(log.topics[0]) if log.topics else None
+        Raises:
+            NonsenseError: it does not fit the ABI.
+        """
+        found = self.event(log)
+        if found is None:
+            return None
+        name, values = found
         if name == "Delta":
-            count, state_hash, delta = self._decode(["uint16", "bytes32", "bytes"], log.data)
-            owner, version = _address(log.topics[1]), int.from_bytes(log.topics[2])
-            return DeltaLog(owner, version, count, state_hash, delta, log)
+            return DeltaLog(values["owner"], Head.of(values["head"]), values["delta"], log)
         if name in {"GatewayAdded", "GatewayRemoved"}:
-            return GatewayLog(_address(log.topics[1]), name == "GatewayAdded", log)
+            head = Head.of(values["head"])
+            return GatewayLog(values["gateway"], head, name == "GatewayAdded", log)
         if name == "Checkpoint":
-            version = int.from_bytes(log.topics[2])
-            return CheckpointLog(_address(log.topics[1]), version, _address(log.data), log)
+            return CheckpointLog(values["owner"], values["version"], values["store"], log)
         return None
 
-    def head(self, node: Node, owner: str) -> Head:
-        """Read an owner's head and state hash."""
-        data = node.call(self.address, self.encode("head(address)", owner))
-        types = ["uint32", "uint16", "uint48", "uint32", "uint64", "uint8", "bytes32"]
-        version, count, block, checkpoint, oracle_round, status, state_hash = self._decode(
-            types, data
-        )
-        return Head(version, count, block, checkpoint, oracle_round, STATUSES[status], state_hash)
+    def standing(self, node: Node, owner: str, *, at: int | str = "latest") -> Standing:
+        """Read how an owner stands at a block."""
+        return _standing(self.read(node, "standing", owner, at=at))
+
+    def standings(self, node: Node, *, at: int | str = "latest") -> dict[str, Standing]:
+        """Read how everybody stands who was ever a gateway, in the order of the first grants."""
+        found: dict[str, Standing] = {}
+        while True:
+            owners, rows = self.read(node, "gateways", len(found), _OWNERS_A_REQUEST, at=at)
+            if len(owners) != len(rows):
+                raise NonsenseError("the node answers nonsense: owners without standings")
+            page = {
+                str(owner).lower(): _standing(row) for owner, row in zip(owners, rows, strict=True)
+            }
+            if len(page) != len(owners) or page.keys() & found.keys():
+                raise NonsenseError("the node answers nonsense: an owner twice")
+            found |= page
+            if len(owners) < _OWNERS_A_REQUEST:
+                return found
 
     def snapshot(self, node: Node, owner: str) -> tuple[int, bytes]:
         """Read an owner's checkpoint: its version and records.
 
         Raises:
-            RevertedError: there is none.
+            RevertedError: there is none, or the owner was removed.
         """
-        data = node.call(self.address, self.encode("snapshot(address)", owner))
-        version, records = self._decode(["uint32", "bytes"], data)
+        (version, _, _), records = self.read(node, "snapshot", owner, 0)
         return version, records
 
     def terms(self, node: Node) -> Terms:
         """Read what the deployment fixed."""
-        values = [
-            self._decode([kind], node.call(self.address, self.encode(f"{name}()")))[0]
-            for name, kind in (
-                ("schemaHash", "bytes32"),
-                ("features", "uint8"),
-                ("labels", "uint8"),
-                ("maxRecords", "uint16"),
-                ("deployedBlock", "uint48"),
+        return Terms(
+            *(
+                self.read(node, name)
+                for name in ("schemaHash", "features", "labels", "maxRecords", "deployedBlock")
             )
-        ]
-        return Terms(*values)
-
-    def standing(self, node: Node) -> tuple[str, str, bool]:
-        """Read who owns the contract, which oracle it cites, and whether it is paused."""
-        owner, oracle = (
-            "0x" + node.call(self.address, self.encode(f"{name}()"))[12:].hex()
-            for name in ("owner", "oracle")
         )
-        return owner, oracle, any(node.call(self.address, self.encode("paused()")))
+
+    def governance(self, node: Node) -> Governance:
+        """Read who owns the contract, and what the owner has said."""
+        owner, oracle, successor = (
+            str(self.read(node, name)).lower() for name in ("owner", "oracle", "successor")
+        )
+        return Governance(owner, oracle, successor, paused=bool(self.read(node, "paused")))
 
 
-def _address(topic: bytes) -> str:
-    return "0x" + topic[12:].hex()
+@dataclass(frozen=True, slots=True)
+class Governance:
+    """What the contract's owner has said; addresses are `NO_ADDRESS` where there is none.
+
+    Attributes:
+        owner: who may add and remove gateways.
+        oracle: whose rounds commits may name.
+        successor: the deployment that takes this one's place.
+        paused: whether commits and checkpoints are stopped.
+    """
+
+    owner: str
+    oracle: str
+    successor: str
+    paused: bool
 
 
-def _signature(entry: dict[str, object]) -> str:
-    return f"{entry['name']}({','.join(_types(entry['inputs']))})"
-
-
-def _types(inputs: object) -> list[str]:
-    return [_type(item) for item in inputs] if isinstance(inputs, list) else []
-
-
-def _names(inputs: object) -> list[str]:
-    return [str(item["name"]) for item in inputs] if isinstance(inputs, list) else []
-
-
-def _type(item: dict[str, object]) -> str:
-    kind = str(item["type"])
-    if kind.startswith("tuple"):  # a struct: its fields' types in brackets, then any []
-        return f"({','.join(_types(item['components']))}){kind.removeprefix('tuple')}"
-    return kind
-
-
-def _split(types: str) -> list[str]:
-    return types.split(",") if types else []
+def _standing(row: object) -> Standing:
+    assert isinstance(row, tuple)  # noqa: S101 - the codec makes tuples of structs
+    version, count, epoch, status, state_hash = row[:5]
+    if status >= len(STATUSES) or len(state_hash) != HASH_BYTES:
+        raise NonsenseError(f"the node answers nonsense: status {status}")
+    head = Head(state_hash, version, count, epoch, STATUSES[status])
+    return Standing(head, row[5], row[6], row[7], row[8], str(row[9]).lower())

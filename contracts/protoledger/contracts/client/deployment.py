@@ -12,17 +12,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from protoledger.contracts.client.account import Account, created_address
-from protoledger.contracts.client.binding import Buffer, Contract
-from protoledger.contracts.client.rpc import Node, Receipt
+from protoledger.contracts.client.binding import Buffer
+from protoledger.contracts.client.contract import Contract
+from protoledger.contracts.client.node import Node
 from protoledger.contracts.errors import DeploymentError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-GWEI = 10**9
+    from protoledger.contracts.client.answers import Receipt
+
 _CREATION_GAS = 4_000_000
 _CALL_GAS = 120_000
-_GAS_PER_GATEWAY = 55_000
+_GATEWAYS_A_CALL = 100  # 12 M gas
+_GAS_PER_GATEWAY = 125_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +57,14 @@ class Sender:
     Args:
         node: where to send.
         account: who pays; nothing else may send with its key meanwhile.
-        tip: wei per gas for the proposer.
+        tip: wei per gas for the proposer; None: what the node suggests.
     """
 
-    def __init__(self, node: Node, account: Account, tip: int = GWEI) -> None:
+    def __init__(self, node: Node, account: Account, tip: int | None = None) -> None:
         head = node.block("latest")
-        self._node, self._account, self._tip = node, account, tip
-        self._max_fee = 2 * (head.base_fee if head else 0) + tip
+        self._node, self._account = node, account
+        self._tip = node.tip() if tip is None else tip
+        self._max_fee = 2 * (head.base_fee if head else 0) + self._tip
         self._chain_id = node.chain_id()
         self._nonce = node.nonce(account.address)
         self._sent: list[str] = []
@@ -102,7 +106,7 @@ class Sender:
             if not receipt.succeeded:
                 raise DeploymentError(
                     f"{hash_} failed in block {receipt.block} with {receipt.gas_used} gas; is the "
-                    "chain older than Osaka, or its gas limit too small?",
+                    "chain older than London, or its gas limit too small?",
                 )
             receipts.append(receipt)
         self._sent.clear()
@@ -118,7 +122,7 @@ def deploy(
     gateways: Sequence[str],
     *,
     fund_wei: int = 0,
-    tip_wei: int = GWEI,
+    tip_wei: int | None = None,
 ) -> Deployment:
     """Create both contracts, name the oracle to the buffer, and let `gateways` commit.
 
@@ -130,7 +134,7 @@ def deploy(
         labels: labels, 1–255.
         gateways: addresses that may commit.
         fund_wei: what to send to each of them, for gas.
-        tip_wei: tip per gas.
+        tip_wei: tip per gas; None: what the node suggests.
 
     Raises:
         ChainUnreachableError: the node does not answer.
@@ -141,16 +145,14 @@ def deploy(
     try:
         sender = Sender(node, account, tip_wei)
         buffer = Buffer(sender.next_contract)
-        terms = ["address", "bytes32", "uint8", "uint8"]
-        values = [account.address, schema_hash, features, labels]
-        sender.send(None, buffer.creation(terms, values), _CREATION_GAS)
-        oracle = Contract("DataOracle", sender.next_contract)
-        creation = oracle.creation(["address", "uint8"], [account.address, features])
+        creation = buffer.creation(account.address, schema_hash, features, labels)
         sender.send(None, creation, _CREATION_GAS)
-        sender.send(buffer.address, buffer.encode("setOracle(address)", oracle.address), _CALL_GAS)
-        for first in range(0, len(gateways), 256):
-            some = list(gateways[first : first + 256])
-            call = buffer.encode("addGateways(address[])", some)
+        oracle = Contract("DataOracle", sender.next_contract)
+        sender.send(None, oracle.creation(account.address, features), _CREATION_GAS)
+        sender.send(buffer.address, buffer.encode("setOracle", oracle.address), _CALL_GAS)
+        for first in range(0, len(gateways), _GATEWAYS_A_CALL):
+            some = list(gateways[first : first + _GATEWAYS_A_CALL])
+            call = buffer.encode("addGateways", some)
             sender.send(buffer.address, call, _CALL_GAS + _GAS_PER_GATEWAY * len(some))
         for gateway in gateways if fund_wei else ():
             sender.send(gateway, b"", 21_000, fund_wei)

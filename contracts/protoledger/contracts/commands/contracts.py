@@ -29,7 +29,7 @@ from protoledger.contracts.keys import address_of, create_key, load_key
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from protoledger.contracts.client.binding import Contract as EncodedContract
+    from protoledger.contracts.client.contract import Contract as EncodedContract
 
 app = typer.Typer(help="The contracts on the chain.", no_args_is_help=True, add_completion=False)
 
@@ -54,6 +54,8 @@ Contract = Annotated[str, typer.Option("--contract", help="PrototypeBuffer's add
 Gateways = Annotated[list[str], typer.Argument(help="Addresses of gateways.")]
 _NO_ORACLE = "0x" + "00" * 20
 _LOCAL = "http://127.0.0.1:8545"
+RETRIES = 3
+"""How often a command asks a node again that errs."""
 
 
 @contextmanager
@@ -82,31 +84,31 @@ def addresses(values: list[str]) -> list[str]:
     return [value.lower() for value in values]
 
 
-def call_buffer(rpc: str, key: bytes, contract: str, signature: str, *values: object) -> None:
+def call_buffer(rpc: str, key: bytes, contract: str, function: str, *values: object) -> None:
     """Call the buffer, most often as its owner; see `call_contract`."""
     from protoledger.contracts.client.binding import Buffer  # noqa: PLC0415 - loads web3
 
-    call_contract(rpc, key, Buffer(contract), signature, *values)
+    call_contract(rpc, key, Buffer(contract), function, *values)
 
 
 def call_contract(
-    rpc: str, key: bytes, to: EncodedContract, signature: str, *values: object
+    rpc: str, key: bytes, to: EncodedContract, function: str, *values: object, wei: int = 0
 ) -> None:
     """Call a contract; a refusal is named before anything is sent."""
     from protoledger.contracts.client.account import Account  # noqa: PLC0415 - loads web3
     from protoledger.contracts.client.deployment import Sender  # noqa: PLC0415
-    from protoledger.contracts.client.rpc import Node  # noqa: PLC0415
+    from protoledger.contracts.client.node import Node  # noqa: PLC0415
 
-    node, account = Node(rpc), Account(key)
+    node, account = Node(rpc, retries=RETRIES), Account(key)
     try:
         to.require(node)
-        call = to.encode(signature, *values)
+        call = to.encode(function, *values)
         try:
-            gas = node.estimate_gas(account.address, to.address, call)
+            gas = node.estimate_gas(account.address, to.address, call, value=wei)
         except RevertedError as error:
             raise to.explain(error) from error
         sender = Sender(node, account)
-        sender.send(to.address, call, gas * 5 // 4)
+        sender.send(to.address, call, gas * 5 // 4, wei)
         receipt = sender.wait()[0]
         typer.echo(f"done in block {receipt.block}, {receipt.gas_used} gas")
     finally:
@@ -156,7 +158,7 @@ def grant(
     wanted = addresses(gateways)
     [contract] = addresses([contract])
     with reported():
-        call_buffer(rpc, load_key(key, password), contract, "addGateways(address[])", wanted)
+        call_buffer(rpc, load_key(key, password), contract, "addGateways", wanted)
 
 
 @app.command()
@@ -168,7 +170,7 @@ def revoke(
     with reported():
         secret = load_key(key, password)
         for gateway in unwanted:
-            call_buffer(rpc, secret, contract, "removeGateway(address)", gateway)
+            call_buffer(rpc, secret, contract, "removeGateway", gateway)
 
 
 @app.command()
@@ -176,7 +178,7 @@ def pause(key: Key, contract: Contract, rpc: Rpc = _LOCAL, password: Password = 
     """Stop all commits and checkpoints; they wait in the gateways."""
     [contract] = addresses([contract])
     with reported():
-        call_buffer(rpc, load_key(key, password), contract, "pause()")
+        call_buffer(rpc, load_key(key, password), contract, "pause")
 
 
 @app.command()
@@ -184,7 +186,7 @@ def unpause(key: Key, contract: Contract, rpc: Rpc = _LOCAL, password: Password 
     """Allow commits and checkpoints again."""
     [contract] = addresses([contract])
     with reported():
-        call_buffer(rpc, load_key(key, password), contract, "unpause()")
+        call_buffer(rpc, load_key(key, password), contract, "unpause")
 
 
 @app.command()
@@ -196,7 +198,7 @@ def set_oracle(
     password: Password = None,
 ) -> None:
     """Name the oracle whose rounds commits may cite."""
-    from protoledger.contracts.client.rpc import Node  # noqa: PLC0415
+    from protoledger.contracts.client.node import Node  # noqa: PLC0415
     from protoledger.contracts.oracle.binding import Oracle  # noqa: PLC0415 - loads web3
 
     [address, contract] = addresses([_NO_ORACLE if oracle == "none" else oracle, contract])
@@ -207,7 +209,7 @@ def set_oracle(
                 Oracle(address).require(node)
             finally:
                 node.close()
-        call_buffer(rpc, load_key(key, password), contract, "setOracle(address)", address)
+        call_buffer(rpc, load_key(key, password), contract, "setOracle", address)
 
 
 @app.command()
@@ -222,7 +224,7 @@ def transfer(
     [address, contract] = addresses([owner, contract])
     with reported():
         secret = load_key(key, password)
-        call_buffer(rpc, secret, contract, "transferOwnership(address)", address)
+        call_buffer(rpc, secret, contract, "transferOwnership", address)
 
 
 @app.command()
@@ -230,37 +232,33 @@ def accept(key: Key, contract: Contract, rpc: Rpc = _LOCAL, password: Password =
     """Take over a contract that was offered to this key's account."""
     [contract] = addresses([contract])
     with reported():
-        call_buffer(rpc, load_key(key, password), contract, "acceptOwnership()")
+        call_buffer(rpc, load_key(key, password), contract, "acceptOwnership")
 
 
 @app.command()
 def show(contract: Contract, rpc: Rpc = _LOCAL) -> None:
-    """Show what the deployment fixed, how every codebook stands, and what it cost its gateway."""
-    from protoledger.contracts.client.binding import Buffer, DeltaLog, GatewayLog  # noqa: PLC0415 - loads web3
-    from protoledger.contracts.client.rpc import Node  # noqa: PLC0415
+    """Show what the deployment fixed, and how every gateway's codebook stands."""
+    from protoledger.contracts.client.binding import NO_ADDRESS, Buffer  # noqa: PLC0415
+    from protoledger.contracts.client.node import Node  # noqa: PLC0415 - loads web3
 
     [contract] = addresses([contract])
     with reported():
-        node, buffer = Node(rpc), Buffer(contract)
+        node, buffer = Node(rpc, retries=RETRIES), Buffer(contract)
         buffer.require(node)
-        terms, newest = buffer.terms(node), node.block("latest")
-        logs = node.logs(contract, terms.deployed_block, newest.number if newest else 0)
-        events = [buffer.event(log) for log in logs]
+        terms, governance = buffer.terms(node), buffer.governance(node)
         typer.echo(f"schema {terms.schema_hash.hex()}")
         typer.echo(
             f"{terms.features} features, {terms.labels} labels, at most {terms.max_records} records"
         )
-        owner, oracle, paused = buffer.standing(node)
-        typer.echo(f"owner {owner}, oracle {oracle}{', paused' if paused else ''}")
-        for gateway in sorted({event.owner for event in events if isinstance(event, GatewayLog)}):
-            head = buffer.head(node, gateway)
-            commits = [e for e in events if isinstance(e, DeltaLog) and e.owner == gateway]
-            receipts = [node.receipt(commit.log.transaction) for commit in commits]
-            gas = sum(receipt.gas_used for receipt in receipts if receipt is not None)
-            size = head.count * (5 + 2 * terms.features)
+        paused = ", paused" if governance.paused else ""
+        typer.echo(f"owner {governance.owner}, oracle {governance.oracle}{paused}")
+        if governance.successor != NO_ADDRESS:
+            typer.echo(f"successor {governance.successor}: this contract is only read any more")
+        for gateway, standing in buffer.standings(node).items():
+            head = standing.head
             typer.echo(
-                f"{gateway} {head.status:8} version {head.version}, {head.count} records, "
-                f"{size} bytes, block {head.commit_block}, checkpoint "
-                f"{head.checkpoint_version or '–'}, {gas} gas",
+                f"{gateway} {head.status:9} version {head.version}, {head.count} records, "
+                f"{head.count * (5 + 2 * terms.features)} bytes, epoch {head.epoch} from block "
+                f"{standing.first_block}, checkpoint {standing.checkpoint_version or '–'}"
             )
         node.close()

@@ -13,11 +13,11 @@ from protoledger.contracts.keys import address_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from protoledger.contracts.client.rpc import Node, Receipt
+    from protoledger.contracts.client.answers import Receipt
+    from protoledger.contracts.client.node import Node
     from protoledger.contracts.oracle.binding import Oracle
 
 CLOCK_S = 2  # a report is dated so much back: the contract refuses dates ahead of its block
-_SUBMIT = "submitBatch(bytes32,uint64,uint64,bytes,bytes[])"
 
 
 def submit_samples(
@@ -33,7 +33,7 @@ def submit_samples(
     Args:
         node: the chain.
         oracle: where to.
-        keys: of a quorum of reporters.
+        keys: of exactly a quorum of reporters.
         source: who aggregated the samples, see `feed_id`.
         samples: records of the buffer's format, ids rising.
         payer: key that sends it, any account's; nothing else may send with it meanwhile. Default:
@@ -45,11 +45,13 @@ def submit_samples(
         ChainUnreachableError, RpcError, DeploymentError: the node does.
     """
     oracle.require(node)
-    ordered = sorted(keys, key=address_of)
-    number, chain_id = oracle.latest_batch(node, source) + 1, node.chain_id()
-    now = int(time.time()) - CLOCK_S
+    order, chain_id = oracle.order(node), node.chain_id()
+    seats = {account: at for at, account in enumerate(order.seats)}
+    ordered = sorted(keys, key=lambda key: seats.get(address_of(key), len(seats)))
+    latest, before = oracle.latest_batch(node, source)
+    number, now = latest + 1, max(int(time.time()) - CLOCK_S, before)
     signed = [oracle.sign_batch(key, chain_id, source, number, now, samples) for key in ordered]
-    call = oracle.encode(_SUBMIT, source, number, now, samples, signed)
+    call = oracle.encode("submitBatch", source, number, now, samples, signed)
     account = Account(payer or ordered[0])
     try:
         gas = node.estimate_gas(account.address, oracle.address, call, at="pending")

@@ -7,11 +7,16 @@ from typing import TYPE_CHECKING
 
 from eth_hash.auto import keccak
 
-from protoledger.contracts.client.binding import Contract
+from protoledger.contracts.client.contract import Contract
+from protoledger.contracts.client.node import import_web3
 from protoledger.contracts.errors import RevertedError
 
 if TYPE_CHECKING:
-    from protoledger.contracts.client.rpc import Node
+    from collections.abc import Iterable, Sequence
+
+    from protoledger.contracts.client.answers import Log
+    from protoledger.contracts.client.logs import LogRanges
+    from protoledger.contracts.client.node import Node
 
 _ANSWER = [
     {"name": "feed", "type": "bytes32"},
@@ -63,6 +68,8 @@ class FeedState:
     Attributes:
         decimals: an answer is in units of 10^−decimals.
         max_age_s: seconds after which an answer is stale.
+        minimum: lowest answer that the contract takes, scaled.
+        maximum: highest answer.
         round_id: newest round; 0 before the first.
         answer: its answer.
         updated_at: when that was read, seconds.
@@ -70,9 +77,46 @@ class FeedState:
 
     decimals: int
     max_age_s: int
+    minimum: int
+    maximum: int
     round_id: int
     answer: int
     updated_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Who may report, and whose reports make an answer.
+
+    Attributes:
+        seats: the reporters, in the contract's order.
+        quorum: how many reports a submission carries.
+        patience_s: seconds after which a reporter in front may be left out, each.
+    """
+
+    seats: tuple[str, ...]
+    quorum: int
+    patience_s: int
+
+    def place(self, reporter: str, round_id: int) -> int:
+        """Give where a reporter stands in a round's order, from 0, as the contract counts.
+
+        >>> [Order(("a", "b", "c"), 3, 30).place(who, 4) for who in "abc"]
+        [2, 0, 1]
+        """
+        return (self.seats.index(reporter) - round_id) % len(self.seats)
+
+    def chosen(self, reports: Iterable[Report], round_id: int) -> tuple[list[Report], int]:
+        """Give the reports that a submission must carry, and when it may be sent, seconds.
+
+        Args:
+            reports: at least a quorum, of reporters that have a seat, each once.
+            round_id: the round.
+        """
+        ordered = sorted(reports, key=lambda report: self.place(report.reporter, round_id))
+        first = ordered[: self.quorum]
+        left_out = self.place(first[-1].reporter, round_id) + 1 - len(first)
+        return first, max(each.observed_at for each in first) + left_out * self.patience_s
 
 
 class Oracle(Contract):
@@ -81,28 +125,47 @@ class Oracle(Contract):
     def __init__(self, address: str) -> None:
         super().__init__("DataOracle", address)
 
-    def batches(self, node: Node, first: int, last: int) -> list[BatchLog]:
-        """Give the batches that were accepted in the blocks first … last, in order."""
-        topic = keccak(b"Samples(uint64,bytes32,uint64,bytes)")
-        found = []
-        for log in node.logs(self.address, first, last, [topic]):
-            observed_at, samples = self._decode(["uint64", "bytes"], log.data)
-            round_, source = int.from_bytes(log.topics[1]), name_of(log.topics[2])
-            found.append(BatchLog(round_, source, observed_at, samples))
+    def rounds(self, logs: Iterable[Log]) -> list[tuple[int, BatchLog | None]]:
+        """Give the rounds among events, in order, each with its batch if it is one.
+
+        Raises:
+            NonsenseError: a log does not fit the ABI.
+        """
+        found: list[tuple[int, BatchLog | None]] = []
+        for log in logs:
+            event = self.event(log)
+            if event is None:
+                continue
+            name, values = event
+            if name == "Answered":
+                found.append((values["round"], None))
+            elif name == "Samples":
+                source = name_of(values["source"])
+                batch = BatchLog(values["round"], source, values["observedAt"], values["samples"])
+                found.append((batch.round, batch))
         return found
 
-    def latest_batch(self, node: Node, source: bytes) -> int:
-        """Read the number of a source's newest batch; 0 before the first."""
-        data = node.call(self.address, self.encode("latestBatch(bytes32)", source))
-        return int.from_bytes(data)
+    def latest_round(self, node: Node, *, at: int | str = "latest") -> int:
+        """Read how many answers and batches were accepted."""
+        return int(self.read(node, "latestRound", at=at))
 
-    def quorum(self, node: Node) -> int:
-        """Read how many reports a round needs; 0 while there are no reporters."""
-        return int.from_bytes(node.call(self.address, self.encode("quorum()")))
+    def latest_batch(self, node: Node, source: bytes) -> tuple[int, int]:
+        """Read the number and time of a source's newest batch; zeros before the first."""
+        number, observed_at = self.read(node, "latestBatch", source)
+        return int(number), int(observed_at)
+
+    def order(self, node: Node) -> Order:
+        """Read who may report, and whose reports make an answer."""
+        seats = tuple(str(account).lower() for account in self.read(node, "reporters"))
+        return Order(seats, int(self.read(node, "quorum")), int(self.read(node, "patience")))
 
     def is_reporter(self, node: Node, account: str) -> bool:
         """Read whether an account may report."""
-        return any(node.call(self.address, self.encode("isReporter(address)", account)))
+        return bool(self.read(node, "isReporter", account))
+
+    def request_price(self, node: Node) -> int:
+        """Read what a request costs, in wei."""
+        return int(self.read(node, "requestPrice"))
 
     def feed(self, node: Node, feed: bytes) -> FeedState:
         """Read how a feed stands.
@@ -110,37 +173,35 @@ class Oracle(Contract):
         Raises:
             RevertedError: there is no such feed, or an outside source answers it.
         """
-        data = node.call(self.address, self.encode("feeds(bytes32)", feed))
-        types = ["address", "uint32", "uint64", "address"]
-        aggregator, max_age, round_id, source = self.decode(types, data)
+        aggregator, max_age, round_id, source, _, minimum, maximum = self.read(node, "feeds", feed)
         if int(str(aggregator), 16) == 0:
             raise RevertedError("DataOracleUnknownFeed", (name_of(feed),))
         if int(str(source), 16):
             raise RevertedError("DataOracleFeedIsExternal", (name_of(feed), source))
-        decimals = int.from_bytes(node.call(str(aggregator), keccak(b"decimals()")[:4]))
+        [decimals] = self.decode(["uint8"], node.call(str(aggregator), keccak(b"decimals()")[:4]))
         answer = updated_at = 0
         if round_id:
-            call = self.encode("answerAt(bytes32,uint64)", feed, round_id)
-            values = self.decode(["uint64", "int192", "uint64"], node.call(self.address, call))
-            answer, updated_at = int(str(values[1])), int(str(values[2]))
-        return FeedState(decimals, int(str(max_age)), int(str(round_id)), answer, updated_at)
+            _, answer, updated_at = self.read(node, "answerAt", feed, round_id)
+        return FeedState(decimals, max_age, minimum, maximum, round_id, answer, updated_at)
 
-    def requested(self, node: Node, first: int, last: int) -> set[bytes]:
+    def requested(self, node: Node, ranges: LogRanges, first: int, last: int) -> set[bytes]:
         """Give the feeds that were asked for in the blocks first … last, and not answered after."""
-        asked = keccak(b"Requested(bytes32,address)")
-        answered = keccak(b"Answered(bytes32,uint64,uint64,int192,uint64)")
         waiting: set[bytes] = set()
-        for log in node.logs(self.address, first, last, [asked, answered]):
-            if log.topics[0] == asked:
-                waiting.add(log.topics[1])
-            else:
-                waiting.discard(log.topics[1])
+        topics = self.topic("Requested", "Answered")
+        for _, logs in ranges.fetch(node, self.address, first, last, topics):
+            for log in logs:
+                event = self.event(log)
+                if event is not None and event[0] == "Requested":
+                    waiting.add(event[1]["feed"])
+                elif event is not None:
+                    waiting.discard(event[1]["feed"])
         return waiting
 
     def sign(
         self, key: bytes, chain_id: int, feed: bytes, round_id: int, answer: int, observed_at: int
     ) -> Report:
         """Sign what a reporter read, for this contract on this chain and this round only."""
+        import_web3()
         from eth_account import Account  # noqa: PLC0415 - half of web3's import time
 
         domain = self._domain(chain_id)
@@ -159,6 +220,7 @@ class Oracle(Contract):
         samples: bytes,
     ) -> bytes:
         """Sign a batch of labelled samples: records of the buffer's format, ids from 0."""
+        import_web3()
         from eth_account import Account  # noqa: PLC0415 - half of web3's import time
 
         domain = self._domain(chain_id)
@@ -179,7 +241,8 @@ class Oracle(Contract):
         }
 
     def signer(self, chain_id: int, feed: bytes, report: Report) -> str:
-        """Tell who signed a report; another address than it names if it was tampered with."""
+        """Give who signed a report; another address than it names if it was tampered with."""
+        import_web3()
         from eth_account import Account  # noqa: PLC0415
         from eth_account.messages import encode_typed_data  # noqa: PLC0415
 
@@ -196,11 +259,10 @@ class Oracle(Contract):
         except Exception:  # noqa: BLE001 - the library raises several kinds for bad bytes
             return ""
 
-    def submission(self, feed: bytes, reports: list[Report]) -> bytes:
-        """Encode the submission of a round, sorted as the contract wants it."""
-        ordered = sorted(reports, key=lambda report: report.reporter)
-        rows = [(report.answer, report.observed_at, report.signature) for report in ordered]
-        return self.encode_call("submitAnswer", feed, rows)
+    def submission(self, feed: bytes, reports: Sequence[Report]) -> bytes:
+        """Encode the submission of a round; the reports as `Order.chosen` gives them."""
+        rows = [(report.answer, report.observed_at, report.signature) for report in reports]
+        return self.encode("submitAnswer", feed, rows)
 
 
 def feed_id(name: str) -> bytes:

@@ -2,9 +2,10 @@
 
 A report is due when somebody requested the feed, when the newest answer is older than `every_s`, or
 when the number moved by `deviation`. Reporters leave their signed reports where the others find
-them (`protoledger.contracts.oracle.exchange`); whoever has a quorum for the next round may submit
-it, and they take turns by address so that mostly one pays. The contract takes a round once, whoever
-sends it.
+them (`protoledger.contracts.oracle.exchange`); each that holds the reports of the round's first
+reporters may submit them, and they take turns in the round's order so that mostly one pays. The
+contract takes a round once. Where a reporter in front is silent, they wait as long as the contract
+asks before they go on without it.
 
 A source's failure is told once, and again when it is over; nothing is signed meanwhile.
 """
@@ -22,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from protoledger.contracts.client.account import Account
 from protoledger.contracts.client.deployment import Sender
+from protoledger.contracts.client.logs import LogRanges
 from protoledger.contracts.errors import (
     ChainUnreachableError,
     DeploymentError,
@@ -38,7 +40,7 @@ from protoledger.runtime.yaml_files import fit
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from protoledger.contracts.client.rpc import Node
+    from protoledger.contracts.client.node import Node
 
 _log = logging.getLogger(__name__)
 _LARGEST = 2**191 - 1
@@ -186,6 +188,7 @@ class Reporter:
                 f"{self._account.address} is no reporter of {config.oracle}; its owner adds it "
                 "with `protoledger oracle reporters`"
             )
+        self._ranges = LogRanges()
         self._exchange = open_exchange(config.exchange, config.exchange_broker)
         self._feeds = [_Feed(feed) for feed in config.feeds]
 
@@ -222,7 +225,7 @@ class Reporter:
             self._seen = head.number  # the chain was reorganised
         first = max(0, head.number - _LOOK_BACK) if self._seen is None else self._seen + 1
         if first <= head.number:
-            asked = self._oracle.requested(self._node, first, head.number)
+            asked = self._oracle.requested(self._node, self._ranges, first, head.number)
             for feed in self._feeds:
                 feed.requested = feed.requested or feed.id in asked
             self._seen = head.number
@@ -243,13 +246,18 @@ class Reporter:
         if not (feed.requested or late or theirs or config.deviation is not None):
             return
         answer = feed.scaled(state.decimals)
+        if not state.minimum <= answer <= state.maximum:
+            raise SourceError(
+                f"{answer} is not between the contract's bounds {state.minimum} and {state.maximum}"
+            )
         moved = (
             config.deviation is not None
             and abs(answer - state.answer) >= config.deviation * 10**state.decimals
         )
         if feed.requested or late or theirs or moved or not state.round_id:
+            observed_at = max(now - CLOCK_S, state.updated_at)  # the contract's time never falls
             feed.mine = self._oracle.sign(
-                self._key, self._config.chain_id, feed.id, wanted, answer, now - CLOCK_S
+                self._key, self._config.chain_id, feed.id, wanted, answer, observed_at
             )
             feed.requested = False
             self._exchange.share(feed.id, feed.mine)
@@ -260,16 +268,20 @@ class Reporter:
         if mine is None or mine.round_id != wanted:
             feed.quorum_since = None
             return []
+        order = self._oracle.order(self._node)
         reports = {mine.reporter: mine} | {r.reporter: r for r in self._others(feed, state)}
-        quorum = self._oracle.quorum(self._node)
-        if not quorum or len(reports) < quorum:
+        reports = {who: each for who, each in reports.items() if who in order.seats}
+        if not order.quorum or len(reports) < order.quorum or mine.reporter not in reports:
             return []
+        chosen, from_s = order.chosen(reports.values(), wanted)
+        if time.time() < from_s + (CLOCK_S if from_s > mine.observed_at else 0):
+            return []  # a reporter in front is missing, and may still come
         now = time.monotonic()
         feed.quorum_since = now if feed.quorum_since is None else feed.quorum_since
-        chosen = sorted(reports)
-        if now - feed.quorum_since < _TURN_S * chosen.index(mine.reporter):
+        turn = sorted(reports, key=lambda who: order.place(who, wanted)).index(mine.reporter)
+        if now - feed.quorum_since < _TURN_S * turn:
             return []
-        call = self._oracle.submission(feed.id, list(reports.values()))
+        call = self._oracle.submission(feed.id, chosen)
         if not self._send(call, lambda: self._oracle.feed(self._node, feed.id).round_id >= wanted):
             return []
         feed.mine = feed.quorum_since = None

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
-from protoledger.contracts.client.rpc import Node
+from protoledger.contracts.client.node import Node
 from protoledger.contracts.errors import ChainUnreachableError, ToolMissingError
 from protoledger.contracts.tools.toolchain import RECENT_STATES, binary, geth
 

@@ -1,6 +1,6 @@
 """A codebook as the ledger holds it: an immutable value, with its bytes, deltas and state hash.
 
-The record format is told in `protoledger.gateway.codebook.format`, that of deltas in
+The record format is described in `protoledger.gateway.codebook.format`, that of deltas in
 `protoledger.gateway.codebook.delta`. Decoders are strict, because what they read was written by
 somebody else: sorted, no id twice, no unknown class, no prototype without a feature, nothing
 left over.
@@ -16,7 +16,13 @@ import numpy as np
 from eth_hash.auto import keccak
 
 from protoledger.gateway.codebook.delta import split_delta, write_delta
-from protoledger.gateway.codebook.format import MAX_STEPS, MISSING, STEPS_PER_RANGE, RecordFormat
+from protoledger.gateway.codebook.format import (
+    MAX_STEPS,
+    MISSING,
+    STATE_HASH_BYTES,
+    STEPS_PER_RANGE,
+    RecordFormat,
+)
 from protoledger.gateway.errors import CodebookError
 
 if TYPE_CHECKING:
@@ -155,11 +161,16 @@ class Codebook:
 
     @cached_property
     def _hash(self) -> bytes:
-        return keccak(self.encode())
+        return self.hash_of(self.encode())
 
     def state_hash(self) -> bytes:
-        """Give the 32 bytes that the contract keeps: keccak-256 of the snapshot."""
+        """Give what the contract keeps: the first 25 bytes of the snapshot's keccak-256."""
         return self._hash
+
+    @staticmethod
+    def hash_of(snapshot: bytes) -> bytes:
+        """Give the state hash of a snapshot that is not decoded."""
+        return keccak(snapshot)[:STATE_HASH_BYTES]
 
     def delta_to(
         self,

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from protoledger.gateway.codebook.codebook import Codebook
     from protoledger.gateway.codebook.format import RecordFormat
 
 
@@ -68,6 +69,18 @@ def entries_in(delta: bytes, form: RecordFormat) -> int:
     """
     written, removed = split_delta(delta, form)
     return len(written) + len(removed)
+
+
+def worth_it(delta: bytes, target: Codebook, least: int) -> bool:
+    """Whether a delta writes enough to be committed.
+
+    Args:
+        delta: what would be committed.
+        target: what is wanted.
+        least: entries that are enough; half of the wanted codebook always is.
+    """
+    enough = min(least, -(-len(target) // 2))
+    return bool(delta) and entries_in(delta, target.form) >= enough
 
 
 def split_delta(delta: bytes, form: RecordFormat) -> tuple[dict[int, bytes], Sequence[int]]:

@@ -1,13 +1,14 @@
 """The record format of one ledger: what its bytes mean.
 
-Source: docs/chain.md; the format is also told in `contracts/src/interfaces`.
+Source: docs/chain.md; the format is also described in `contracts/src/interfaces`.
 
 A **record** is, big-endian, `id u16 | class u8 | weight u16 | features × i16`: that is
 5 + 2·features bytes. A feature x is normalised by its channel (low → 0, high → 1) and written as
 q = round(12000·x), clamped to ±32767, so that ±2.73 ranges fit; −32768 stands for a
 feature that the prototype lacks; half a step is 0.004 % of a range.
-A **snapshot** is all records sorted by id; the **state hash** is its keccak-256. A **delta** is
-told in `protoledger.gateway.codebook.delta`.
+A **snapshot** is all records sorted by id; the **state hash** is the first 25 bytes of its
+keccak-256: 2²⁰⁰ tries for a second codebook of the same hash, 2¹⁰⁰ for any two.
+A **delta** is described in `protoledger.gateway.codebook.delta`.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ REMOVED_CLASS = 0xFF
 NARROW = 0x80
 HEADER_BYTES = 5
 REMOVAL_BYTES = 3
+STATE_HASH_BYTES = 25  # of keccak-256: what one storage slot has room for beside the rest
 SNAPSHOT_BYTES = 24_575  # what the code of one data contract holds, as the contract checks it
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import typer
 
 from protoledger.contracts.commands.contracts import (
+    RETRIES,
     Contract,
     Key,
     Password,
@@ -32,13 +33,14 @@ from protoledger.contracts.keys import load_key
 from protoledger.gateway.codebook.codebook import Codebook, RecordFormat
 from protoledger.gateway.ledger.events import CodebookChanged, CodebookDropped, OwnerLied
 from protoledger.gateway.ledger.follower import Follower
-from protoledger.gateway.ledger.outbox import LedgerStore
+from protoledger.gateway.ledger.store import LedgerStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from protoledger.contracts.client.answers import Block
     from protoledger.contracts.client.binding import Buffer, Terms
-    from protoledger.contracts.client.rpc import Block, Node
+    from protoledger.contracts.client.node import Node
     from protoledger.gateway.ledger.events import LedgerEvent
 
 __all__ = ["app"]
@@ -67,18 +69,18 @@ class _View:
 
     def book(self, owner: str) -> Codebook | None:
         """Give an owner's newest codebook; None if there is none to believe."""
-        newest = self.store.newest().get(owner)
+        newest = self.store.copy.newest().get(owner)
         return None if newest is None or newest.lie else Codebook.decode(newest.snapshot, self.form)
 
 
 @contextmanager
 def _viewed(rpc: str, contract: str, *, whole: bool = False) -> Iterator[_View]:
     from protoledger.contracts.client.binding import Buffer  # noqa: PLC0415 - loads web3
-    from protoledger.contracts.client.rpc import Node  # noqa: PLC0415
+    from protoledger.contracts.client.node import Node  # noqa: PLC0415
 
     [address] = addresses([contract])
     with reported():
-        node, buffer = Node(rpc), Buffer(address)
+        node, buffer = Node(rpc, retries=RETRIES), Buffer(address)
         try:
             buffer.require(node)
             view = _View(node, buffer, buffer.terms(node), whole=whole)
@@ -116,7 +118,7 @@ def _told(event: LedgerEvent) -> str:
         case CodebookDropped():
             return f"{event.owner} counts no more: {event.reason}"
         case OwnerLied():
-            return f"{event.owner} lied: {event.evidence}"
+            return f"{event.owner} cannot be believed: {event.evidence}"
         case _:
             return str(event)
 
@@ -127,9 +129,9 @@ def verify(contract: Contract, rpc: Rpc = _LOCAL) -> None:
     sound = True
     with _viewed(rpc, contract, whole=True) as view:
         view.look()
-        active = view.store.gateways()
-        for owner, newest in sorted(view.store.newest().items()):
-            head = view.buffer.head(view.node, owner)
+        active = view.store.copy.gateways()
+        for owner, newest in sorted(view.store.copy.newest().items()):
+            head = view.buffer.standing(view.node, owner).head
             book = view.book(owner)
             verdict = f"lie: {newest.lie}"
             if book is not None:
@@ -137,7 +139,7 @@ def verify(contract: Contract, rpc: Rpc = _LOCAL) -> None:
                 verdict = "as claimed" if same else "changed while it was read"
             sound = sound and (book is not None or not active.get(owner))
             typer.echo(f"{owner} {head.status} version {newest.version}: {verdict}")
-        if not view.store.newest():
+        if not view.store.copy.newest():
             typer.echo("nobody has committed yet")
     if not sound:
         raise typer.Exit(1)
@@ -160,7 +162,7 @@ def export(
     with _viewed(rpc, contract) as view:
         view.look()
         owners = wanted or sorted(
-            owner for owner, is_one in view.store.gateways().items() if is_one
+            owner for owner, is_one in view.store.copy.gateways().items() if is_one
         )
         books = [(owner, book) for owner in owners if (book := view.book(owner)) is not None]
         _write(file, books, view.form)
@@ -207,8 +209,7 @@ def checkpoint(
         if book is None or not len(book):
             raise NoContractError(f"{owner} has no codebook that could be believed")
         secret = load_key(key, password)
-        signature = "checkpoint(address,bytes)"
-        call_buffer(rpc, secret, view.buffer.address, signature, owner, book.encode())
+        call_buffer(rpc, secret, view.buffer.address, "checkpoint", owner, book.encode())
 
 
 @app.command()

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import logging
 import signal
+from decimal import Decimal
 from pathlib import Path  # noqa: TC003 - typer reads the annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from protoledger.contracts.commands.contracts import (
+    RETRIES,
     Key,
     Password,
     Rpc,
@@ -55,7 +57,7 @@ def run(
     config: Annotated[Path, typer.Option("--config", "-c", help="The reporter's file.")],
 ) -> None:
     """Report until SIGTERM: read sources, sign, and submit with a quorum."""
-    from protoledger.contracts.client.rpc import Node  # noqa: PLC0415
+    from protoledger.contracts.client.node import Node  # noqa: PLC0415
     from protoledger.contracts.oracle import reporter as oracle_reporter  # noqa: PLC0415 - loads web3
 
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
@@ -74,24 +76,26 @@ def run(
 @app.command()
 def reporters(
     accounts: Annotated[list[str], typer.Argument(help="Addresses of reporters.")],
-    quorum: Annotated[int, typer.Option(min=1, max=31, help="Reports that a round needs.")],
+    faults: Annotated[int, typer.Option(min=0, max=15, help="How many of the reporters may lie.")],
     oracle: Oracle,
     key: Key,
     *,
+    quorum: Annotated[
+        int | None,
+        typer.Option(min=1, max=31, help="Reports of a round. Default: 2 · faults + 1, the least."),
+    ] = None,
     remove: Annotated[bool, typer.Option("--remove", help="Forbid them instead.")] = False,
     rpc: Rpc = _LOCAL,
     password: Password = None,
 ) -> None:
-    """Let accounts report, or no longer, and set the quorum."""
+    """Let accounts report, or no longer, and say how many of them may lie."""
     from protoledger.contracts.oracle import binding as oracle_binding  # noqa: PLC0415 - loads web3
 
     [address, *wanted] = addresses([oracle, *accounts])
-    signature = "setReporters(address[],bool,uint8)"
+    values = (wanted, not remove, quorum or 2 * faults + 1, faults)
     with reported():
         secret = load_key(key, password)
-        call_contract(
-            rpc, secret, oracle_binding.Oracle(address), signature, wanted, not remove, quorum
-        )
+        call_contract(rpc, secret, oracle_binding.Oracle(address), "setReporters", *values)
 
 
 @app.command()
@@ -99,6 +103,8 @@ def add_feed(
     feed: Feed,
     oracle: Oracle,
     key: Key,
+    minimum: Annotated[float, typer.Option(help="Lowest answer that the contract takes.")],
+    maximum: Annotated[float, typer.Option(help="Highest answer.")],
     decimals: Annotated[int, typer.Option(min=0, max=18, help="Digits after the point.")] = 2,
     max_age: Annotated[int, typer.Option(min=1, help="Seconds until an answer is stale.")] = 3600,
     unit: Annotated[str, typer.Option(help="Shown as the feed's description.")] = "",
@@ -111,22 +117,23 @@ def add_feed(
     [address] = addresses([oracle])
     with reported():
         secret, to = load_key(key, password), oracle_binding.Oracle(address)
-        values = (oracle_binding.feed_id(feed), unit or feed, decimals, max_age)
-        call_contract(rpc, secret, to, "addFeed(bytes32,string,uint8,uint32)", *values)
+        bounds = [int(Decimal(str(each)).scaleb(decimals)) for each in (minimum, maximum)]
+        values = (oracle_binding.feed_id(feed), unit or feed, decimals, max_age, *bounds)
+        call_contract(rpc, secret, to, "addFeed", *values)
 
 
 @app.command()
 def request(
     feed: Feed, oracle: Oracle, key: Key, rpc: Rpc = _LOCAL, password: Password = None
 ) -> None:
-    """Ask the reporters for a new answer; any account may."""
+    """Ask the reporters for a new answer; any account may, for what the oracle's owner asks."""
     from protoledger.contracts.oracle import binding as oracle_binding  # noqa: PLC0415 - loads web3
 
     [address] = addresses([oracle])
     with reported():
         secret, to = load_key(key, password), oracle_binding.Oracle(address)
-        _state(rpc, to, feed)  # a request for what nobody answers would be taken, too
-        call_contract(rpc, secret, to, "request(bytes32)", oracle_binding.feed_id(feed))
+        price = _price(rpc, to)
+        call_contract(rpc, secret, to, "request", oracle_binding.feed_id(feed), wei=price)
 
 
 @app.command()
@@ -137,7 +144,8 @@ def batch(
     ],
     oracle: Oracle,
     key: Annotated[
-        list[Path], typer.Option(help="File with a reporter's key; once for each of the quorum.")
+        list[Path],
+        typer.Option(help="File with a reporter's key; once for each of the quorum, no more."),
     ],
     labels: Annotated[int, typer.Option(min=1, max=255, help="Labels of the contract.")],
     payer: Annotated[
@@ -150,7 +158,7 @@ def batch(
     rpc: Rpc = _LOCAL,
 ) -> None:
     """Put labelled samples on the chain for a site that has none; gateways learn from them."""
-    from protoledger.contracts.client.rpc import Node  # noqa: PLC0415
+    from protoledger.contracts.client.node import Node  # noqa: PLC0415
     from protoledger.contracts.oracle import binding as oracle_binding  # noqa: PLC0415 - loads web3
     from protoledger.contracts.oracle.batches import submit_samples  # noqa: PLC0415
     from protoledger.gateway.ledger.oracle_samples import read_samples  # noqa: PLC0415
@@ -186,11 +194,22 @@ def read(feed: Feed, oracle: Oracle, rpc: Rpc = _LOCAL) -> None:
     typer.echo(f"{feed}: {value:.{state.decimals}f}, round {state.round_id}, at {state.updated_at}")
 
 
+def _price(rpc: str, oracle: DataOracle) -> int:
+    from protoledger.contracts.client.node import Node  # noqa: PLC0415 - loads web3
+
+    node = Node(rpc, retries=RETRIES)
+    try:
+        oracle.require(node)
+        return oracle.request_price(node)
+    finally:
+        node.close()
+
+
 def _state(rpc: str, oracle: DataOracle, feed: str) -> FeedState:
-    from protoledger.contracts.client.rpc import Node  # noqa: PLC0415
+    from protoledger.contracts.client.node import Node  # noqa: PLC0415
     from protoledger.contracts.oracle.binding import feed_id  # noqa: PLC0415 - loads web3
 
-    node = Node(rpc)
+    node = Node(rpc, retries=RETRIES)
     try:
         oracle.require(node)
         return oracle.feed(node, feed_id(feed))

@@ -1,25 +1,35 @@
-"""How a gateway is told about its ledger: the `ledger:` part of its file."""
+"""The `ledger:` part of a gateway's file."""
 
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003 - pydantic reads the annotation
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field, model_validator
+
+from protoledger.runtime.site import Model
 
 _Address = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
 
 
-class LedgerConfig(BaseModel):
+_NodeUrl = Annotated[str, Field(pattern=r"^https?://")]
+
+
+class LedgerConfig(Model):
     """Which chain and contract, with which key, and how eagerly."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    rpc_url: str = Field(pattern=r"^https?://", description="The node's JSON-RPC address.")
+    rpc_url: _NodeUrl = Field(description="The node's JSON-RPC address.")
+    rpc_urls: tuple[_NodeUrl, ...] = Field(
+        default=(),
+        max_length=15,
+        description="More nodes of the same chain, in the order of preference: they are asked when "
+        "the first one fails, and compared with it.",
+    )
     ws_url: str | None = Field(
         default=None,
         pattern=r"^wss?://",
-        description="The node's WebSocket: a hint to look at once, and never more than that.",
+        description="A node's WebSocket: a hint to look at once, and never more than that. With "
+        "it an idle gateway asks its node once in five seconds.",
     )
     chain_id: int = Field(gt=0, description="The chain's id; another one is refused.")
     contract: _Address = Field(description="PrototypeBuffer's address.")
@@ -37,10 +47,29 @@ class LedgerConfig(BaseModel):
     confirmations: int = Field(
         default=0, ge=0, le=1000, description="Blocks on top of one that is believed."
     )
-    poll_s: float = Field(
-        default=0.2, gt=0, le=60, description="Seconds between looks at the newest block."
+    finalized: bool = Field(
+        default=False,
+        description="Believe only what the chain calls final, instead of `confirmations`.",
     )
-    tip_gwei: float = Field(default=1.0, ge=0, description="Tip per gas, in gwei.")
+    contradiction_s: float = Field(
+        default=30.0,
+        ge=0,
+        description="A chain or contract that contradicts this file ends the gateway after so many "
+        "seconds, if its node says that it is not syncing.",
+    )
+    poll_s: float = Field(
+        default=0.2,
+        gt=0,
+        le=3600,
+        description="Seconds between looks at the newest block; 15 or more for a rented node "
+        "that counts requests.",
+    )
+    tip_gwei: float | None = Field(
+        default=None,
+        ge=0,
+        description="Tip per gas, in gwei; without it what the node suggests. More is offered "
+        "where the chain's nodes refuse it.",
+    )
     learn_from_oracle: bool = Field(
         default=True, description="Learn from the labelled samples of the contract's oracle."
     )
@@ -52,7 +81,7 @@ class LedgerConfig(BaseModel):
     stuck_s: float = Field(
         default=30.0,
         gt=0,
-        description="A commit that is not mined for so long is sent anew, offering an eighth more.",
+        description="A commit that is not mined for so long is offered again for an eighth more.",
     )
     deadline_s: float = Field(
         default=600.0,
@@ -88,6 +117,19 @@ class LedgerConfig(BaseModel):
         "test decides what is worth a commit, leave it at 1.",
     )
 
+    @model_validator(mode="after")
+    def _one_finality(self) -> Self:
+        if self.finalized and self.confirmations:
+            raise ValueError("`finalized` takes the place of `confirmations`: remove one of them")
+        if len({self.rpc_url, *self.rpc_urls}) != 1 + len(self.rpc_urls):
+            raise ValueError("`rpc_url` and `rpc_urls` name a node twice")
+        return self
+
+    @property
+    def believed_after(self) -> str:
+        """The setting that says which block is believed, for messages."""
+        return "`finalized`" if self.finalized else f"`confirmations: {self.confirmations}`"
+
     @property
     def omissions(self) -> dict[str, float]:
         """What a commit leaves out, as `Codebook.delta_to` takes it."""
@@ -95,5 +137,5 @@ class LedgerConfig(BaseModel):
 
 
 def default_records(features: int) -> int:
-    """Tell how many prototypes a commit writes unless configured; as measured in docs/chain.md."""
+    """Give how many prototypes a commit writes unless configured; as measured in docs/chain.md."""
     return 24 if features <= 12 else 48

@@ -1,4 +1,4 @@
-"""What the ledger client tells a gateway: immutable values, handed to one callback.
+"""What the ledger client reports to a gateway: immutable values, handed to one callback.
 
 They come from the client's thread; the callback only enqueues them. `CodebookChanged` and
 `CodebookDropped` are about what everybody can see on the chain, the rest about this gateway.
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class CodebookChanged:
     """An owner's newest codebook, checked against its state hash.
 
-    Versions between the last one told and this one may have been passed over. After a reorg the
+    Versions between the last one reported and this one may have been passed over. After a reorg the
     version may be lower than before.
 
     Attributes:
@@ -35,7 +35,7 @@ class CodebookChanged:
 
 @dataclass(frozen=True, slots=True)
 class CodebookDropped:
-    """An owner's codebook no longer counts: removed, gone in a reorg, or a lie."""
+    """An owner's codebook no longer counts: removed, lost in a reorg, or not believed."""
 
     owner: str
     reason: str
@@ -43,7 +43,10 @@ class CodebookDropped:
 
 @dataclass(frozen=True, slots=True)
 class OwnerLied:
-    """An owner committed a delta that does not lead to its state hash; it is ignored from there.
+    """What an owner committed cannot be believed; it is ignored from there.
+
+    Most often its delta does not lead to the hash that it claims; or the node has dropped the
+    events that would tell.
 
     Attributes:
         owner: address.
@@ -107,7 +110,7 @@ class SamplesArrived:
 
 @dataclass(frozen=True, slots=True)
 class SamplesRefused:
-    """A batch of the oracle that is not of the contract's format; told once."""
+    """A batch of the oracle that is not of the contract's format; reported once."""
 
     round: int
     source: str
@@ -116,7 +119,7 @@ class SamplesRefused:
 
 @dataclass(frozen=True, slots=True)
 class LedgerUnavailable:
-    """The node does not answer; told once, commits wait until `LedgerAvailable`."""
+    """No node can be used now; reported once, commits wait until `LedgerAvailable`."""
 
     reason: str
 
@@ -127,11 +130,38 @@ class LedgerAvailable:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeDisagrees:
+    """One of several nodes contradicts the others about a block; it is passed over for a while.
+
+    Attributes:
+        url: its address.
+        reason: the block, and both hashes.
+    """
+
+    url: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SuccessorNamed:
+    """The contract's owner has named a deployment that takes this one's place.
+
+    Attributes:
+        address: the successor.
+        followed: whether this gateway goes on there. If not, the successor is for other channels
+            or labels: update the site file, and start again.
+    """
+
+    address: str
+    followed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class LedgerFailed:
     """The client has ended and will not come back by itself.
 
     Attributes:
-        reason: what is wrong, and the command that mends it.
+        reason: what is wrong, and the command that fixes it.
         exit_code: what the process should end with: 78 for a wrong chain, contract or key, 70 for
             a defect of this program.
     """
@@ -150,5 +180,7 @@ LedgerEvent = (
     | SamplesRefused
     | LedgerUnavailable
     | LedgerAvailable
+    | NodeDisagrees
+    | SuccessorNamed
     | LedgerFailed
 )

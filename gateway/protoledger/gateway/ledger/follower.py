@@ -1,40 +1,48 @@
-"""Follow the contract's events: keep a checked copy of every owner's codebook.
+"""Follow the contract: keep a checked copy of every owner's codebook.
 
-`eth_getLogs` is the truth. Each scan starts after the last block whose hash still stands; where it
-does not (a reorg, or a chain that a crash rewound: no node tells about either) the copy is rolled
-back to the newest block that does, and folded anew. Logs fetched while a reorg happens are caught
-by the next scan, because all that a scan stores lies after a block whose hash was checked before.
-The first scan takes each owner's newest checkpoint, and only the deltas after it.
+The state says how everybody stands (one call), the events say with which records. **Absence proves
+nothing**: a node behind a balancer answers `[]` for a block that has events. So a scan counts only
+when what was folded equals the state at its last block, owner by owner; or when the block's own
+Bloom filter excludes the contract, on a chain whose filters are known to name it. What was read of
+a long range is kept, but for the last part, which waits for that comparison.
 
-An owner whose delta does not lead to the state hash that it claims is not believed from that
-version on: the contract keeps the claim, and gateways check it. It is believed again when the
-contract's owner has added it again, and then begins with the empty codebook; or when somebody has
-checkpointed it, because the contract has then seen what its claim stands for.
+Each scan starts after the last block whose hash still stands. Where it does not (a reorg, or a
+chain that a crash rewound: no node tells about either) the copy is rolled back to the newest block
+that does. A node that is merely behind is waited for.
+
+A first scan takes each owner's newest checkpoint from the state, and only the events after it; so a
+fresh gateway joins although the node has dropped the history before.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+import time
 from typing import TYPE_CHECKING
 
 from protoledger.contracts.client.binding import CheckpointLog, DeltaLog, GatewayLog
-from protoledger.contracts.client.rpc import BLOCKS_A_REQUEST
-from protoledger.contracts.errors import RpcError
+from protoledger.contracts.client.logs import LogRanges
+from protoledger.contracts.errors import LaggingNodeError, PrunedHistoryError
 from protoledger.gateway.codebook.codebook import Codebook, RecordFormat
-from protoledger.gateway.errors import CodebookError
+from protoledger.gateway.ledger.bases import bases, without_history
+from protoledger.gateway.ledger.copy import BY_CHECKPOINT, Version, objection
 from protoledger.gateway.ledger.events import (
     CodebookChanged,
     CodebookDropped,
     LedgerEvent,
     OwnerLied,
 )
-from protoledger.gateway.ledger.outbox import NOT_BY_DELTA, LedgerStore, Version, objection
+from protoledger.gateway.ledger.folding import GapError, fold_delta, fold_grant, from_checkpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
-    from protoledger.contracts.client.binding import Buffer
-    from protoledger.contracts.client.rpc import Block, Log, Node
+    from protoledger.contracts.client.answers import Block, Log
+    from protoledger.contracts.client.binding import Buffer, Standing
+    from protoledger.contracts.client.node import Node
+    from protoledger.gateway.ledger.store import LedgerStore
+
+_LAG_S = 3.0  # a node that is behind what was seen is waited for so long
+_STUBBORN = 3  # comparisons that fail before the events are read again from further back
 
 
 class Follower:
@@ -43,30 +51,31 @@ class Follower:
     Args:
         store: where the copy is kept.
         form: record format of the contract.
-        own: this gateway's address; its codebook is never dropped from the copy, and never read
-            from a checkpoint, because the sender asks which transaction made a version.
+        own: this gateway's address; its codebook is never dropped from the copy, and read from a
+            checkpoint only where there is nothing else, because the sender asks which transaction
+            made a version.
         use_checkpoints: whether the first scan may leave out what they make needless.
     """
 
     def __init__(
         self, store: LedgerStore, form: RecordFormat, own: str, *, use_checkpoints: bool = True
     ) -> None:
-        self._store, self._form, self._own = store, form, own
+        self._copy, self._form, self._own = store.copy, form, own
+        self._outbox = store.outbox
         self._use_checkpoints = use_checkpoints
-        self._told: dict[str, tuple[int, bytes]] = {}
+        self._reported: dict[str, tuple[int, bytes]] = {}
         self._liars: set[str] = set()
         self._contract = ""
+        self._ranges = LogRanges()
+        self._failed, self._behind_since = 0, 0.0
+        self._bloom_works = False
         self._load()
 
     def _load(self) -> None:
-        scans = self._store.scans()
+        scans = self._copy.scans()
         self._scanned = scans[0] if scans else None
-        self._newest = self._store.newest()
-        self._active = self._store.gateways()
-        self._books = {
-            owner: Codebook.decode(version.snapshot, self._form)
-            for owner, version in self._newest.items()
-        }
+        self._newest = self._copy.newest()
+        self._active = self._copy.gateways()
 
     @property
     def version(self) -> int:
@@ -75,15 +84,29 @@ class Follower:
         return newest.version if newest else 0
 
     @property
+    def epoch(self) -> int:
+        """This gateway's epoch as folded; 1 before anything was."""
+        newest = self._newest.get(self._own)
+        return newest.head.epoch if newest else 1
+
+    @property
     def lie(self) -> str:
-        """Why this gateway's own state hash does not fit its deltas; empty if it does."""
+        """Why this gateway's own codebook is not believed; empty if it is."""
         newest = self._newest.get(self._own)
         return newest.lie if newest else ""
 
     @property
     def codebook(self) -> Codebook:
         """This gateway's codebook as folded."""
-        return self._books.get(self._own) or Codebook.empty(self._form)
+        newest = self._newest.get(self._own)
+        return (
+            Codebook.decode(newest.snapshot, self._form) if newest else Codebook.empty(self._form)
+        )
+
+    @property
+    def scanned_block(self) -> int:
+        """The last block that was looked at; −1 before the first scan."""
+        return self._scanned[0] if self._scanned else -1
 
     def scan(self, node: Node, buffer: Buffer, head: Block, deployed_block: int) -> None:
         """Fold everything up to `head`.
@@ -101,51 +124,43 @@ class Follower:
         if self._scanned == (head.number, head.hash):
             return
         if self._scanned and not self._continues(node, head, self._scanned):
+            if self._is_behind(node, head):
+                return
             self._roll_back(node, head)
-        if self._scanned is None:
-            self._begin(node, buffer, head, deployed_block)
-            return
-        first = self._scanned[0] + 1
-        while first <= head.number:
-            last = min(first + BLOCKS_A_REQUEST - 1, head.number)
-            logs = node.logs(buffer.address, first, last)
-            if last == head.number:
-                end: Block | None = head
-            else:
-                end = node.block(last)
-            if end is None:
-                raise RpcError("eth_getBlockByNumber", 0, f"block {last} is gone: a reorg")
-            self._fold(node, buffer, logs, end)
-            first = last + 1
+        self._behind_since = 0.0
+        try:
+            if self._scanned is None:
+                self._begin(node, buffer, head, deployed_block)
+            self._read(node, buffer, head)
+        except PrunedHistoryError as error:
+            self._skip_history(node, buffer, head, error)
+            raise LaggingNodeError(f"{error}; going on after what the node has dropped") from error
+        except BaseException:
+            self._load()
+            raise
+        self._failed = 0
+
+    # -- where a scan starts -----------------------------------------------------------------------
 
     def _begin(self, node: Node, buffer: Buffer, head: Block, deployed_block: int) -> None:
-        """Fold everything for the first time, as far as no checkpoint makes it needless."""
-        few = buffer.topic("GatewayAdded", "GatewayRemoved", "Checkpoint")
-        logs = node.logs(buffer.address, deployed_block, head.number, few)
-        owners = {event.owner for log in logs if (event := buffer.event(log)) is not None}
-        newest: dict[str, CheckpointLog] = {}
-        for log in logs:
-            event = buffer.event(log)
-            if not isinstance(event, CheckpointLog) or not self._use_checkpoints:
-                continue
-            if event.owner != self._own:
-                newest[event.owner] = event
-        stored = [
-            self._take(Version(c.owner, c.version, c.log.block, NOT_BY_DELTA, _stored(node, c), ""))
-            for c in newest.values()
-        ]
-        delta = buffer.topic("Delta")
-        whole = [_as_topic(owner) for owner in sorted(owners - newest.keys())]
-        if whole:
-            logs += node.logs(buffer.address, deployed_block, head.number, delta, whole)
-        if newest:
-            rest = [_as_topic(owner) for owner in sorted(newest)]
-            first = min(event.log.block for event in newest.values())
-            logs += node.logs(buffer.address, first, head.number, delta, rest)
-        self._fold(node, buffer, sorted(logs, key=lambda log: (log.block, log.index)), head, stored)
+        standings = buffer.standings(node, at=head.number)
+        taken, first = {}, head.number + 1
+        if self._use_checkpoints:
+            others = {owner: each for owner, each in standings.items() if owner != self._own}
+            taken = bases(node, others, self._form)
+        for owner, standing in standings.items():
+            base = taken.get(owner)
+            if base is None and standing.head.version == 0:
+                continue  # no event yet
+            first = min(first, base.block if base is not None else standing.first_block)
+        self._newest |= taken
+        self._scanned = (max(first, deployed_block) - 1, "")
+        self._copy.fold(self._scanned, list(taken.values()))
 
     def _continues(self, node: Node, head: Block, scan: tuple[int, str]) -> bool:
         number, hash_ = scan
+        if not hash_ and number < head.number:
+            return True
         if head.number == number + 1:
             return head.parent == hash_
         if head.number <= number:
@@ -153,93 +168,157 @@ class Follower:
         block = node.block(number)
         return block is not None and block.hash == hash_
 
+    def _is_behind(self, node: Node, head: Block) -> bool:
+        """Whether the node knows the same chain, only less of it, and not for long."""
+        assert self._scanned is not None  # noqa: S101 - the caller has looked
+        known = dict(self._copy.scans())
+        if head.number >= self._scanned[0]:
+            return False
+        same = known.get(head.number) in {None, head.hash}
+        later = node.block(self._scanned[0])
+        if later is not None and later.hash == self._scanned[1]:
+            return True  # only the answer for the newest block was old
+        now = time.monotonic()
+        self._behind_since = self._behind_since or now
+        return same and now - self._behind_since < _LAG_S
+
     def _roll_back(self, node: Node, head: Block) -> None:
         standing = -1
-        for number, hash_ in self._store.scans():
+        for number, hash_ in self._copy.scans():
             block = node.block(number) if number <= head.number else None
-            if block is not None and block.hash == hash_:
+            if block is not None and (block.hash == hash_ or not hash_):
                 standing = number
                 break
-        if not self._store.rollback(standing, self._own):
-            self._store.rollback(-1, self._own)
+        if not self._copy.rollback(standing, self._own):
+            self._copy.rollback(-1, self._own)
         self._load()
 
-    def _fold(
-        self,
-        node: Node,
-        buffer: Buffer,
-        logs: list[Log],
-        end: Block,
-        versions: Sequence[Version] = (),
-    ) -> None:
-        found = list(versions)
-        gateways: list[tuple[int, int, str, bool]] = []
-        try:
-            for log in logs:
-                version: Version | None = None
-                match buffer.event(log):
-                    case DeltaLog() as delta:
-                        version = self._fold_delta(delta)
-                    case CheckpointLog() as checkpoint:
-                        version = self._fold_checkpoint(node, checkpoint)
-                    case GatewayLog(owner, added, _) as event:
-                        self._active[owner] = added
-                        gateways.append((log.block, log.index, owner, added))
-                        version = self._fold_return(event)
-                    case None:
-                        pass
-                if version is not None:
-                    found.append(self._take(version))
-            self._store.fold((end.number, end.hash), found, gateways)
-        except BaseException:
-            self._load()
-            raise
-        self._scanned = (end.number, end.hash)
+    def scan_again_from(self, block: int) -> None:
+        """Read the events from a block on once more: something there was left out."""
+        self._copy.scan_again_from(block)
+        self._load()
 
-    def _take(self, version: Version) -> Version:
-        """Believe a version; gives it back as a lie if its checkpoint holds no codebook."""
-        try:
-            book = Codebook.decode(version.snapshot, self._form)
-        except CodebookError as error:  # its hash fits, but only what the owner claimed
-            lie = f"the checkpoint of version {version.version} is malformed: {error}"
-            version, book = replace(version, snapshot=b"", lie=lie), Codebook.empty(self._form)
-        self._newest[version.owner], self._books[version.owner] = version, book
+    def _skip_history(
+        self, node: Node, buffer: Buffer, head: Block, error: PrunedHistoryError
+    ) -> None:
+        """Go on where the node's history begins; take what the state has of earlier owners."""
+        self._load()
+        first = self.scanned_block + 1
+        versions, kept_from = without_history(
+            node, buffer, head, (first, error), self._newest, self._form
+        )
+        self._copy.fold(None, versions)
+        self._copy.scan_again_from(kept_from)
+        self._load()
+
+    # -- reading -----------------------------------------------------------------------------------
+
+    def _read(self, node: Node, buffer: Buffer, head: Block) -> None:
+        assert self._scanned is not None  # noqa: S101 - `_begin` has set it
+        first = self._scanned[0] + 1
+        if first == head.number and self._bloom_works and not head.may_hold(buffer.address):
+            self._keep(head, [], None)
+            return
+        for end, logs in self._ranges.fetch(node, buffer.address, first, head.number):
+            found = self._fold(node, buffer, logs)
+            if end < head.number:
+                block = node.block(end)
+                if block is None:
+                    raise LaggingNodeError(
+                        f"block {end} is gone: a reorg, or a node that is behind"
+                    )
+                self._keep(block, found, None)
+                continue
+            if any(log.block == head.number and log.block_hash != head.hash for log in logs):
+                raise LaggingNodeError(f"block {end} has two hashes: a reorg, or several nodes")
+            standings = buffer.standings(node, at=head.number)
+            self._compare(standings, buffer)
+            self._learn_of_blooms(head, logs, buffer.address)
+            self._keep(head, found, {o: each.head.status for o, each in standings.items()})
+
+    def _keep(self, end: Block, found: list[Version], statuses: Mapping[str, str] | None) -> None:
+        self._copy.fold((end.number, end.hash), found, statuses)
+        self._scanned = (end.number, end.hash)
+        if statuses is not None:
+            self._active = self._copy.gateways()
+
+    def _learn_of_blooms(self, head: Block, logs: list[Log], address: str) -> None:
+        if any(log.block == head.number for log in logs):
+            self._bloom_works = head.may_hold(address)
+
+    def _compare(self, standings: Mapping[str, Standing], buffer: Buffer) -> None:
+        """Hold what was folded against the state.
+
+        Raises:
+            LaggingNodeError: events are missing, or the state is another block's.
+        """
+        wrong = [
+            owner
+            for owner in standings.keys() | self._newest.keys()
+            if not _agrees(standings.get(owner), self._newest.get(owner))
+        ]
+        if wrong:
+            self._missed(standings, wrong)
+            raise LaggingNodeError(
+                f"the node's events do not lead to its state for {', '.join(sorted(wrong))} of "
+                f"{buffer.address}: it leaves some out, or answers for several blocks"
+            )
+
+    def _missed(self, standings: Mapping[str, Standing], wrong: list[str]) -> None:
+        """Read again from further back if looking again does not help."""
+        self._failed += 1
+        if self._failed < _STUBBORN:
+            return
+        self._failed = 0
+        kept = self._copy.newest()
+        blocks = [kept[owner].block for owner in wrong if owner in kept]
+        blocks += [standings[o].first_block for o in wrong if o in standings and o not in kept]
+        if blocks and min(blocks) <= self.scanned_block:
+            self._copy.scan_again_from(min(blocks))
+        elif any(owner not in standings for owner in wrong):
+            self._copy.rollback(-1, self._own)
+
+    def _fold(self, node: Node, buffer: Buffer, logs: list[Log]) -> list[Version]:
+        found = []
+        for log in logs:
+            event = buffer.decoded(log)
+            version: Version | None = None
+            try:
+                match event:
+                    case DeltaLog():
+                        version = fold_delta(self._newest.get(event.owner), event, self._form)
+                    case GatewayLog():
+                        version = self._granted(event)
+                    case CheckpointLog():
+                        version = self._checkpointed(node, event)
+            except GapError as error:
+                self._missed({}, [error.owner])
+                raise LaggingNodeError(f"the node leaves out events: {error}") from error
+            if version is not None:
+                self._newest[version.owner] = version
+                found.append(version)
+        return found
+
+    def _granted(self, event: GatewayLog) -> Version | None:
+        before = self._newest.get(event.owner)
+        version = fold_grant(before, event)
+        if version is not None and before is not None and event.owner == self._own:
+            self._outbox.want_again(before.snapshot, "granted again")
         return version
 
-    def _fold_delta(self, event: DeltaLog) -> Version | None:
-        owner, log = event.owner, event.log
-        before = self._newest.get(owner)
-        known = before.version if before is not None else 0
-        if event.version <= known:
-            return None
-        if event.version != known + 1:
-            # The contract counts without gaps: a node that lagged behind its head kept logs back.
-            self._store.rollback(-1, self._own)
-            self._load()
-            raise RpcError("eth_getLogs", 0, f"{owner} went from {known} to {event.version}")
-        book = self._books.get(owner) or Codebook.empty(self._form)
-        if before is not None and before.lie:
-            after, lie = book, before.lie  # counted, so that it is known where it may go on
-        else:
-            after, lie = checked(book, event)
-        return Version(owner, event.version, log.block, log.transaction, after.encode(), lie)
-
-    def _fold_checkpoint(self, node: Node, event: CheckpointLog) -> Version | None:
-        """Believe a liar again whose claim turned out to stand for a codebook."""
+    def _checkpointed(self, node: Node, event: CheckpointLog) -> Version | None:
+        """Believe an owner again whose claim turned out to stand for a codebook."""
         newest = self._newest.get(event.owner)
         if newest is None or not newest.lie or newest.version != event.version:
             return None
-        snapshot = _stored(node, event)
-        return Version(event.owner, event.version, event.log.block, NOT_BY_DELTA, snapshot, "")
+        snapshot = node.code(event.store)[1:]  # a STOP instruction stands before the data
+        healed = Version(event.owner, event.log.block, BY_CHECKPOINT, b"", newest.head, "")
+        version = from_checkpoint(healed, snapshot, self._form, known_hash=True)
+        if version is None:
+            raise LaggingNodeError(f"the node does not give the code of {event.store}")
+        return version
 
-    def _fold_return(self, event: GatewayLog) -> Version | None:
-        """Let a liar begin anew whom the contract's owner has added again."""
-        newest = self._newest.get(event.owner)
-        if not event.added or newest is None or not newest.lie:
-            return None
-        if event.log.block <= newest.block:
-            return None  # before the lie: a first scan takes checkpoints first
-        return Version(event.owner, newest.version, event.log.block, NOT_BY_DELTA, b"", "")
+    # -- what has changed --------------------------------------------------------------------------
 
     def changes(self) -> list[LedgerEvent]:
         """Give what has changed since the last call: newest codebooks, drops, lies."""
@@ -250,7 +329,7 @@ class Follower:
             elif owner not in self._liars:
                 self._liars.add(owner)
                 events.append(OwnerLied(owner, newest.version, self._evidence(newest)))
-        for owner in sorted(self._told.keys() | self._newest.keys()):
+        for owner in sorted(self._reported.keys() | self._newest.keys()):
             events.extend(self._change(owner))
         return events
 
@@ -264,36 +343,18 @@ class Follower:
         newest = self._newest.get(owner)
         reason = objection(newest, active=self._active.get(owner, False))
         if newest is None or reason:
-            return [CodebookDropped(owner, reason)] if self._told.pop(owner, None) else []
-        book = self._books[owner]
-        now = (newest.version, book.state_hash())
-        if self._told.get(owner) == now:
+            known = self._reported.pop(owner, None)
+            return [CodebookDropped(owner, reason)] if known else []
+        now = (newest.version, newest.head.state_hash)
+        if self._reported.get(owner) == now:
             return []
-        self._told[owner] = now
+        self._reported[owner] = now
+        book = Codebook.decode(newest.snapshot, self._form)
         return [CodebookChanged(owner, newest.version, book, owner == self._own)]
 
 
-def checked(book: Codebook, event: DeltaLog) -> tuple[Codebook, str]:
-    """Follow a delta, and hold the result against what its owner claims.
-
-    Returns:
-        The codebook after it, and an empty string; or the codebook before it, and the lie.
-    """
-    try:
-        after = book.apply(event.delta)
-    except CodebookError as error:
-        return book, f"the delta of version {event.version} is malformed: {error}"
-    if after.state_hash() == event.state_hash and len(after) == event.count:
-        return after, ""
-    return book, (
-        f"the delta of version {event.version} leads to {len(after)} records that hash to "
-        f"{after.state_hash().hex()}, claimed were {event.count} and {event.state_hash.hex()}"
-    )
-
-
-def _stored(node: Node, event: CheckpointLog) -> bytes:
-    return node.code(event.store)[1:]  # a STOP instruction stands before the data
-
-
-def _as_topic(owner: str) -> bytes:
-    return bytes(12) + bytes.fromhex(owner.removeprefix("0x"))
+def _agrees(standing: Standing | None, newest: Version | None) -> bool:
+    """Whether a folded version is what the state has; None: nobody, or nothing yet."""
+    if newest is None:
+        return standing is None or standing.head.version == 0
+    return standing is not None and standing.head.same_codebook(newest.head)

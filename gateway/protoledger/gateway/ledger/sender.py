@@ -3,10 +3,14 @@
 One transaction at a time. It is stored signed before it is sent, so a restart sends the same bytes,
 which the chain takes once. If it is stuck, the same content is signed again under the same number
 for an eighth more; each such attempt is stored too, and whichever is mined counts. Doubles are
-impossible in any case: `commit` reverts unless its base is the current version. Events are told
-before the outbox forgets, so a kill between the two tells one twice and never not at all. Newer
-codebooks wait in the outbox, where each replaces the one before, because a commit takes the whole
-difference with it.
+impossible in any case: `commit` reverts unless it leads to the next version. Events are sent before
+the outbox forgets, so a kill between the two repeats one and never loses one. Newer codebooks wait
+in the outbox, where each replaces the one before, because a commit takes the whole difference with
+it.
+
+**An error in answer to a transaction proves nothing**: a provider may have passed it on. So the
+transaction stays pending and is sent again; only a refusal for its price is taken at its word, and
+even then its hash is remembered. What is mined after it was given up is reported then.
 """
 
 from __future__ import annotations
@@ -15,30 +19,42 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from protoledger.contracts.errors import RevertedError, RpcError
+from protoledger.contracts.client.heads import Head
+from protoledger.contracts.errors import (
+    NonceUsedError,
+    ReplacementUnderpricedError,
+    RevertedError,
+    RpcError,
+    UnderpricedError,
+)
 from protoledger.gateway.codebook.codebook import Codebook, RecordFormat
-from protoledger.gateway.codebook.delta import entries_in
+from protoledger.gateway.codebook.delta import entries_in, worth_it
+from protoledger.gateway.ledger.copy import BY_CHECKPOINT, BY_GRANT
 from protoledger.gateway.ledger.events import (
     CodebookChanged,
     CommitRejected,
     Committed,
     LedgerEvent,
 )
-from protoledger.gateway.ledger.outbox import Fees, LedgerStore, Pending, Wanted
+from protoledger.gateway.ledger.fees import FeePolicy
+from protoledger.gateway.ledger.outbox import Attempt, Fees, Pending, Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from protoledger.contracts.client.account import Account
+    from protoledger.contracts.client.answers import Block, Receipt
     from protoledger.contracts.client.binding import Buffer
-    from protoledger.contracts.client.rpc import Block, Node
+    from protoledger.contracts.client.node import Node
     from protoledger.gateway.ledger.config import LedgerConfig
     from protoledger.gateway.ledger.follower import Follower
+    from protoledger.gateway.ledger.store import LedgerStore
 
-GWEI = 10**9
 _RESEND_S = 5.0
+_MISFIT_S = 3.0  # a nonce that does not fit may be a lagging node's for so long
 _GAS_MARGIN = 1.25
 _LONGEST_PAUSE_S = 30.0
+_REPRICINGS = 40  # doublings that lead from any tip beyond any limit
 # After these the same codebook would be refused again for the same reason.
 _PERMANENT = {
     "PrototypeBufferNotAGateway",
@@ -58,7 +74,7 @@ class CommitSender:
         chain_id: the chain's id.
         config: fees, patience, and what to leave out.
         most: records of a commit.
-        tell: takes events.
+        report: takes events.
     """
 
     def __init__(
@@ -70,14 +86,21 @@ class CommitSender:
         *,
         config: LedgerConfig,
         most: int,
-        tell: Callable[[LedgerEvent], None],
+        report: Callable[[LedgerEvent], None],
     ) -> None:
-        self._store, self._account, self._form = store, account, form
-        self._chain_id, self._config, self._tell = chain_id, config, tell
-        self._tip, self._limit = int(config.tip_gwei * GWEI), int(config.max_fee_gwei * GWEI)
-        self._most, self._begun_at, self._priced_at = most, 0.0, 0.0
+        self._outbox, self._copy, self._account, self._form = (
+            store.outbox,
+            store.copy,
+            account,
+            form,
+        )
+        self._chain_id, self._config, self._report = chain_id, config, report
+        self._fees, self._most = FeePolicy(config), most
+        self._begun_at = self._priced_at = 0.0
         self._sent_at: float | None = None  # None: not by this process
-        self._pause_s, self._resume_at, self._told = 0.5, 0.0, ""
+        self._misfit_since: float | None = None
+        self._looked_for_late = -1
+        self._pause_s, self._resume_at, self._said = 0.5, 0.0, ""
 
     def step(self, node: Node, buffer: Buffer, follower: Follower, head: Block) -> bool:
         """Do what can be done now.
@@ -94,14 +117,18 @@ class CommitSender:
         Raises:
             ChainUnreachableError, RpcError: try again later; the outbox is as safe as before.
         """
-        pending = self._store.pending()
+        if follower.version != self._looked_for_late:
+            self._report_late(node, follower)
+        pending = self._outbox.pending()
         if pending is not None:
             self._watch(node, buffer, follower, head, pending)
         elif time.monotonic() >= self._resume_at:
-            wanted = self._store.wanted()
+            wanted = self._outbox.wanted()
             if wanted is not None:
                 self._begin(node, buffer, follower, head, wanted)
-        return self._store.pending() is not None
+        return self._outbox.pending() is not None
+
+    # -- a new commit ------------------------------------------------------------------------------
 
     def _begin(
         self, node: Node, buffer: Buffer, follower: Follower, head: Block, wanted: Wanted
@@ -111,34 +138,31 @@ class CommitSender:
                 f"what this key committed before is not believed: {follower.lie}; use a new key, "
                 "or have the contract's owner revoke this one and grant it again"
             )
-            self._tell(CommitRejected(reason, permanent=True))
-            self._store.drop_wanted(wanted)
+            self._report(CommitRejected(reason, permanent=True))
+            self._outbox.drop_wanted(wanted)
             return
         base, target = follower.codebook, Codebook.decode(wanted.snapshot, self._form)
         delta = base.delta_to(target, **self._config.omissions, most=self._most)
         if not worth_it(delta, target, self._config.least_records):
-            # Told again, because the learner waits to hear how its codebook fared.
+            # Reported again, because the learner waits to hear how its codebook fared.
             me = self._account.address
-            self._tell(CodebookChanged(me, follower.version, base, own=True))
-            self._store.drop_wanted(wanted)
+            self._report(CodebookChanged(me, follower.version, base, own=True))
+            self._outbox.drop_wanted(wanted)
             return
         nonce = node.nonce(self._account.address)
-        pending = Pending(
-            nonce,
-            b"",
-            "",
-            follower.version,
-            delta,
-            wanted.snapshot,
-            wanted.note,
-            wanted.oracle_round,
+        after = base.apply(delta)
+        leads_to = Head(
+            after.state_hash(), follower.version + 1, len(after), follower.epoch, "active"
         )
-        fees = self._fees(head, self._store.offered(nonce))
-        call = _call(buffer, follower, pending)
-        if fees is None or call is None:
+        pending = Pending(
+            nonce, b"", "", leads_to, delta, wanted.snapshot, wanted.note, wanted.oracle_round
+        )
+        fees, why = self._fees.offer(node, head, self._outbox.offered(nonce))
+        if fees is None:
+            self._postpone(why)
             return
         try:
-            signed = self._signed(node, buffer, pending, call, fees)
+            signed = self._signed(node, buffer, pending, fees)
         except RevertedError as error:
             self._refused(buffer.explain(error), wanted)
             return
@@ -146,28 +170,13 @@ class CommitSender:
             self._postpone(str(error))
             return
         self._begun_at = self._priced_at = time.monotonic()
-        self._store.begin(signed, wanted, fees)
-        self._send(node, signed)
+        self._misfit_since = None
+        self._outbox.begin(signed, wanted, fees, entries_in(delta, self._form))
+        self._send(node, buffer, head, signed, fees)
 
-    def _fees(self, head: Block, offered: Fees | None) -> Fees | None:
-        """Say what to offer now; None, and tell why, if it would be more than allowed."""
-        fees = Fees(2 * head.base_fee + self._tip, self._tip)
-        if offered is not None:
-            fees = fees.at_least(offered.raised())
-        elif head.base_fee + self._tip <= self._limit:
-            fees = Fees(min(fees.maximum, self._limit), fees.tip)
-        if fees.maximum <= self._limit:
-            return fees
-        self._postpone(
-            f"{fees.maximum / GWEI:.1f} gwei per gas would have to be offered, `max_fee_gwei` is "
-            f"{self._limit / GWEI:.1f}; it waits"
-        )
-        return None
-
-    def _signed(
-        self, node: Node, buffer: Buffer, pending: Pending, call: bytes, fees: Fees
-    ) -> Pending:
+    def _signed(self, node: Node, buffer: Buffer, pending: Pending, fees: Fees) -> Pending:
         me = self._account.address
+        call = buffer.commit(pending.head, pending.delta, pending.oracle_round)
         raw, tx_hash = self._account.sign(
             self._chain_id,
             pending.nonce,
@@ -179,47 +188,115 @@ class CommitSender:
         )
         return replace(pending, raw=raw, tx_hash=tx_hash)
 
-    def _send(self, node: Node, pending: Pending) -> None:
-        self._sent_at = time.monotonic()
-        try:
-            node.send(pending.raw)
-        except RpcError as error:
-            # A nonce that is used may be by this very transaction: the receipt will tell.
-            if "nonce" not in error.text and "underpriced" not in error.text:
-                self._store.finish(again=True)
-                self._postpone(str(error))
+    def _send(
+        self, node: Node, buffer: Buffer, head: Block, pending: Pending, fees: Fees | None
+    ) -> None:
+        for _ in range(_REPRICINGS):
+            self._sent_at = time.monotonic()
+            try:
+                node.send(pending.raw)
+            except UnderpricedError as error:
+                self._outbox.refused(pending.tx_hash)
+                if fees is not None:  # else it was priced by an earlier process
+                    self._fees.refused(fees, error.minimum_wei)
+                fees, why = self._fees.offer(node, head, self._outbox.offered(pending.nonce))
+                if fees is None:
+                    self._say(f"the chain's nodes take no lower tip: {why}")
+                    return
+                pending = self._again(node, buffer, pending, fees)
+            except ReplacementUnderpricedError:
+                self._priced_at = 0.0  # something under this number offers more: outbid it next
+                return
+            except NonceUsedError:
+                return  # most likely by this very transaction: the receipt will tell
+            except RpcError as error:
+                self._say(f"the node refuses the transaction, or says so: {error}")
+                return
+            else:
+                return
+
+    def _again(self, node: Node, buffer: Buffer, pending: Pending, fees: Fees) -> Pending:
+        """Sign the same content for other fees, and store it."""
+        signed = self._signed(node, buffer, pending, fees)
+        self._outbox.replace(signed, fees, entries_in(pending.delta, self._form))
+        return signed
+
+    # -- one on its way ----------------------------------------------------------------------------
 
     def _watch(
         self, node: Node, buffer: Buffer, follower: Follower, head: Block, pending: Pending
     ) -> None:
-        attempts = self._store.attempts(pending)
-        made_by = self._store.transaction_of(self._account.address, pending.base + 1)
+        attempts = self._outbox.attempts()
+        made_by = self._copy.transaction_of(self._account.address, pending.head.version)
         if made_by is not None and made_by not in attempts:
-            self._give_up(f"version {pending.base + 1} was made by another transaction, {made_by}")
+            self._overtaken(pending, made_by)
             return
         receipts = ((each, node.receipt(each)) for each in ([made_by] if made_by else attempts))
         mined = next(((each, found) for each, found in receipts if found is not None), None)
         if mined is None:
             if made_by is None:
                 self._look_for(node, buffer, follower, head, pending)
-        elif not mined[1].succeeded:
+            return
+        tx_hash, receipt = mined
+        if not receipt.succeeded:
             self._reverted(node, buffer, follower, pending)
-        elif made_by is not None:  # else it is too young to be believed
-            self._landed(pending, made_by, mined[1].gas_used)
+        elif made_by is None:
+            self._not_folded(follower, head, receipt)
+        else:
+            records = entries_in(pending.delta, self._form)
+            attempt = Attempt(tx_hash, records, len(pending.delta), pending.note)
+            self._landed(pending.head.version, attempt, receipt)
 
-    def _landed(self, pending: Pending, tx_hash: str, gas_used: int) -> None:
+    def _landed(self, version: int, attempt: Attempt, receipt: Receipt) -> None:
         self._calm()
-        self._tell(
+        self._committed(version, attempt, receipt)
+        self._outbox.finish("reported", again=False)
+
+    def _committed(self, version: int, attempt: Attempt, receipt: Receipt) -> None:
+        self._report(
             Committed(
-                pending.base + 1,
-                gas_used,
-                tx_hash,
-                entries_in(pending.delta, self._form),
-                len(pending.delta),
-                pending.note,
-            ),
+                version,
+                receipt.gas_used,
+                attempt.tx_hash,
+                attempt.records,
+                attempt.payload_bytes,
+                attempt.note,
+            )
         )
-        self._store.finish(again=False)
+
+    def _not_folded(self, follower: Follower, head: Block, receipt: Receipt) -> None:
+        """Wait for confirmations; or read the block again, whose events were left out."""
+        if receipt.block <= follower.scanned_block:
+            follower.scan_again_from(receipt.block)
+        elif time.monotonic() - max(self._begun_at, self._sent_at or 0.0) > self._config.stuck_s:
+            self._say(
+                f"it stands in block {receipt.block}, the newest is {head.number}, and "
+                f"{self._config.believed_after} is not reached: a chain that makes blocks only for "
+                "transactions wants `confirmations: 0`"
+            )
+
+    def _report_late(self, node: Node, follower: Follower) -> None:
+        """Report what was given up, and is mined after all."""
+        for version, attempt in self._outbox.late(self._account.address):
+            receipt = node.receipt(attempt.tx_hash)
+            if receipt is None:
+                return
+            self._committed(version, attempt, receipt)
+            self._outbox.reported(attempt.tx_hash)
+        self._looked_for_late = follower.version
+
+    def _overtaken(self, pending: Pending, made_by: str) -> None:
+        """The version stands, and none of the present attempts made it."""
+        version = pending.head.version
+        if made_by == BY_GRANT:
+            self._give_up("the contract's owner has granted this gateway again")
+        elif made_by == BY_CHECKPOINT or self._outbox.is_own(made_by):
+            self._give_up(f"version {version} stands already")
+        else:
+            self._give_up(
+                f"another process commits with this key: its transaction {made_by} made version "
+                f"{version}; give each gateway a key of its own"
+            )
 
     def _look_for(
         self, node: Node, buffer: Buffer, follower: Follower, head: Block, pending: Pending
@@ -230,38 +307,53 @@ class CommitSender:
         elif now - self._sent_at < min(_RESEND_S, self._config.stuck_s):
             return
         used = node.nonce(self._account.address)
-        if used != pending.nonce or follower.version != pending.base:
-            if all(node.receipt(each) is None for each in self._store.attempts(pending)):
-                # Rewound, or the key was used elsewhere. If it lands after all, its base is stale.
-                self._give_up(f"its nonce {pending.nonce} does not fit the chain's {used}")
-        elif now - self._begun_at >= self._config.deadline_s:
+        if used != pending.nonce or follower.version + 1 != pending.head.version:
+            self._misfit(node, follower, pending, used)
+            return
+        self._misfit_since = None
+        if now - self._begun_at >= self._config.deadline_s:
             self._give_up(f"it was not mined within {self._config.deadline_s:g} s")
         elif now - self._priced_at >= self._config.stuck_s:
             self._priced_at = now
-            self._send(node, self._outbid(node, buffer, follower, head, pending))
+            self._outbid(node, buffer, head, pending)
         else:
-            self._send(node, pending)
+            self._send(node, buffer, head, pending, None)
 
-    def _outbid(
-        self, node: Node, buffer: Buffer, follower: Follower, head: Block, pending: Pending
-    ) -> Pending:
-        """Sign the same again for more; gives what is pending then."""
-        offered, call = self._store.offered(pending.nonce), _call(buffer, follower, pending)
-        fees = self._fees(head, offered) if offered is not None else None
-        if fees is None or call is None:
-            return pending
+    def _misfit(self, node: Node, follower: Follower, pending: Pending, used: int) -> None:
+        """The number or version is another's; unless the node is only behind, for a while."""
+        now = time.monotonic()
+        self._misfit_since = self._misfit_since or now
+        if now - self._misfit_since < min(_MISFIT_S, self._config.stuck_s):
+            return
+        if any(node.receipt(each) is not None for each in self._outbox.attempts()):
+            return
+        if used > pending.nonce and follower.version + 1 == pending.head.version:
+            reason = (
+                f"another process sends with this key: number {pending.nonce} was used by a "
+                "transaction of its own; give each gateway a key of its own"
+            )
+        else:  # a chain that was rewound; if it lands after all, its base is stale
+            reason = f"its number {pending.nonce} does not fit the chain's {used}"
+        self._give_up(reason)
+
+    def _outbid(self, node: Node, buffer: Buffer, head: Block, pending: Pending) -> None:
+        """Sign the same again for more, and send that."""
+        fees, why = self._fees.offer(node, head, self._outbox.offered(pending.nonce))
+        if fees is None:
+            self._say(why)
+            self._send(node, buffer, head, pending, None)
+            return
         try:
-            signed = self._signed(node, buffer, pending, call, fees)
+            pending = self._again(node, buffer, pending, fees)
         except (RevertedError, RpcError):
-            return pending  # its receipt will tell
-        self._store.replace(signed, fees)
-        return signed
+            return  # its receipt will tell
+        self._send(node, buffer, head, pending, fees)
 
     def _reverted(self, node: Node, buffer: Buffer, follower: Follower, pending: Pending) -> None:
-        call = _call(buffer, follower, pending)
-        if call is None:
-            self._give_up(f"it was built on version {pending.base}, which is not the newest")
+        if follower.version + 1 != pending.head.version:
+            self._give_up(f"it leads to version {pending.head.version}, which is not the next")
             return
+        call = buffer.commit(pending.head, pending.delta, pending.oracle_round)
         try:
             node.call(buffer.address, call, self._account.address)
         except RevertedError as error:
@@ -269,54 +361,38 @@ class CommitSender:
             if known.name not in _PERMANENT:
                 self._give_up(str(known))
                 return
-            self._tell(CommitRejected(str(known), permanent=True))
-            self._store.finish(again=False)
+            self._report(CommitRejected(str(known), permanent=True))
+            self._outbox.finish("given up", again=False)
             return
         self._give_up("the transaction reverted, and would not any more")
 
+    # -- what did not work -------------------------------------------------------------------------
+
     def _give_up(self, reason: str) -> None:
-        self._store.finish(again=True)
-        self._sent_at = None
+        self._outbox.finish("given up", again=True)
+        self._sent_at = self._misfit_since = None
         self._postpone(reason)
 
     def _refused(self, error: RevertedError, wanted: Wanted) -> None:
         if error.name in _PERMANENT:
             self._calm()
-            self._tell(CommitRejected(str(error), permanent=True))
-            self._store.drop_wanted(wanted)
+            self._report(CommitRejected(str(error), permanent=True))
+            self._outbox.drop_wanted(wanted)
             return
         if error.name == _UNKNOWN_ROUND:
-            self._store.cite_nothing(wanted)
+            self._outbox.cite_nothing(wanted)
         self._postpone(str(error))
 
     def _postpone(self, reason: str) -> None:
         self._resume_at = time.monotonic() + self._pause_s
         self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
-        if reason != self._told:
-            self._told = reason
-            self._tell(CommitRejected(reason, permanent=False))
+        self._say(reason)
+
+    def _say(self, reason: str) -> None:
+        """Report a reason once, until a commit lands or another reason comes."""
+        if reason != self._said:
+            self._said = reason
+            self._report(CommitRejected(reason, permanent=False))
 
     def _calm(self) -> None:
-        self._pause_s, self._resume_at, self._told = 0.5, 0.0, ""
-
-
-def worth_it(delta: bytes, target: Codebook, least: int) -> bool:
-    """Say whether a delta writes enough to be committed.
-
-    Args:
-        delta: what would be committed.
-        target: what is wanted.
-        least: entries that are enough; half of the wanted codebook always is.
-    """
-    enough = min(least, -(-len(target) // 2))
-    return bool(delta) and entries_in(delta, target.form) >= enough
-
-
-def _call(buffer: Buffer, follower: Follower, pending: Pending) -> bytes | None:
-    """Encode a commit anew; None if the copy is no longer at the version that it starts from."""
-    if follower.version != pending.base:
-        return None
-    after = follower.codebook.apply(pending.delta)
-    return buffer.commit(
-        pending.base, len(after), after.state_hash(), pending.delta, pending.oracle_round
-    )
+        self._pause_s, self._resume_at, self._said = 0.5, 0.0, ""

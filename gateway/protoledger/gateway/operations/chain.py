@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from protoledger.contracts.client.binding import Buffer
-    from protoledger.contracts.client.rpc import Node
-    from protoledger.gateway.ledger.client import LedgerConfig
+    from protoledger.contracts.client.node import Node
+    from protoledger.gateway.ledger.config import LedgerConfig
     from protoledger.protocol.wire.schema import Schema
 
-GAS_OF_A_COMMIT = 150_000
+GAS_OF_A_COMMIT = 100_000
 LEAST_COMMITS = 20
 _RESET = "correct `ledger`; if the chain was reset on purpose, start with an empty store"
 
@@ -28,7 +28,7 @@ _RESET = "correct `ledger`; if the chain was reset on purpose, start with an emp
 def check_chain(config: LedgerConfig, store_file: Path, schema: Schema) -> Iterator[Item]:
     """Ask the node everything that a commit depends on; sends no transaction."""
     from protoledger.contracts.client.binding import Buffer  # noqa: PLC0415 - loads web3
-    from protoledger.contracts.client.rpc import Node  # noqa: PLC0415
+    from protoledger.contracts.client.node import Node  # noqa: PLC0415
 
     node = Node(config.rpc_url, timeout_s=5.0)
     names = ("contract", "whitelist", "balance")
@@ -106,23 +106,25 @@ def _contract(node: Node, buffer: Buffer, pins: dict[str, str], schema: Schema) 
 
 def _listed(node: Node, buffer: Buffer, config: LedgerConfig) -> Item:
     account = address_of(load_key(config.key_file, config.key_password_file))
-    status = buffer.head(node, account).status
-    if status != "active":
+    standing = buffer.standing(node, account)
+    status = standing.head.status
+    if not standing.head.listed:
         return failed(
             "whitelist",
             f"{account} may not commit: it is {status}",
             f"the contract's owner runs: protoledger contracts grant {account}",
         )
-    if buffer.standing(node)[2]:
+    if status == "suspended":
         return note("whitelist", f"{account} is listed, but the contract is paused by its owner")
     return ok("whitelist", f"{account} may commit")
 
 
 def _balance(node: Node, config: LedgerConfig) -> Item:
     account = address_of(load_key(config.key_file, config.key_password_file))
-    wei = int(str(node.request("eth_getBalance", account, "latest")), 16)
+    wei = node.balance(account)
     head = node.block("latest")
-    price = (head.base_fee if head else 0) + int(config.tip_gwei * 1e9)
+    tip = node.tip() if config.tip_gwei is None else int(config.tip_gwei * 1e9)
+    price = (head.base_fee if head else 0) + tip
     commits = wei // max(1, GAS_OF_A_COMMIT * price)
     text = f"{account} has {wei / 1e18:.6g} ether, about {commits:,} commits"
     if not commits:

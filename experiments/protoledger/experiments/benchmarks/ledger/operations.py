@@ -15,10 +15,12 @@ import numpy as np
 from protoledger.contracts.client.account import Account
 from protoledger.contracts.client.binding import Buffer
 from protoledger.contracts.client.deployment import Sender, deploy
+from protoledger.contracts.client.heads import Head
 from protoledger.contracts.keys import address_of
 from protoledger.experiments.benchmarks.ledger.replay import GAS_LIMIT, KEYS
 from protoledger.gateway.codebook.codebook import Codebook, RecordFormat
-from protoledger.gateway.ledger.client import Ledger, LedgerConfig
+from protoledger.gateway.ledger.client import Ledger
+from protoledger.gateway.ledger.config import LedgerConfig
 from protoledger.gateway.ledger.events import (
     CodebookChanged,
     LedgerAvailable,
@@ -83,19 +85,20 @@ def _operations(chain: LocalNode, prototypes: int, features: int) -> list[Operat
         delta = base.delta_to(wanted, tolerance=tolerance)
         after = base.apply(delta)
         books.append(after)
-        return send(sender, buffer.commit(version, len(after), after.state_hash(), delta))
+        head = Head(after.state_hash(), version + 1, len(after), 1, "active")
+        return send(sender, buffer.commit(head, delta))
 
     random = np.random.default_rng(1)
     books = [Codebook.empty(RecordFormat(features, LABELS))]
-    grant = send(admin, buffer.encode("addGateways(address[])", [gateway.address]))
+    grant = send(admin, buffer.encode("addGateways", [gateway.address]))
     first = commit(0, books[-1], _book(prototypes, features, random), TOLERANCE)
     tenths = [
         commit(number, books[-1], _nudged(books[-1], random), TOLERANCE) for number in range(1, 6)
     ]
     exact = commit(6, books[-1], _nudged(books[-1], random), 0.0)
     snapshot = books[-1].encode()
-    checkpoint = send(sender, buffer.encode("checkpoint(address,bytes)", gateway.address, snapshot))
-    read = buffer.encode("record(address,uint256)", gateway.address, prototypes - 1)
+    checkpoint = send(sender, buffer.encode("checkpoint", gateway.address, snapshot))
+    read = buffer.encode("record", gateway.address, prototypes - 1, 0)
     return [
         Operation(name, prototypes, features, gas)
         for name, gas in (

@@ -18,10 +18,11 @@ import numpy as np
 from protoledger.contracts.client.account import Account
 from protoledger.contracts.client.binding import Buffer
 from protoledger.contracts.client.deployment import Sender, deploy
+from protoledger.contracts.client.heads import Head
 from protoledger.emulator.sources.packaged import read_packaged
 from protoledger.gateway.codebook.codebook import Codebook
+from protoledger.gateway.codebook.delta import worth_it
 from protoledger.gateway.ledger.config import LedgerConfig, default_records
-from protoledger.gateway.ledger.sender import worth_it
 from protoledger.gateway.training.model import SiteModel
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from protoledger.contracts.client.rpc import Node
+    from protoledger.contracts.client.node import Node
     from protoledger.contracts.tools.local_node import LocalNode
     from protoledger.gateway.config import TestName
 
@@ -91,9 +92,8 @@ class _Gateway:
             self.model.commits.rejected()
             return None
         after = self.book.apply(delta)
-        call = self._buffer.commit(
-            self.model.commits.version, len(after), after.state_hash(), delta
-        )
+        head = Head(after.state_hash(), self.model.commits.version + 1, len(after), 1, "active")
+        call = self._buffer.commit(head, delta)
         self._sender.send(self._buffer.address, call, GAS_LIMIT)
         gas = self._sender.wait()[0].gas_used
         self.book = after
@@ -102,7 +102,7 @@ class _Gateway:
 
     def check(self) -> None:
         """Make sure that the chain holds what the gateway believes."""
-        head = self._buffer.head(self._node, self.account.address)
+        head = self._buffer.standing(self._node, self.account.address).head
         found = (head.version, head.state_hash)
         if found != (self.model.commits.version, self.book.state_hash()):
             raise AssertionError(f"the chain has {found}, not version {self.model.commits.version}")

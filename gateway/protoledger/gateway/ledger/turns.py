@@ -1,0 +1,178 @@
+"""One turn of the ledger client: look at the newest block, fold, report, send."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from protoledger.contracts.client.binding import NO_ADDRESS
+from protoledger.contracts.client.nodes import Nodes
+from protoledger.contracts.errors import LaggingNodeError
+from protoledger.gateway.ledger.config import default_records
+from protoledger.gateway.ledger.events import (
+    LedgerAvailable,
+    LedgerEvent,
+    NodeDisagrees,
+    SuccessorNamed,
+)
+from protoledger.gateway.ledger.follower import Follower
+from protoledger.gateway.ledger.identity import Identity
+from protoledger.gateway.ledger.sender import CommitSender
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from protoledger.contracts.client.account import Account
+    from protoledger.contracts.client.answers import Block
+    from protoledger.contracts.client.binding import Terms
+    from protoledger.contracts.client.node import Node
+    from protoledger.gateway.codebook.format import RecordFormat
+    from protoledger.gateway.ledger.config import LedgerConfig
+    from protoledger.gateway.ledger.oracle_samples import SampleFollower
+    from protoledger.gateway.ledger.store import LedgerStore
+
+
+class Turns:
+    """What the client's thread does again and again; owned by that thread.
+
+    Args:
+        config: the gateway's `ledger:`.
+        store: outbox and copy.
+        account: signs.
+        site: schema hash, record format, and the store's file for advice.
+        report: takes events.
+        sleep: waits, until the client is closed at most.
+    """
+
+    def __init__(
+        self,
+        config: LedgerConfig,
+        store: LedgerStore,
+        account: Account,
+        site: tuple[bytes, RecordFormat, Path],
+        *,
+        report: Callable[[LedgerEvent], None],
+        sleep: Callable[[float], object],
+    ) -> None:
+        schema_hash, self._form, database = site
+        self._config, self._store, self._report = config, store, report
+        self._account = account
+        self._identity = Identity(config, store, schema_hash, self._form, database)
+        self._nodes = Nodes(
+            [config.rpc_url, *config.rpc_urls],
+            lambda url, reason: report(NodeDisagrees(url, reason)),
+            sleep=sleep,
+        )
+        self._available = False
+        self._successor = NO_ADDRESS
+        self._samples: SampleFollower | None = None
+        self._start()
+
+    def _start(self) -> None:
+        self._follower = Follower(self._store, self._form, self._account.address)
+        self._sender = CommitSender(
+            self._store,
+            self._account,
+            self._form,
+            self._config.chain_id,
+            config=self._config,
+            most=self._config.records_per_commit or default_records(self._form.features),
+            report=self._report,
+        )
+
+    @property
+    def addresses(self) -> list[str]:
+        """Contracts whose events matter, for hints."""
+        found = [self._identity.buffer.address]
+        return [*found, self._samples.oracle_address] if self._samples is not None else found
+
+    def turn(self) -> bool:
+        """Do what can be done now; gives whether a transaction is on its way.
+
+        Raises:
+            ChainUnreachableError, RpcError: try again later, or on another node.
+            LedgerMismatchError: the chain or contract is not this gateway's.
+        """
+        node = self._nodes.active
+        terms = self._identity.check(node)
+        if not self._available:
+            self._govern(node, terms)
+            self._available = True
+            self._report(LedgerAvailable())
+        head, believed = self._heads(node)
+        self._nodes.compare(believed)
+        self._follower.scan(node, self._identity.buffer, believed, terms.deployed_block)
+        self.report_changes()
+        self._take_samples(node, believed)
+        return self._sender.step(node, self._identity.buffer, self._follower, head)
+
+    def elsewhere(self, error: Exception) -> bool:
+        """Turn to another node after an error; False if there is none that may answer."""
+        if not self._nodes.turn_away(error):
+            return False
+        self._identity.again()
+        return True
+
+    def interrupted(self) -> None:
+        """Look at the chain's identity again when it answers: it may be another one."""
+        self._available = False
+        self._identity.again()
+
+    def report_changes(self) -> None:
+        """Report what the copy holds that was not reported."""
+        for event in self._follower.changes():
+            self._report(event)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._nodes.close()
+
+    def _heads(self, node: Node) -> tuple[Block, Block]:
+        """Give the newest block, and the newest to believe."""
+        head = node.block("latest")
+        if head is None:
+            raise LaggingNodeError(f"{node.url} has no newest block")
+        if self._config.finalized:
+            believed = node.block("finalized")
+            if believed is None:
+                raise LaggingNodeError(f"{node.url} has no finalized block: `finalized: false`")
+            return head, believed
+        if not self._config.confirmations:
+            return head, head
+        believed = node.block(max(0, head.number - self._config.confirmations))
+        if believed is None:
+            raise LaggingNodeError(f"{node.url} lacks a block below its newest")
+        return head, believed
+
+    def _govern(self, node: Node, terms: Terms) -> None:
+        """Take note of what the contract's owner has said: oracle and successor."""
+        from protoledger.contracts.oracle.binding import Oracle  # noqa: PLC0415 - not always
+        from protoledger.gateway.ledger.oracle_samples import SampleFollower  # noqa: PLC0415
+
+        buffer = self._identity.buffer
+        governance = buffer.governance(node)
+        self._samples = None
+        named = self._config.learn_from_oracle and governance.oracle != NO_ADDRESS
+        if named and node.code(governance.oracle):
+            oracle = Oracle(governance.oracle)
+            self._samples = SampleFollower(self._store, self._form, oracle, terms.deployed_block)
+        if governance.successor in {NO_ADDRESS, self._successor}:
+            return
+        self._successor = governance.successor
+        heir = self._identity.successor(node, governance)
+        self._report(SuccessorNamed(governance.successor, followed=heir is not None))
+        if heir is not None:
+            self._identity.move(heir)
+            self._start()
+            raise LaggingNodeError(
+                f"{buffer.address} has a successor, {heir.address}: following it"
+            )
+
+    def _take_samples(self, node: Node, believed: Block) -> None:
+        if self._samples is None:
+            return
+        arrived = self._samples.scan(node, believed)
+        if arrived:
+            for event in arrived:
+                self._report(event)
+            self._samples.keep()
