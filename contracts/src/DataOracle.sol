@@ -371,6 +371,8 @@ contract DataOracle is IDataOracle, Ownable2Step, TypedData {
         _reporters[seat - 1] = last;
         _seats[last] = seat;
         _seats[account] = 0;
+        // at most MAX_REPORTERS times
+        // slither-disable-next-line costly-loop
         _reporters.pop();
     }
 

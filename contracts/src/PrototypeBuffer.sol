@@ -123,6 +123,8 @@ contract PrototypeBuffer is IPrototypeBuffer, Ownable2Step, Pausable {
                 _gateways.push(gateway);
             } else {
                 version = head.version() + 1;
+                // the loop is the owner's to bound, by what a transaction can carry
+                // slither-disable-next-line costly-loop
                 delete _snapshots[gateway];
             }
             uint256 epoch = head.epoch() + 1;

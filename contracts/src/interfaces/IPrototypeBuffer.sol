@@ -158,8 +158,8 @@ interface IPrototypeBuffer {
     /// @return store the data contract: one zero byte, then the records
     function checkpoint(address owner, bytes calldata records) external returns (address store);
 
-    /// @notice Let `gateways` commit; those that may already are passed over.
-    function addGateways(address[] calldata gateways) external;
+    /// @notice Let `gateways_` commit; those that may already are passed over.
+    function addGateways(address[] calldata gateways_) external;
 
     /// @notice Forbid `gateway` to commit. Its codebook stays readable from the events.
     function removeGateway(address gateway) external;

@@ -23,9 +23,11 @@ from protoledger.gateway.ledger.events import (
     LedgerEvent,
     LedgerFailed,
     LedgerUnavailable,
+    NodeDisagrees,
     OwnerLied,
     SamplesArrived,
     SamplesRefused,
+    SuccessorNamed,
 )
 from protoledger.gateway.operations.events import EventStream
 from protoledger.gateway.operations.health import Health, Snapshot, status_path
@@ -262,13 +264,8 @@ class Service:
                 )
             case CommitRejected(reason=reason, permanent=permanent):
                 self._on_rejected(reason, permanent=permanent)
-            case LedgerUnavailable(reason=reason):
-                log.warning("the chain does not answer: %s", reason)
-                self._health.change(chain="does not answer")
-            case LedgerAvailable():
-                log.info("the chain answers")
-                self._health.change(chain="answers")
-                self._events.write("chain")
+            case LedgerUnavailable() | LedgerAvailable() | NodeDisagrees() | SuccessorNamed():
+                self._on_chain(event)
             case LedgerFailed(reason=reason, exit_code=code):
                 log.error("the ledger client ended: %s", reason)
                 self._exit = Exit(code) if code in list(Exit) else Exit.FAILED
@@ -281,6 +278,29 @@ class Service:
             self._trainer.count_rejection()
             self._trainer.model.commits.rejected()
         self._events.write("rejected", reason=reason, permanent=permanent)
+
+    def _on_chain(
+        self, event: LedgerUnavailable | LedgerAvailable | NodeDisagrees | SuccessorNamed
+    ) -> None:
+        """Take note of how the chain's nodes and contract are."""
+        match event:
+            case LedgerUnavailable(reason=reason):
+                log.warning("the chain does not answer: %s", reason)
+                self._health.change(chain="does not answer")
+            case NodeDisagrees(url=url, reason=reason):
+                log.error("the node %s contradicts the others: %s", url, reason)
+                self._events.write("disagrees", node=url, reason=reason)
+            case SuccessorNamed(address=address, followed=followed):
+                log.warning(
+                    "the contract's owner names a successor, %s: %s",
+                    address,
+                    "going on there" if followed else "it is for other channels or labels",
+                )
+                self._events.write("successor", address=address, followed=followed)
+            case LedgerAvailable():
+                log.info("the chain answers")
+                self._health.change(chain="answers")
+                self._events.write("chain")
 
     def _housekeeping(self, now: float) -> None:
         if now >= self._health.due():

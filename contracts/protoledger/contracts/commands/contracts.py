@@ -139,10 +139,7 @@ def deploy(
     """Put both contracts on the chain; the key's account owns them."""
     from protoledger.contracts.client.deployment import deploy as put  # noqa: PLC0415 - loads web3
 
-    if not re.fullmatch("(0x)?[0-9a-fA-F]{64}", schema_hash):
-        typer.echo(f"error: {schema_hash!r} is no hash: 64 hex digits", err=True)
-        raise typer.Exit(_USAGE)
-    schema = bytes.fromhex(schema_hash.removeprefix("0x"))
+    schema = _hash(schema_hash)
     gateways = addresses(gateway or [])
     with reported():
         made = put(rpc, load_key(key, password), schema, features, labels, gateways)
@@ -233,6 +230,47 @@ def accept(key: Key, contract: Contract, rpc: Rpc = _LOCAL, password: Password =
     [contract] = addresses([contract])
     with reported():
         call_buffer(rpc, load_key(key, password), contract, "acceptOwnership")
+
+
+@app.command()
+def migrate(
+    key: Key,
+    contract: Contract,
+    schema_hash: Annotated[
+        str, typer.Option(help="Hash of the new site schema, 64 hex digits: `protoledger schema`.")
+    ],
+    features: Annotated[int, typer.Option(min=1, max=255, help="Features of a prototype.")],
+    labels: Annotated[int, typer.Option(min=1, max=255, help="Number of labels.")],
+    rpc: Rpc = _LOCAL,
+    password: Password = None,
+) -> None:
+    """Deploy again for other channels or labels, for the same gateways, and name the successor.
+
+    A gateway goes on there once its site file is the new one; the old contract stays readable.
+    """
+    from protoledger.contracts.client.binding import Buffer  # noqa: PLC0415 - loads web3
+    from protoledger.contracts.client.deployment import deploy as put  # noqa: PLC0415
+    from protoledger.contracts.client.node import Node  # noqa: PLC0415
+
+    [contract] = addresses([contract])
+    schema = _hash(schema_hash)
+    with reported():
+        secret, node, old = load_key(key, password), Node(rpc, retries=RETRIES), Buffer(contract)
+        old.require(node)
+        if old.governance(node).owner != address_of(secret):
+            raise RevertedError("OwnableUnauthorizedAccount", (address_of(secret),), ("account",))
+        listed = [who for who, each in old.standings(node).items() if each.head.listed]
+        node.close()
+        made = put(rpc, secret, schema, features, labels, listed)
+        call_buffer(rpc, secret, contract, "setSuccessor", made.buffer)
+    typer.echo(f"successor: {made.buffer}\noracle: {made.oracle}\ngateways: {len(listed)}")
+
+
+def _hash(text: str) -> bytes:
+    if not re.fullmatch("(0x)?[0-9a-fA-F]{64}", text):
+        typer.echo(f"error: {text!r} is no hash: 64 hex digits", err=True)
+        raise typer.Exit(_USAGE)
+    return bytes.fromhex(text.removeprefix("0x"))
 
 
 @app.command()

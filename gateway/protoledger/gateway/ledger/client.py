@@ -37,6 +37,7 @@ _log = logging.getLogger(__name__)
 _FIRST_LOOK_S = 0.01  # after sending: automatic mining answers at once
 _FIRST_RETRY_S = 0.1
 _LONGEST_RETRY_S = 5.0
+_PATIENT_FAILURES = 2  # in a row: one is nothing to report
 _HINTED_POLL_S = 5.0  # between looks while the node's WebSocket says when to look
 
 
@@ -176,7 +177,7 @@ class Ledger:
             turns.close()
 
     def _loop(self, turns: Turns, hint: BlockHint) -> None:
-        retry_s, look_s, down = _FIRST_RETRY_S, _FIRST_LOOK_S, False
+        retry_s, look_s, failures = _FIRST_RETRY_S, _FIRST_LOOK_S, 0
         while not self._stop.is_set():
             self._wake.clear()
             try:
@@ -189,16 +190,16 @@ class Ledger:
                     _log.exception("the ledger client has a defect; it goes on")
                 if turns.elsewhere(error):
                     continue  # another node answers
-                if not down:
+                failures += 1
+                if failures == _PATIENT_FAILURES:
                     reason = str(error) if known else f"{type(error).__name__}: {error}"
                     self._report(LedgerUnavailable(reason))
-                down = True
-                turns.interrupted()
+                turns.interrupted(error)
                 asked_s = error.retry_after_s if isinstance(error, RateLimitedError) else None
                 self._stop.wait(max(retry_s, asked_s or 0.0))
                 retry_s = min(2 * retry_s, _LONGEST_RETRY_S)
                 continue
-            retry_s, down = _FIRST_RETRY_S, False
+            retry_s, failures = _FIRST_RETRY_S, 0
             with self._settled:
                 self._settled.notify_all()
             idle_s = self._config.poll_s

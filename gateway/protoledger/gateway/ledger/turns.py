@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from protoledger.contracts.client.binding import NO_ADDRESS
 from protoledger.contracts.client.nodes import Nodes
-from protoledger.contracts.errors import LaggingNodeError
+from protoledger.contracts.errors import (
+    ChainUnreachableError,
+    LaggingNodeError,
+    NonsenseError,
+    RateLimitedError,
+)
 from protoledger.gateway.ledger.config import default_records
 from protoledger.gateway.ledger.events import (
     LedgerAvailable,
@@ -30,6 +36,8 @@ if TYPE_CHECKING:
     from protoledger.gateway.ledger.config import LedgerConfig
     from protoledger.gateway.ledger.oracle_samples import SampleFollower
     from protoledger.gateway.ledger.store import LedgerStore
+
+_GOVERN_EVERY_S = 60.0  # looks at what the contract's owner has said
 
 
 class Turns:
@@ -63,7 +71,7 @@ class Turns:
             lambda url, reason: report(NodeDisagrees(url, reason)),
             sleep=sleep,
         )
-        self._available = False
+        self._available, self._govern_at = False, 0.0
         self._successor = NO_ADDRESS
         self._samples: SampleFollower | None = None
         self._start()
@@ -95,11 +103,13 @@ class Turns:
         """
         node = self._nodes.active
         terms = self._identity.check(node)
-        if not self._available:
+        if time.monotonic() >= self._govern_at:
             self._govern(node, terms)
+            self._govern_at = time.monotonic() + _GOVERN_EVERY_S
+        head, believed = self._heads(node)
+        if not self._available:
             self._available = True
             self._report(LedgerAvailable())
-        head, believed = self._heads(node)
         self._nodes.compare(believed)
         self._follower.scan(node, self._identity.buffer, believed, terms.deployed_block)
         self.report_changes()
@@ -113,10 +123,17 @@ class Turns:
         self._identity.again()
         return True
 
-    def interrupted(self) -> None:
-        """Look at the chain's identity again when it answers: it may be another one."""
+    def interrupted(self, error: Exception) -> None:
+        """Report when the node can be used again; after silence, look whether it is another one.
+
+        A node that limited, lagged or answered nonsense is the same as before: what was checked
+        stays checked.
+        """
         self._available = False
-        self._identity.again()
+        if isinstance(error, ChainUnreachableError) and not isinstance(
+            error, LaggingNodeError | NonsenseError | RateLimitedError
+        ):
+            self._identity.again()
 
     def report_changes(self) -> None:
         """Report what the copy holds that was not reported."""
@@ -151,9 +168,10 @@ class Turns:
 
         buffer = self._identity.buffer
         governance = buffer.governance(node)
-        self._samples = None
         named = self._config.learn_from_oracle and governance.oracle != NO_ADDRESS
-        if named and node.code(governance.oracle):
+        if not named or not node.code(governance.oracle):
+            self._samples = None
+        elif self._samples is None or self._samples.oracle_address != governance.oracle:
             oracle = Oracle(governance.oracle)
             self._samples = SampleFollower(self._store, self._form, oracle, terms.deployed_block)
         if governance.successor in {NO_ADDRESS, self._successor}:
@@ -164,6 +182,7 @@ class Turns:
         if heir is not None:
             self._identity.move(heir)
             self._start()
+            self._govern_at = 0.0
             raise LaggingNodeError(
                 f"{buffer.address} has a successor, {heir.address}: following it"
             )

@@ -1,0 +1,554 @@
+"""The ledger client before nodes that lag, limit, prune, restart and answer nonsense."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from protoledger.contracts.client.binding import Buffer
+from protoledger.contracts.client.node import Node
+from protoledger.contracts.keys import address_of
+from protoledger.gateway.codebook.codebook import Codebook
+from protoledger.gateway.ledger.events import (
+    CodebookDropped,
+    CommitRejected,
+    Committed,
+    LedgerAvailable,
+    LedgerFailed,
+    LedgerUnavailable,
+    NodeDisagrees,
+    OwnerLied,
+)
+from tests.support import chain
+from tests.support.faulty_node import FaultyNode, Raw, behind, syncing
+from tests.support.ledgers import (
+    ALICE,
+    BOB,
+    FORM,
+    OWNER,
+    STRANGER,
+    Site,
+    book,
+    deployed,
+    leading_to,
+    lie,
+    send,
+)
+
+
+@pytest.fixture(scope="module")
+def anvil() -> Iterator[chain.Anvil]:
+    with chain.Anvil() as running:
+        yield running
+
+
+@pytest.fixture
+def sites(anvil: chain.Anvil, tmp_path: Path) -> tuple[Site, Site]:
+    deployment = deployed(anvil, ALICE, BOB)
+    return Site(anvil, deployment, tmp_path, ALICE), Site(anvil, deployment, tmp_path, BOB)
+
+
+@pytest.fixture
+def proxy(anvil: chain.Anvil) -> Iterator[FaultyNode]:
+    with FaultyNode(anvil.url) as running:
+        yield running
+
+
+def until(found: Callable[[], object], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not found():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.02)
+
+
+class Once:
+    """Gives a fault the next time that it has something to do, and then none any more."""
+
+    def __init__(self, fault: Callable[..., Any]) -> None:
+        self.fault, self.armed, self.hits = fault, False, 0
+
+    def __call__(self, method: str, params: list[Any], forward: Callable[..., Any]) -> Any:
+        answer = self.fault(method, params, forward) if self.armed else None
+        if answer is not None:
+            self.armed, self.hits = False, self.hits + 1
+        return answer
+
+
+def no_logs(method: str, _params: list[Any], forward: Callable[..., Any]) -> Any:
+    """An empty answer where there are events."""
+    if method == "eth_getLogs" and forward()["result"]:
+        return {"result": []}
+    return None
+
+
+@pytest.mark.parametrize("answer", [[], None])
+def test_events_that_are_left_out_once_are_read_again(
+    sites: tuple[Site, Site], proxy: FaultyNode, answer: object
+) -> None:
+    alice, bob = sites
+
+    def lacking(method: str, params: list[Any], forward: Callable[..., Any]) -> Any:
+        return {"result": answer} if no_logs(method, params, forward) is not None else None
+
+    proxy.by_order = once = Once(lacking)
+    buffer = Buffer(alice.deployment.buffer)
+    with alice.ledger(rpc_url=proxy.url) as writer, bob.ledger(rpc_url=proxy.url):
+        for seed in (1, 2, 3):
+            once.armed = True
+            writer.submit(book(seed), f"n{seed}")
+            assert writer.flush(60)
+            bob.sees(ALICE, book(seed))
+        once.armed = True
+        send(alice, OWNER, buffer.encode("removeGateway", alice.address))
+        bob.wait(CodebookDropped)
+    assert once.hits == 4
+    assert [e.note for e in alice.events if isinstance(e, Committed)] == ["n1", "n2", "n3"]
+
+
+def _without(field: str) -> Callable[[dict[str, Any]], Any]:
+    return lambda log: log.pop(field)
+
+
+SHAPES: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "no block hash": _without("blockHash"),
+    "no topics": _without("topics"),
+    "a pending log": lambda log: log.update(blockNumber=None, blockHash=None, logIndex=None),
+    "cut data": lambda log: log.update(data=log["data"][:70]),
+    "another contract's": lambda log: log.update(address="0x" + "11" * 20),
+    "a short topic": lambda log: log.update(topics=["0x12"]),
+}
+BODIES: dict[str, Any] = {
+    "a number": {"result": 5},
+    "an object": {"result": {}},
+    "a list of numbers": {"result": [1, 2]},
+    "a word as code": {"error": {"code": "RATE_LIMITED", "message": "slow down"}},
+    "null as code": {"error": {"code": None, "message": "slow down"}},
+    "an error that is text": {"error": "no"},
+    "HTML": Raw(b"<html>502</html>"),
+    "a list": Raw(b"[1,2]"),
+    "deep JSON": Raw(b"[" * 100_000),
+    "cut JSON": Raw(b'{"jsonrpc": "2.0", "id": 1, "result": ['),
+    "no bytes": Raw(b""),
+}
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, *BODIES])
+def test_a_wrong_shape_is_an_outage_and_passes(
+    sites: tuple[Site, Site], proxy: FaultyNode, shape: str
+) -> None:
+    alice, _ = sites
+
+    def misshapen(method: str, _params: list[Any], forward: Callable[..., Any]) -> Any:
+        found = forward()
+        if method != "eth_getLogs" or not found["result"]:
+            return None
+        if shape in BODIES:
+            return BODIES[shape]
+        for log in found["result"]:
+            SHAPES[shape](log)
+        return found
+
+    proxy.by_order = once = Once(misshapen)
+    with alice.ledger(rpc_url=proxy.url) as writer:
+        once.armed = True
+        writer.submit(book(1), "one")
+        assert writer.flush(60)
+    assert once.hits == 1
+    assert [e.note for e in alice.events if isinstance(e, Committed)] == ["one"]
+    assert not alice.count(LedgerFailed)
+
+
+@pytest.mark.parametrize(
+    "method", ["eth_getBlockByNumber", "eth_chainId", "eth_call", "eth_getCode"]
+)
+@pytest.mark.parametrize("answer", [None, 7, "0x", "0xzz", [], {"a": 1}])
+def test_nonsense_to_any_question_is_an_outage(
+    sites: tuple[Site, Site], proxy: FaultyNode, method: str, answer: object
+) -> None:
+    alice, _ = sites
+    proxy.by_order = once = Once(
+        lambda asked, _params, _forward: {"result": answer} if asked == method else None
+    )
+    once.armed = True
+    with alice.ledger(rpc_url=proxy.url, contradiction_s=30) as writer:
+        writer.submit(book(1))
+        assert writer.flush(60)
+    assert not alice.count(LedgerFailed)
+
+
+def test_a_syncing_node_is_an_outage(sites: tuple[Site, Site], proxy: FaultyNode) -> None:
+    alice, bob = sites
+    with alice.ledger(rpc_url=proxy.url) as writer, bob.ledger(rpc_url=proxy.url):
+        writer.submit(book(1))
+        assert writer.flush(60)
+        bob.sees(ALICE, book(1))
+        proxy.by_order = lambda *_: Raw(b"bad gateway", 502)
+        alice.wait(LedgerUnavailable)
+        proxy.by_order = syncing
+        time.sleep(1.5)  # five times what a contradiction may last on a node that is synced
+        proxy.by_order = None
+        writer.submit(book(2))
+        assert writer.flush(60)
+        bob.sees(ALICE, book(2))
+    for site in sites:
+        assert not site.count(LedgerFailed)
+        assert not site.count(CodebookDropped)
+
+
+def test_a_contradiction_that_stays_ends_the_client(
+    sites: tuple[Site, Site], proxy: FaultyNode
+) -> None:
+    alice, _ = sites
+    proxy.by_order = lambda method, *_: {"result": "0x"} if method == "eth_getCode" else None
+    with alice.ledger(rpc_url=proxy.url):
+        assert "no contract" in alice.wait(LedgerFailed).reason
+
+
+@pytest.mark.parametrize("most", [1, 10, 500])
+def test_ranges_are_halved_and_remembered(
+    sites: tuple[Site, Site], proxy: FaultyNode, most: int
+) -> None:
+    alice, bob = sites
+    send(alice, ALICE, _first_commit(alice))
+    alice.anvil.rpc("anvil_mine", hex(40 if most == 1 else 3000))
+    proxy.most_blocks = most
+    with bob.ledger(rpc_url=proxy.url):
+        bob.sees(ALICE, book(1))
+    assert proxy.faults["range"] <= 30 + proxy.calls["eth_getLogs"] // 3
+
+
+def _first_commit(site: Site) -> bytes:
+    delta = Codebook.empty(FORM).delta_to(book(1))
+    return Buffer(site.deployment.buffer).commit(leading_to(book(1), 1), delta)
+
+
+def test_a_long_first_scan_keeps_what_it_has_read(
+    sites: tuple[Site, Site], proxy: FaultyNode
+) -> None:
+    alice, bob = sites
+    send(alice, ALICE, _first_commit(alice))
+    alice.anvil.rpc("anvil_mine", hex(1000))
+    proxy.most_blocks, asked = 50, list[int]()
+
+    def seldom(method: str, params: list[Any], _forward: Callable[..., Any]) -> Any:
+        if method == "eth_getLogs":
+            asked.append(int(params[0]["fromBlock"], 16))
+            if len(asked) % 5 == 0:
+                return Raw(b"too many requests", 429)
+        return None
+
+    proxy.by_order = seldom
+    with bob.ledger(rpc_url=proxy.url):
+        bob.sees(ALICE, book(1))
+    assert asked.count(min(asked)) <= 12  # the halving; never the whole again
+
+
+def test_pruned_history_is_no_obstacle_where_a_checkpoint_stands(
+    sites: tuple[Site, Site], proxy: FaultyNode
+) -> None:
+    alice, bob = sites
+    send(alice, ALICE, _first_commit(alice))
+    call = Buffer(alice.deployment.buffer).encode("checkpoint", alice.address, book(1).encode())
+    send(alice, STRANGER, call)
+    alice.anvil.rpc("anvil_mine", hex(30))
+    cut = int(str(alice.anvil.rpc("eth_blockNumber")), 16) - 10
+
+    def pruned(method: str, params: list[Any], _forward: Callable[..., Any]) -> Any:
+        if method == "eth_getLogs" and int(params[0]["fromBlock"], 16) < cut:
+            return {"error": {"code": 4444, "message": "pruned history unavailable"}}
+        return None
+
+    proxy.by_order = pruned
+    with bob.ledger(rpc_url=proxy.url) as writer:
+        bob.sees(ALICE, book(1))
+        writer.submit(book(5))
+        assert writer.flush(60)
+
+
+def test_without_a_checkpoint_a_pruned_owner_is_named_until_there_is_one(
+    sites: tuple[Site, Site], proxy: FaultyNode
+) -> None:
+    alice, bob = sites
+    send(alice, ALICE, _first_commit(alice))
+    alice.anvil.rpc("anvil_mine", hex(30))
+    cut = int(str(alice.anvil.rpc("eth_blockNumber")), 16) - 10
+
+    def pruned(method: str, params: list[Any], _forward: Callable[..., Any]) -> Any:
+        if method == "eth_getLogs" and int(params[0]["fromBlock"], 16) < cut:
+            return {"error": {"code": 4444, "message": "pruned history unavailable"}}
+        return None
+
+    proxy.by_order = pruned
+    with bob.ledger(rpc_url=proxy.url) as writer:
+        assert "contracts checkpoint" in bob.wait(OwnerLied).evidence
+        writer.submit(book(5))
+        assert writer.flush(60)
+        call = Buffer(alice.deployment.buffer).encode("checkpoint", alice.address, book(1).encode())
+        send(alice, STRANGER, call)
+        bob.sees(ALICE, book(1))
+
+
+@pytest.mark.parametrize("kind", ["http", "body", "word", "null"])
+def test_a_node_that_limits_its_rate_is_obeyed(
+    sites: tuple[Site, Site], proxy: FaultyNode, kind: str
+) -> None:
+    alice, _ = sites
+    rate, bucket = 8.0, {"left": 8.0, "at": time.monotonic()}
+    answers = {
+        "http": Raw(b"slow down", 429, retry_after="1"),
+        "body": {"error": {"code": -32005, "message": "project ID request rate exceeded"}},
+        "word": {"error": {"code": "SERVER", "message": "compute units per second capacity"}},
+        "null": {"error": {"code": None, "message": "rate limited"}},
+    }
+
+    def limited(*_: object) -> Any:
+        now = time.monotonic()
+        bucket["left"] = min(rate, bucket["left"] + rate * (now - bucket["at"]))
+        bucket["at"] = now
+        if bucket["left"] < 1:
+            return answers[kind]
+        bucket["left"] -= 1
+        return None
+
+    proxy.by_order = limited
+    with alice.ledger(rpc_url=proxy.url) as writer:
+        writer.submit(book(1))
+        assert writer.flush(90)
+    assert any(
+        "limits requests" in e.reason for e in alice.events if isinstance(e, LedgerUnavailable)
+    )
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_least_tip_is_learnt_at_once(
+    sites: tuple[Site, Site], proxy: FaultyNode, told: bool
+) -> None:
+    alice, _ = sites
+    import rlp
+
+    sent = list[int]()
+
+    def picky(method: str, params: list[Any], _forward: Callable[..., Any]) -> Any:
+        if method != "eth_sendRawTransaction":
+            return None
+        tip = int.from_bytes(rlp.decode(bytes.fromhex(params[0][4:]))[2])
+        sent.append(tip)
+        if tip >= 30 * 10**9:
+            return None
+        least = ", minimum needed 30000000000" if told else ""
+        text = f"transaction underpriced: gas tip cap {tip}{least}"
+        return {"error": {"code": -32000, "message": text}}
+
+    proxy.by_order = picky
+    with alice.ledger(rpc_url=proxy.url) as writer:
+        writer.submit(book(1))
+        assert writer.flush(60)
+        writer.submit(book(2))
+        assert writer.flush(60)
+    assert len(sent) <= (3 if told else 8)
+    assert not alice.count(CommitRejected)
+
+
+def test_a_tip_beyond_the_limit_is_told_and_mended_by_the_setting(
+    sites: tuple[Site, Site], proxy: FaultyNode
+) -> None:
+    alice, _ = sites
+    import rlp
+
+    def picky(method: str, params: list[Any], _forward: Callable[..., Any]) -> Any:
+        if method != "eth_sendRawTransaction":
+            return None
+        if int.from_bytes(rlp.decode(bytes.fromhex(params[0][4:]))[2]) >= 30 * 10**9:
+            return None
+        return {"error": {"code": -32000, "message": "FeeTooLow, minimum needed 30000000000"}}
+
+    proxy.by_order = picky
+    with alice.ledger(rpc_url=proxy.url, max_fee_gwei=20) as writer:
+        writer.submit(book(1))
+        assert "`max_fee_gwei` is 20.0" in alice.wait(CommitRejected).reason
+    with alice.ledger(rpc_url=proxy.url, max_fee_gwei=100, stuck_s=0.5) as writer:
+        assert writer.flush(60)
+    assert alice.count(Committed) == 1
+
+
+@pytest.mark.parametrize("passed_on", [True, False])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"error": {"code": -32603, "message": "internal error"}},
+        {"error": {"code": -32005, "message": "rate limit exceeded"}},
+        Raw(b"", 504),
+        Raw(None),
+    ],
+)
+def test_a_transaction_answered_with_an_error_is_reported_once(
+    sites: tuple[Site, Site], proxy: FaultyNode, answer: Any, passed_on: bool
+) -> None:
+    alice, _ = sites
+
+    def erring(method: str, _params: list[Any], forward: Callable[..., Any]) -> Any:
+        if method != "eth_sendRawTransaction":
+            return None
+        if passed_on:
+            forward()
+        return answer
+
+    proxy.by_order = once = Once(erring)
+    with alice.ledger(rpc_url=proxy.url, stuck_s=1) as writer:
+        once.armed = True
+        writer.submit(book(1), "one")
+        assert writer.flush(60)
+        writer.submit(book(2), "two")
+        assert writer.flush(60)
+    assert [(e.version, e.note) for e in alice.events if isinstance(e, Committed)] == [
+        (1, "one"),
+        (2, "two"),
+    ]
+
+
+def test_another_process_with_the_same_key_is_named(sites: tuple[Site, Site]) -> None:
+    alice, _ = sites
+    twin = Site(alice.anvil, alice.deployment, alice.folder, ALICE)
+    with alice.ledger("a.db") as one, twin.ledger("b.db") as other:
+        for number in range(12):
+            one.submit(book(100 + number))
+            other.submit(book(200 + number))
+            assert one.flush(60)
+            assert other.flush(60)
+            said = [e.reason for e in alice.events + twin.events if isinstance(e, CommitRejected)]
+            if any("another process" in reason and "key" in reason for reason in said):
+                return
+    raise AssertionError("nobody was told")
+
+
+def test_confirmations_on_a_chain_without_blocks_are_named(sites: tuple[Site, Site]) -> None:
+    alice, _ = sites
+    with alice.ledger(confirmations=2, stuck_s=0.3) as writer:
+        writer.submit(book(1))
+        assert "`confirmations: 0`" in alice.wait(CommitRejected).reason
+        alice.anvil.rpc("anvil_mine", "0x2")
+        assert writer.flush(60)
+
+
+def test_finalized_blocks_are_believed_instead(sites: tuple[Site, Site]) -> None:
+    alice, _ = sites
+    with alice.ledger(finalized=True) as writer:
+        writer.submit(book(1))
+        alice.anvil.rpc("anvil_mine", hex(100))
+        assert writer.flush(60)
+
+
+def test_a_lagging_replica_drops_nobody(sites: tuple[Site, Site], proxy: FaultyNode) -> None:
+    alice, bob = sites
+    turn, late = {"n": 0}, behind(2)
+
+    def alternating(method: str, params: list[Any], forward: Callable[..., Any]) -> Any:
+        turn["n"] += 1
+        return late(method, params, forward) if turn["n"] % 3 == 0 else None
+
+    alice.anvil.rpc("anvil_mine", "0x3")
+    with alice.ledger(rpc_url=proxy.url, stuck_s=2) as writer, bob.ledger(rpc_url=proxy.url):
+        writer.submit(book(1), "n1")
+        assert writer.flush(60)
+        proxy.by_order = alternating
+        for seed in (2, 3, 4):
+            writer.submit(book(seed), f"n{seed}")
+            time.sleep(0.5)
+            alice.anvil.rpc("anvil_mine", "0x3")
+        proxy.by_order = None
+        assert writer.flush(60)
+        bob.sees(ALICE, book(4))
+    assert not bob.count(CodebookDropped)
+    assert not alice.count(LedgerFailed)
+    notes = [e.note for e in alice.events if isinstance(e, Committed)]
+    assert len(notes) == len(set(notes))
+
+
+def test_the_second_node_takes_over(sites: tuple[Site, Site], proxy: FaultyNode) -> None:
+    alice, bob = sites
+    with alice.ledger(rpc_url=proxy.url, rpc_urls=[alice.anvil.url]) as writer, bob.ledger():
+        writer.submit(book(1))
+        assert writer.flush(60)
+        for fault in (Raw(b"gone", 502), Raw(None), {"result": 5}):
+            proxy.by_order = lambda *_, fault=fault: fault
+            seed = 2 + alice.count(Committed)
+            writer.submit(book(seed))
+            assert writer.flush(60)
+            bob.sees(ALICE, book(seed))
+    assert not alice.count(LedgerUnavailable)
+
+
+def test_a_node_that_contradicts_most_is_named(
+    sites: tuple[Site, Site], proxy: FaultyNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("protoledger.contracts.client.nodes._COMPARE_EVERY_S", 0.2)
+    alice, _ = sites
+
+    def elsewhere(method: str, params: list[Any], forward: Callable[..., Any]) -> Any:
+        if method != "eth_getBlockByNumber" or params[0] in {"latest", "0x0"}:
+            return None
+        found = forward()
+        found["result"]["hash"] = "0x" + "ab" * 32
+        return found
+
+    proxy.by_order = elsewhere
+    with FaultyNode(alice.anvil.url) as third:
+        urls = [proxy.url, third.url]
+        with alice.ledger(rpc_url=alice.anvil.url, rpc_urls=urls) as writer:
+            named = alice.wait(NodeDisagrees)
+            assert named.url == proxy.url
+            assert "ab" * 32 in named.reason
+            writer.submit(book(1))
+            assert writer.flush(60)
+
+
+def test_old_and_fresh_followers_agree_about_a_gateway_that_was_granted_again(
+    sites: tuple[Site, Site],
+) -> None:
+    alice, bob = sites
+    buffer = lie(alice)
+    with bob.ledger():
+        bob.wait(OwnerLied)
+        send(alice, OWNER, buffer.encode("removeGateway", alice.address))
+        send(alice, OWNER, buffer.encode("addGateways", [alice.address]))
+        bob.sees(ALICE, Codebook.empty(FORM))
+        fresh = Site(alice.anvil, alice.deployment, alice.folder, STRANGER)
+        with fresh.ledger("fresh.db"):
+            fresh.sees(ALICE, Codebook.empty(FORM))
+            following = book(9)
+            delta = Codebook.empty(FORM).delta_to(following)
+            send(alice, ALICE, buffer.commit(leading_to(following, 5, epoch=2), delta))
+            assert fresh.sees(ALICE, following).version == bob.sees(ALICE, following).version == 5
+    assert fresh.count(OwnerLied) == 0
+
+
+def test_an_idle_client_with_a_websocket_asks_next_to_nothing(
+    tmp_path: Path,
+) -> None:
+    with chain.Anvil(block_time_s=1) as anvil, FaultyNode(anvil.url) as proxy:
+        site = Site(anvil, deployed(anvil, ALICE), tmp_path, ALICE)
+        ws = anvil.url.replace("http", "ws")
+        with site.ledger(rpc_url=proxy.url, ws_url=ws, poll_s=0.2) as writer:
+            writer.submit(book(1))
+            assert writer.flush(60)
+            site.wait(LedgerAvailable)
+            time.sleep(1)
+            before, blocks = sum(proxy.calls.values()), int(str(anvil.rpc("eth_blockNumber")), 16)
+            time.sleep(10)
+            asked = sum(proxy.calls.values()) - before
+            made = int(str(anvil.rpc("eth_blockNumber")), 16) - blocks
+    assert asked < made  # fewer requests than blocks
+
+
+def test_the_recursion_limit_stays_as_it_was() -> None:
+    import subprocess
+    import sys
+
+    code = "import sys; from protoledger.contracts.client.node import Node\n"
+    code += "before = sys.getrecursionlimit(); Node('http://127.0.0.1:9')\n"
+    code += "sys.exit(sys.getrecursionlimit() != before)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert address_of(ALICE)
+    assert Node is not None
