@@ -308,7 +308,7 @@ contract PrototypeBuffer is IPrototypeBuffer, Ownable2Step, Pausable {
         if (age.version < oldest) revert PrototypeBufferStaleCheckpoint(age.version, oldest);
     }
 
-    /// @dev At most 3510 records. Features may be any number but −32768, which readers refuse.
+    /// @dev At most 3510 records. A prototype that lacks every feature is for readers to refuse.
     function _checkRecords(bytes calldata records, uint256 size) private view {
         uint256 above = 0;
         uint256 classes = labels;

@@ -9,8 +9,8 @@ import {Head, Status} from "../CodebookHead.sol";
 /// against the head's hash, and anyone may store the folded codebook so that contracts can read it.
 ///
 /// A record is `id u16 | class u8 | weight u16 | features × i16`, big-endian, 5 + 2·features bytes. A
-/// feature q stands for q / 12000 of its channel's range. A delta is a row of records sorted by id,
-/// each inserting or replacing; a removal is `id u16 | 0xff`. Where there are at most 127 labels, a
+/// feature q stands for q / 12000 of its channel's range, and −32768 for one that is lacking. A delta
+/// is a row of records sorted by id, each inserting or replacing; a removal is `id u16 | 0xff`. Where there are at most 127 labels, a
 /// record of a delta may be narrow: the class's high bit set, and a byte b for each feature, which
 /// stands for (24000·b + 255) / 510 steps. The hash is the first 25 bytes of keccak256 of all records
 /// sorted by id.

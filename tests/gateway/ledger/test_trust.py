@@ -99,8 +99,8 @@ def test_a_checkpoint_shows_what_a_claim_stood_for(sites: tuple[Site, Site]) -> 
 
 def test_a_checkpoint_of_no_codebook_saves_no_liar(sites: tuple[Site, Site]) -> None:
     alice, bob = sites
-    # The contract checks ids and classes; a feature of −32768 steps is for readers to refuse.
-    buffer, junk = Buffer(alice.deployment.buffer), b"\0\1\0\0\1\x80\0\0\0"
+    # The contract checks ids and classes; a prototype without features is for readers to refuse.
+    buffer, junk = Buffer(alice.deployment.buffer), b"\0\1\0\0\1\x80\0\x80\0"
     delta = Codebook.empty(FORM).delta_to(book(1))
     head = Head(Codebook.hash_of(junk), 1, 1, 1, "active")
     send(alice, ALICE, buffer.commit(head, delta))
