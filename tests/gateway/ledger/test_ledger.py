@@ -431,7 +431,7 @@ def kill_while_committing(site: Site, kills: int) -> None:
     # Forked, not spawned: web3 is loaded already, so that a life takes a tenth of a second.
     random, first = np.random.default_rng(5), 1
     fork = multiprocessing.get_context("fork")
-    for number in range(kills):
+    for _ in range(kills):
         read, write = os.pipe()
         child = fork.Process(target=commit_for_ever, args=(site, first, write))
         child.start()
