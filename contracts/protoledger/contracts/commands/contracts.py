@@ -25,6 +25,7 @@ from protoledger.contracts.errors import (
     RpcError,
 )
 from protoledger.contracts.keys import address_of, create_key, load_key
+from protoledger.runtime.exits import Exit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,13 +34,11 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="The contracts on the chain.", no_args_is_help=True, add_completion=False)
 
-_USAGE, _UNAVAILABLE, _CONFIGURATION = 64, 69, 78
-
 
 def _node_address(value: str) -> str:
     if not re.match(r"https?://[^/\s]", value):
         typer.echo(f"error: --rpc {value!r} is no node's address: http://HOST:PORT", err=True)
-        raise typer.Exit(_USAGE)
+        raise typer.Exit(Exit.USAGE)
     return value
 
 
@@ -67,11 +66,11 @@ def reported() -> Iterator[None]:
         poor = isinstance(error, RpcError) and "insufficient funds" in error.text.lower()
         hint = "; send money to the account of the key" if poor else ""
         typer.echo(f"error: {error}{hint}", err=True)
-        code = 1
+        code = Exit.FAILED
         if isinstance(error, ChainUnreachableError):
-            code = _UNAVAILABLE
+            code = Exit.UNAVAILABLE
         elif isinstance(error, KeyFileError | NoContractError):
-            code = _CONFIGURATION
+            code = Exit.CONFIGURATION
         raise typer.Exit(code) from error
 
 
@@ -80,7 +79,7 @@ def addresses(values: list[str]) -> list[str]:
     for value in values:
         if not re.fullmatch("0x[0-9a-fA-F]{40}", value):
             typer.echo(f"error: {value!r} is no address: 0x and 40 hex digits", err=True)
-            raise typer.Exit(_USAGE)
+            raise typer.Exit(Exit.USAGE)
     return [value.lower() for value in values]
 
 
@@ -269,7 +268,7 @@ def migrate(
 def _hash(text: str) -> bytes:
     if not re.fullmatch("(0x)?[0-9a-fA-F]{64}", text):
         typer.echo(f"error: {text!r} is no hash: 64 hex digits", err=True)
-        raise typer.Exit(_USAGE)
+        raise typer.Exit(Exit.USAGE)
     return bytes.fromhex(text.removeprefix("0x"))
 
 

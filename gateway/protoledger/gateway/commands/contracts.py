@@ -34,6 +34,7 @@ from protoledger.gateway.codebook.codebook import Codebook, RecordFormat
 from protoledger.gateway.ledger.events import CodebookChanged, CodebookDropped, OwnerLied
 from protoledger.gateway.ledger.follower import Follower
 from protoledger.gateway.ledger.store import LedgerStore
+from protoledger.runtime.exits import Exit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -142,7 +143,7 @@ def verify(contract: Contract, rpc: Rpc = _LOCAL) -> None:
         if not view.store.copy.newest():
             typer.echo("nobody has committed yet")
     if not sound:
-        raise typer.Exit(1)
+        raise typer.Exit(Exit.FAILED)
 
 
 @app.command()
@@ -157,7 +158,7 @@ def export(
     """Write the newest codebooks as a table: owner, id, class, weight, features in ranges."""
     if file.suffix not in {".csv", ".npz"} or not file.absolute().parent.is_dir():
         typer.echo(f"error: {file} ends neither in .csv nor in .npz, or has no folder", err=True)
-        raise typer.Exit(64)
+        raise typer.Exit(Exit.USAGE)
     wanted = addresses(gateway or [])
     with _viewed(rpc, contract) as view:
         view.look()

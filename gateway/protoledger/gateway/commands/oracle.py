@@ -25,6 +25,7 @@ from protoledger.contracts.commands.contracts import (
 from protoledger.contracts.errors import RevertedError
 from protoledger.contracts.keys import load_key
 from protoledger.gateway.errors import CodebookError
+from protoledger.runtime.exits import Exit
 
 if TYPE_CHECKING:
     from protoledger.contracts.oracle.binding import FeedState
@@ -45,7 +46,7 @@ def _name(value: str) -> str:
         typer.echo(
             f"error: a name has 1 to 32 bytes, {value!r} has {len(value.encode())}", err=True
         )
-        raise typer.Exit(64)
+        raise typer.Exit(Exit.USAGE)
     return value
 
 
@@ -169,7 +170,7 @@ def batch(
             samples = read_samples(file, labels).encode()
         except CodebookError as error:
             typer.echo(f"error: {file}: {error}", err=True)
-            raise typer.Exit(65) from error
+            raise typer.Exit(Exit.DATA) from error
         keys, pays = [load_key(each) for each in key], load_key(payer) if payer else None
         node, to, name = Node(rpc), oracle_binding.Oracle(address), oracle_binding.feed_id(source)
         try:

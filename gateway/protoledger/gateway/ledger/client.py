@@ -194,7 +194,7 @@ class Ledger:
                 if failures == _PATIENT_FAILURES:
                     reason = str(error) if known else f"{type(error).__name__}: {error}"
                     self._report(LedgerUnavailable(reason))
-                turns.interrupted(error)
+                turns.interrupted(error, reported=failures >= _PATIENT_FAILURES)
                 asked_s = error.retry_after_s if isinstance(error, RateLimitedError) else None
                 self._stop.wait(max(retry_s, asked_s or 0.0))
                 retry_s = min(2 * retry_s, _LONGEST_RETRY_S)

@@ -123,13 +123,17 @@ class Turns:
         self._identity.again()
         return True
 
-    def interrupted(self, error: Exception) -> None:
+    def interrupted(self, error: Exception, *, reported: bool) -> None:
         """Report when the node can be used again; after silence, look whether it is another one.
 
         A node that limited, lagged or answered nonsense is the same as before: what was checked
         stays checked.
+
+        Args:
+            error: what happened.
+            reported: whether the node was reported as one that cannot be used.
         """
-        self._available = False
+        self._available = self._available and not reported
         if isinstance(error, ChainUnreachableError) and not isinstance(
             error, LaggingNodeError | NonsenseError | RateLimitedError
         ):
