@@ -263,7 +263,7 @@ class SiteOfProcesses:
         access = acl_text(self.files.name, self.files.gateway, self.files.agents)
         broker = Mosquitto(folder / "broker", authority, access, children).start()
         write_sites(sites, self.dealt, options, broker, authority)
-        write_gateway(self.site, options, broker, authority, {})
+        write_gateway(self.files, options, broker, authority, {})
         text = self.files.gateway_file.read_text()
         self.files.gateway_file.write_text(text[: text.index("ledger:")] + "rounds: 1900\n")
         self.numbers = itertools.count()
