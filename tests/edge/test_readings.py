@@ -195,7 +195,7 @@ def test_an_agent_that_does_not_fit_the_site_is_told_why(tmp_path, change, named
     ("change", "roster", "named"),
     [
         ({"aggregation": {"minimum_contributors": 3, "collusion": 2}}, {"agents": 6}, "collusion"),
-        ({"aggregation": {"minimum_contributors": 5}}, {}, "carried by 4 agents"),
+        ({"aggregation": {"minimum_contributors": 5}}, {}, "exceeds"),
         ({"aggregation": {"dropouts": 2}}, {}, "dropouts 2"),
         ({}, {"channels": ("a",)}, "channel 'b' is measured by 0"),
         ({"round": {"windows": 4096}, "channels": [
