@@ -39,11 +39,11 @@ from protoledger.runtime.site import load
 pytestmark = pytest.mark.skipif(find_mosquitto() is None, reason="Mosquitto is not installed")
 
 
-class DeviceFiles(Emulation):
+class KeptEmulation(Emulation):
     """Looks at chain and stores after the workers have ended, while the chain still runs."""
 
-    def _examine(self):
-        super()._examine()
+    def _classify_holdout(self):
+        super()._classify_holdout()
         self.on_chain = self._rebuild_from_chain()
         self.in_stores = {}
         for site in self.sites:
@@ -75,7 +75,7 @@ class DeviceFiles(Emulation):
 
 
 def test_what_gateways_learn_crosses_the_chain_and_sums_are_exact():
-    emulation = DeviceFiles(
+    emulation = KeptEmulation(
         Options(sites=2, agents=4, rounds=60, batch=4, source="bananas", test="always", seed=3),
         say=lambda _text: None,
     )
