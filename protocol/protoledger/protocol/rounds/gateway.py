@@ -294,7 +294,13 @@ class GatewayRounds:
             return self._fail(
                 state, event, f"{len(members)} agents shared, {least} are needed", now
             )
-        there = frozenset(p for n, p in opening.seats.items() if n in state.boxes)
+        # a hello that newer ones have displaced since the announce cannot be sealed for any more
+        there = frozenset(
+            position
+            for number, position in opening.seats.items()
+            if number in state.boxes
+            and self._session.knows(self._names[number], opening.marks[number])
+        )
         needed = self._terms.plan.needed(len(opening.seats))
         if len(there) < needed:
             if there:  # else it is the broker, or this gateway
