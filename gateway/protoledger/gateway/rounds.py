@@ -221,7 +221,10 @@ class Rounds:
         kept = self._catch_up.take()
         if kept is None:
             self._due = now + self._site.round.every_s
-        self._act(self._machine.start(round_id, now, kept))
+        try:
+            self._act(self._machine.start(round_id, now, kept))
+        except ProtocolError as error:  # somebody has just been suspended: too few are left
+            self._count_refused(error)
 
     def _renew(self, now: float) -> None:
         """Make another key a day, so that what leaks of one opens no more than a day."""
