@@ -5,7 +5,8 @@ the same metric, as in Losing, Hammer, Wersing, "KNN classifier with self adjust
 heterogeneous concept drift", ICDM 2016), and the class means (a linear rule). We differ in how one
 is chosen: not by its error on its own memory, but by its faded advantage over the prototypes on
 samples that neither had seen. A memory sleeps where nothing that it knows is near, and while it
-knows one label only, for then it can tell nothing apart. `kernels/look.py` gives the same bits.
+knows one label only, for then it can tell nothing apart.
+`protoledger.gateway.learner.kernels.look` gives the same bits.
 """
 
 import numpy as np

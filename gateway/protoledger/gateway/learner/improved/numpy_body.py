@@ -1,7 +1,7 @@
 """One step of the improved learner in plain numpy: while the kernels compile, and as their oracle.
 
-`gateway/learner/kernels/improved.py` does the same to the same arrays, bit for bit; sums run in the
-order of features or of nearness, never in one that numpy or BLAS chooses.
+`protoledger.gateway.learner.kernels.improved` does the same to the same arrays, bit for bit; sums
+run in the order of features or of nearness, never in one that numpy or BLAS chooses.
 """
 
 import numpy as np

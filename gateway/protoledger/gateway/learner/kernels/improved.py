@@ -1,4 +1,4 @@
-"""The improved learner's step; the numpy twin is `gateway/learner/improved/numpy_body.py`.
+"""The improved learner's step; the numpy twin is `protoledger.gateway.learner.improved.numpy_body`.
 
 The arguments are the arrays of `ImprovedState`; `metric` is the values of its `FeatureMetric`.
 """

@@ -1,4 +1,4 @@
-"""The experts' votes on one sample; the numpy twin is `gateway/learner/improved/look.py`.
+"""The experts' votes on one sample; the numpy twin is `protoledger.gateway.learner.improved.look`.
 
 The arguments are the arrays of `ImprovedState`; `metric` is the values of its `FeatureMetric`.
 """

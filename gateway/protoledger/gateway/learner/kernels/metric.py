@@ -1,4 +1,4 @@
-"""The feature weights' updates; the numpy twin is `gateway/learner/improved/metric.py`.
+"""The feature weights' updates; the numpy twin is `protoledger.gateway.learner.improved.metric`.
 
 `metric` is the values of a `FeatureMetric`; a feature that a sample lacks is NaN and is left out.
 """

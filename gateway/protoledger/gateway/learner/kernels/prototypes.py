@@ -1,4 +1,7 @@
-"""Prototypes come, go and merge; the numpy twin is in `gateway/learner/improved/numpy_body.py`."""
+"""Prototypes come, go and merge.
+
+The numpy twin is in `protoledger.gateway.learner.improved.numpy_body`.
+"""
 
 import numpy as np
 
