@@ -71,7 +71,7 @@ def attempt(suite: str, user: str, found: Network) -> Report:
         with machine(archive, found, USERS[user]) as made:
             steps = {"clone": f"{CLONE} && {VERSIONS}"}
             steps |= {name: f"{INSIDE} make {name}" for name in ("emulate", "test")}
-            steps["size"] = f"{INSIDE} du -sh . ~/.cache ~/.npm"
+            steps["size"] = f"{INSIDE} du -sh . ~/.cache ~/.npm 2>/dev/null || true"
             for name, script in steps.items():
                 step(made, report, name, script, Path(f"{log}-{name}.log"))
                 if report.failed:
