@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.fresh.network import ROOT, Network, network
-from tests.fresh.trees import Machine, base, machine
+from tests.fresh.trees import Machine, base, machine, sweep
 
 SUITES = {"debian12": "bookworm", "debian13": "trixie"}
 USERS = {"root": "root", "user": "sam"}
@@ -55,6 +55,7 @@ def main(words: list[str]) -> int:
         changed = subprocess.check_output(["git", "status", "--porcelain"], cwd=ROOT, text=True)
         if changed:
             say("what is not committed is not tested")
+    sweep()
     found = network()
     reports = [attempt(suite, user, found) for suite in suites for user in users]
     show(reports)
@@ -137,11 +138,16 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
+_ENDINGS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+
+
 def _leave(number: int, _frame: object) -> None:
+    for ending in _ENDINGS:
+        signal.signal(ending, signal.SIG_IGN)  # a second one must not stop the tidying up
     raise SystemExit(128 + number)
 
 
 if __name__ == "__main__":
-    for ending in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-        signal.signal(ending, _leave)
+    for one in _ENDINGS:
+        signal.signal(one, _leave)
     sys.exit(main(sys.argv[1:]))

@@ -118,6 +118,13 @@ def machine(archive: Path, network: Network, user: str) -> Iterator[Machine]:
         _remove(folder)
 
 
+def sweep() -> None:
+    """Remove the machines of runs that were killed before they could."""
+    for folder in _CACHE.glob("*-*-*"):
+        if not Path("/proc", folder.name.rpartition("-")[2]).exists():
+            _remove(folder)
+
+
 def _remove(folder: Path) -> None:
     """Delete a tree; never through a mount that something left in it."""
     mounts = Path("/proc/self/mountinfo").read_text().splitlines()
