@@ -12,7 +12,6 @@ import secrets
 import struct
 import threading
 import time
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -49,16 +48,15 @@ pytestmark = pytest.mark.skipif(find_mosquitto() is None, reason="Mosquitto is n
 @pytest.fixture(scope="module")
 def hall(tmp_path_factory):
     folder = tmp_path_factory.mktemp("hall")
-    signals = edge_host.signal  # only a main thread may set handlers
-    quiet = SimpleNamespace(signal=lambda *_: None, SIGTERM=signals.SIGTERM, SIGINT=signals.SIGINT)
-    edge_host.signal = quiet
+    on_stop = edge_host.on_stop
+    edge_host.on_stop = lambda _: None  # only a main thread may set handlers
     try:
         with Children(folder / "logs") as children:
             found = Hall(folder, children)
             yield found
             found.close()
     finally:
-        edge_host.signal = signals
+        edge_host.on_stop = on_stop
 
 
 @pytest.fixture(autouse=True)

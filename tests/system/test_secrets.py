@@ -19,7 +19,8 @@ from pydantic import BaseModel
 MARK = b"\xc5 a secret \xc5"
 NUMBERS = np.array([271828, 314159])
 # digests, signatures and names of sessions, which everybody may read
-PUBLIC = {"digest", "announce_digest", "include_digest", "session", "session_mark", "roster_digest"}
+# what agents declare is public to their site, hellos are retained messages
+PUBLIC = {"digest", "session", "roster_digest", "delivered", "declared", "mark", "hellos", "bad"}
 SECRET_TYPES = re.compile(r"bytes|Payload|Octets|Symbols|NDArray|ndarray|memoryview|PrivateKey")
 SECRET_NAMES = re.compile(r"passw|passphrase|secret|token|(?<!public_)\bkey$|_key$")
 PUBLIC_KEYS = {"fleet_key", "public_key"}

@@ -11,7 +11,7 @@ value has such a choice. The *bits* of a window are those of its channels, then 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -43,8 +43,8 @@ class Contribution:
         votes: int64 of shape (B,), a label's number; −1 where there is no vote.
     """
 
-    values: NDArray[np.int64]
-    votes: NDArray[np.int64]
+    values: NDArray[np.int64] = field(repr=False)
+    votes: NDArray[np.int64] = field(repr=False)
 
     @cached_property
     def declared(self) -> Flags:

@@ -12,7 +12,7 @@ owner knew ρ beforehand. Only the gateway could have told it, against its own s
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -36,9 +36,9 @@ class Challenge:
         masks: U, one column an opened coordinate's mask.
     """
 
-    bits: Symbols
-    conditions: Symbols
-    masks: Symbols
+    bits: Symbols = field(repr=False)
+    conditions: Symbols = field(repr=False)
+    masks: Symbols = field(repr=False)
 
 
 def commitment(rho: bytes) -> bytes:

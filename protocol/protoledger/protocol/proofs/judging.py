@@ -10,7 +10,7 @@ an error at a known point; what fails it is looked at one by one.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +39,7 @@ class Verdict:
 class Opened:
     """Sums by opened coordinate, and the positions whose answers were corrected away."""
 
-    sums: Symbols
+    sums: Symbols = field(repr=False)
     off: frozenset[int]
 
 
