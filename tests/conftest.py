@@ -1,6 +1,7 @@
 """What every test stands on: it measures no machine, and an interrupt reaches the children."""
 
 import signal
+import sys
 
 from hypothesis import HealthCheck, settings
 
@@ -16,3 +17,10 @@ settings.load_profile("any-machine")
 for number in (signal.SIGINT, signal.SIGHUP):
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, lambda *_: None)
+
+_LIMIT = sys.getrecursionlimit()
+
+
+def pytest_runtest_setup() -> None:
+    """Undo what a test module's own `import eth_account` does; see contracts.recursion."""
+    sys.setrecursionlimit(_LIMIT)

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from eth_hash.auto import keccak
 
 from protoledger.contracts.errors import KeyFileError
+from protoledger.contracts.recursion import limit_kept
 from protoledger.protocol.errors import ConfigurationError
 from protoledger.runtime import key_files as files
 
@@ -59,7 +60,8 @@ def load_key(path: Path, password_file: Path | None = None) -> bytes:
 def _decrypt(path: Path, text: str, password_file: Path | None) -> bytes:
     if password_file is None:
         raise KeyFileError(f"{path}: is an encrypted keystore; name the file with its password")
-    from eth_account import Account  # noqa: PLC0415 - half of web3's import time
+    with limit_kept():
+        from eth_account import Account  # noqa: PLC0415 - half of web3's import time
 
     try:
         return bytes(Account.decrypt(json.loads(text), read_secret(password_file)))

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from eth_hash.auto import keccak
 
+from protoledger.contracts.recursion import limit_kept
+
 
 class Account:
     """A key that signs transactions; it prints its address only.
@@ -16,7 +18,8 @@ class Account:
     """
 
     def __init__(self, key: bytes) -> None:
-        from eth_account import Account as EthAccount  # noqa: PLC0415 - see the module's docstring
+        with limit_kept():
+            from eth_account import Account as EthAccount  # noqa: PLC0415 - see the docstring
 
         self._account = EthAccount.from_key(key)
         self.address = str(self._account.address).lower()

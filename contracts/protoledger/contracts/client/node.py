@@ -10,7 +10,6 @@ brackets would then end the process; `import_web3` puts the limit back.
 
 from __future__ import annotations
 
-import sys
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -32,6 +31,7 @@ from protoledger.contracts.errors import (
     RateLimitedError,
     RpcError,
 )
+from protoledger.contracts.recursion import limit_kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -45,11 +45,8 @@ _FIRST_GAP_S = 0.1
 
 def import_web3() -> type[Web3]:
     """Import web3 without the recursion limit that it would leave behind."""
-    limit = sys.getrecursionlimit()
-    try:
+    with limit_kept():
         from web3 import Web3  # noqa: PLC0415 - see the module's docstring
-    finally:
-        sys.setrecursionlimit(limit)
     return Web3
 
 
