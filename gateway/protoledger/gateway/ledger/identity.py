@@ -30,7 +30,7 @@ class ContradictionError(LaggingNodeError):
     """What the node says contradicts what is known; it may be syncing."""
 
 
-class Identity:
+class ContractIdentity:
     """The chain and contract that a gateway's file names; owned by one thread.
 
     Args:

@@ -21,7 +21,7 @@ from protoledger.gateway.ledger.events import (
     SuccessorNamed,
 )
 from protoledger.gateway.ledger.follower import Follower
-from protoledger.gateway.ledger.identity import Identity
+from protoledger.gateway.ledger.identity import ContractIdentity
 from protoledger.gateway.ledger.sender import CommitSender
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Turns:
         schema_hash, self._form, database = site
         self._config, self._store, self._report = config, store, report
         self._account = account
-        self._identity = Identity(config, store, schema_hash, self._form, database)
+        self._identity = ContractIdentity(config, store, schema_hash, self._form, database)
         self._nodes = Nodes(
             [config.rpc_url, *config.rpc_urls],
             lambda url, reason: report(NodeDisagrees(url, reason)),
