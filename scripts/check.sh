@@ -25,4 +25,8 @@ run lint
 shell() { git grep -lzE '^#!.*\b(bash|sh)$' | xargs -0 "$bin/shellcheck"; }
 run shell
 run env NO_MKDOCS_2_WARNING=1 $bin/mkdocs build --quiet
+# a test that moved is to move in the list of the quick ones, too
+# shellcheck disable=SC2329
+quickly() { bash scripts/test.sh --quick --collect-only --numprocesses 0 >/dev/null; }
+run quickly
 exit $failed

@@ -16,7 +16,7 @@ elif [[ ${1-} == --quick ]]; then
   # Each layer's core, and nothing that starts a broker or a chain or compiles. Mathematics and
   # decoders are held by recorded vectors and few random examples, the rounds by whole sites in
   # memory, and that a part can be loaded at all by its command's --help.
-  quick=(tests/protocol/test_{field,shares,schema,hash_chain,vectors,rounds}.py
+  quick=(tests/protocol/test_{field,schema,vectors,rounds}.py
     tests/sensors/test_{sensors,filters,switches}.py tests/runtime/test_{command,exits,key_files}.py
     tests/edge/test_{readings,clock}.py tests/gateway/test_{codebook,significance}.py)
   slowest=tests/protocol/test_rounds.py::test_groups_in_a_tree_sum_exactly_with_dropouts
