@@ -73,12 +73,12 @@ def test_a_drift_is_counted_and_saved():
     assert (twin.drifts, twin.samples, twin.state()) == (1, 2000, model.state())
 
 
-def test_what_was_true_before_a_drift_goes_first():
-    """Prototypes that never win again make room for those that are needed."""
+def test_what_is_true_after_a_drift_takes_most_of_the_room():
+    """An alarm destroys nothing: what no sample comes near is not judged, and may stay."""
     xs, ys = blobs(0, 3000)
     model = ImprovedILVQ(4, 3, capacity=40)
     model.learn_many(xs[:1500], ys[:1500])
     model.learn_many(-xs[1500:] + 100, (ys[1500:] + 1) % 3)
     assert model.drifts >= 1
     far = model.prototypes().features.min(axis=1) > 50
-    assert far.mean() > 0.9
+    assert far.mean() > 0.6
