@@ -113,7 +113,8 @@ def test_outside_data_is_signed_by_a_quorum_and_learnt_from():
     emulation.run(lambda _progress: None)
     report = make_report(emulation)
     oracle = report["oracle"]
-    assert (oracle["reporters"], oracle["quorum"], oracle["batches"]) == (3, 2, 4)
+    # one of three reporters may lie: a quorum is 2f + 1
+    assert (oracle["reporters"], oracle["quorum"], oracle["batches"]) == (3, 3, 4)
     assert oracle["samples"] == 60  # as many as another site has
     assert oracle["learnt_by_site"] == {"site-1": 60, "site-2": 60}
     assert report["samples"] == 120  # which are not counted as the sites' own
