@@ -206,6 +206,7 @@ def test_a_contradiction_that_stays_ends_the_client(
         assert "no contract" in alice.wait(LedgerFailed).reason
 
 
+@pytest.mark.long  # scans in small ranges take minutes
 @pytest.mark.parametrize("most", [1, 10, 500])
 def test_ranges_are_halved_and_remembered(
     sites: tuple[Site, Site], proxy: FaultyNode, most: int
@@ -224,6 +225,7 @@ def _first_commit(site: Site) -> bytes:
     return Buffer(site.deployment.buffer).commit(leading_to(book(1), 1), delta)
 
 
+@pytest.mark.long  # a minute and more on a busy machine
 def test_a_long_first_scan_keeps_what_it_has_read(
     sites: tuple[Site, Site], proxy: FaultyNode
 ) -> None:
@@ -526,6 +528,7 @@ def test_old_and_fresh_followers_agree_about_a_gateway_that_was_granted_again(
     assert fresh.count(OwnerLied) == 0
 
 
+@pytest.mark.long  # a minute and more on a busy machine
 def test_an_idle_client_with_a_websocket_asks_next_to_nothing(
     tmp_path: Path,
 ) -> None:
