@@ -123,7 +123,7 @@ def test_outside_data_is_signed_by_a_quorum_and_learnt_from():
     assert channel.low <= oracle["answer"] <= channel.high
     shown = Console(file=io.StringIO(), width=120)
     shown.print(summary_table(report))
-    assert "2 of 3 reporters" in shown.file.getvalue()
+    assert "3 of 3 reporters" in shown.file.getvalue()
 
 
 def test_an_outside_sites_aggregates_are_means_of_ranges_and_most_votes():
