@@ -100,7 +100,7 @@ def test_a_site_of_unlike_sensors_runs_rounds(tmp_path, home):
         agents = []
         for name, (sensors, label), machine in zip(files.agents, kits, machines, strict=True):
             path = files.agent_file(name)
-            sampling = {"window_s": 5.0, "read_every_s": 0.2}
+            sampling = {"read_every_s": 0.2}
             change(path, sensors=sensors, label=label, sampling=sampling)
             opener = partial(open_windows, machine=machine)
             agents.append(Agent(load(path, AgentConfig), opener=opener))
