@@ -3,6 +3,7 @@
 import signal
 import sys
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # on a busy machine an example may take any time; CI's own profile stays what this builds on
@@ -24,3 +25,10 @@ _LIMIT = sys.getrecursionlimit()
 def pytest_runtest_setup() -> None:
     """Undo what a test module's own `import eth_account` does; see contracts.recursion."""
     sys.setrecursionlimit(_LIMIT)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let tests that take minutes take them: the limit is for what ought to be short."""
+    for item in items:
+        if any(item.get_closest_marker(name) for name in ("long", "pi", "fleet")):
+            item.add_marker(pytest.mark.timeout(0))
