@@ -68,25 +68,8 @@ superseded:
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.fleet_pki import Authority, PkiError, alternatives, days_left, spki
-from cryptography import x509
+from ansible.module_utils.fleet_pki import Authority, PkiError, why_sign
 from cryptography.hazmat.primitives.serialization import Encoding
-
-
-def _reason(authority: Authority, options: dict, has: "x509.Certificate | None") -> str:
-    """Say why a certificate has to be signed, or nothing."""
-    if has is None:
-        return "none yet"
-    asked = x509.load_pem_x509_csr(options["request"].encode())
-    if spki(asked.public_key()) != spki(has.public_key()):
-        return "another key"
-    if alternatives(has) != set(options["addresses"]):
-        return "other names"
-    if has.serial_number in authority.revoked():
-        return "revoked"
-    if days_left(has) < options["renew_days"]:
-        return f"{days_left(has):.0f} days left"
-    return ""
 
 
 def main() -> None:
@@ -109,7 +92,13 @@ def main() -> None:
     try:
         authority = Authority(Path(options["folder"]) / "pki")
         has = authority.issued(options["name"])
-        reason = _reason(authority, options, has)
+        reason = why_sign(
+            authority,
+            options["name"],
+            options["request"].encode(),
+            options["addresses"],
+            options["renew_days"],
+        )
         superseded = str(has.serial_number) if has is not None and reason else ""
         if reason and not module.check_mode:
             has = authority.issue(

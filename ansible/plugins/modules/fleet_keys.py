@@ -52,41 +52,16 @@ chain:
   type: str
 """
 
-import secrets
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
 try:
-    from ansible.module_utils.fleet_pki import private_pem, request_for, write_file
-    from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-    from cryptography.hazmat.primitives.serialization import (
-        Encoding,
-        PublicFormat,
-        load_pem_private_key,
-    )
+    from ansible.module_utils.fleet_pki import fresh_key, public_half, write_file
 
     MISSING = ""
 except ImportError as error:  # tells the user what to install, instead of a traceback
     MISSING = str(error)
-
-
-def _fresh(kind: str) -> bytes:
-    if kind == "tls":
-        return private_pem(ec.generate_private_key(ec.SECP256R1()))
-    # any 32 bytes are an Ed25519 key; all but 2^-127 of them are one of secp256k1
-    return secrets.token_bytes(32).hex().encode() + b"\n"
-
-
-def _public(kind: str, data: bytes, name: str) -> str:
-    if kind == "tls":
-        return request_for(load_pem_private_key(data, password=None), name).decode()
-    secret = bytes.fromhex(data.decode().strip())
-    if kind == "identity":
-        public = ed25519.Ed25519PrivateKey.from_private_bytes(secret).public_key()
-        return public.public_bytes(Encoding.Raw, PublicFormat.Raw).hex()
-    point = ec.derive_private_key(int.from_bytes(secret, "big"), ec.SECP256K1()).public_key()
-    return point.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)[1:].hex()
 
 
 def main() -> None:
@@ -117,8 +92,8 @@ def main() -> None:
                 if module.check_mode:
                     continue
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-                write_file(path, _fresh(kind), 0o600)
-            public = _public(kind, path.read_bytes(), options["name"])
+                write_file(path, fresh_key(kind), 0o600)
+            public = public_half(kind, path.read_bytes(), options["name"])
             result["request" if kind == "tls" else kind] = public
     except (OSError, ValueError) as error:
         module.fail_json(msg=f"{folder}: {error}")
