@@ -8,7 +8,7 @@ from protoledger.edge.readings.kit import Kit
 from protoledger.edge.readings.slots import slot_for
 from protoledger.protocol.wire.schema import Channel, Schema
 from protoledger.sensors import SimulatedMachine
-from tests.edge.test_readings import AGENT
+from tests.edge.readings.test_readings import AGENT
 
 SCHEMA = Schema(tuple(Channel(name, "", -100.0, 1000.0, 1.0) for name in "abc"), ("x", "y"))
 

@@ -28,7 +28,7 @@ from protoledger.emulator.processes.children import Children
 from protoledger.emulator.processes.embedded_broker import EmbeddedBroker
 from protoledger.protocol.wire.messages import Kind
 from protoledger.protocol.wire.topics import agent_subscriptions, gateway_subscriptions, topic
-from protoledger.runtime.access_list import NameRefusedError, acl_text, checked_name
+from protoledger.runtime.broker.access_list import NameRefusedError, acl_text, checked_name
 from tests.support.broker_client import Client, until
 
 needs_mosquitto = pytest.mark.skipif(find_mosquitto() is None, reason="Mosquitto not installed")

@@ -19,7 +19,7 @@ from protoledger.emulator.processes.children import (
     Event,
 )
 from protoledger.emulator.processes.watchdog import TOKEN_VARIABLE
-from protoledger.runtime.access_list import NameRefusedError
+from protoledger.runtime.broker.access_list import NameRefusedError
 
 IGNORES_SIGTERM = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"

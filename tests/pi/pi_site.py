@@ -13,7 +13,7 @@ import yaml
 from protoledger.emulator.processes.broker import Mosquitto
 from protoledger.emulator.processes.certificates import LOOPBACK_NAMES, CertificateAuthority
 from protoledger.protocol.wire.identity import Member
-from protoledger.runtime.access_list import acl_text
+from protoledger.runtime.broker.access_list import acl_text
 from protoledger.runtime.identity_files import create_identity, write_roster
 
 HOST_SEEN_FROM_GUEST = "10.0.2.2"

@@ -4,7 +4,7 @@ import pytest
 
 from protoledger import sensors
 from protoledger.sensors import Quality, errors, open_probe, open_sensor
-from tests.sensors.test_kernel import iio
+from tests.sensors.drivers.test_kernel import iio
 
 
 @pytest.mark.parametrize("pin", [2, 3])

@@ -17,7 +17,7 @@ from protoledger.emulator.processes.embedded_broker import EmbeddedBroker
 from protoledger.emulator.site_files import plan_sites, write_gateway, write_sites
 from protoledger.emulator.sources.catalogue import open_source
 from protoledger.emulator.sources.dealing import deal
-from protoledger.runtime.access_list import acl_text
+from protoledger.runtime.broker.access_list import acl_text
 
 AGENTS = 4
 

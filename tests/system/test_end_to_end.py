@@ -33,7 +33,7 @@ from protoledger.gateway.ledger.events import CodebookChanged
 from protoledger.gateway.training.model import SiteModel
 from protoledger.gateway.training.store import Store
 from protoledger.protocol.wire.schema import Channel, Schema
-from protoledger.runtime.access_list import acl_text
+from protoledger.runtime.broker.access_list import acl_text
 from protoledger.runtime.site import load
 
 pytestmark = pytest.mark.skipif(find_mosquitto() is None, reason="Mosquitto is not installed")

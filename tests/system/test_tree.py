@@ -40,10 +40,6 @@ KNOWN_LONG = {
 }
 KNOWN_LARGE = {
     "gateway/protoledger/gateway/ledger",
-    "runtime/protoledger/runtime",
-    "scripts",
-    "tests/edge",
-    "tests/sensors",
 }
 KNOWN_EXITS = {
     "contracts/protoledger/contracts/tools/toolchain.py",

@@ -13,7 +13,7 @@ from ansible.errors import AnsibleFilterError
 from eth_hash.auto import keccak
 
 from protoledger.protocol.wire.topics import ROOT
-from protoledger.runtime.access_list import NameRefusedError, acl_text
+from protoledger.runtime.broker.access_list import NameRefusedError, acl_text
 from protoledger.sensors import Needs, SensorError
 from protoledger.sensors.needs import join
 from protoledger.sensors.registry import needs as needs_of

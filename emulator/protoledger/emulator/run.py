@@ -40,8 +40,8 @@ from protoledger.emulator.sources.catalogue import open_source
 from protoledger.emulator.sources.dealing import Dealt, deal
 from protoledger.protocol.wire.schema import Schema
 from protoledger.protocol.wire.terms import Terms
-from protoledger.runtime.access_list import acl_text
-from protoledger.runtime.broker_limits import limits_of
+from protoledger.runtime.broker.access_list import acl_text
+from protoledger.runtime.broker.limits import limits_of
 
 STALLED_S = 60.0
 SETTLE_S = 15.0

@@ -21,7 +21,7 @@ import psutil
 from protoledger.emulator.errors import BrokerError, ProgramMissingError
 from protoledger.emulator.processes.certificates import CertificateAuthority, Credentials
 from protoledger.emulator.processes.children import SERVERS, Children
-from protoledger.runtime.broker_limits import ROOMY, BrokerLimits
+from protoledger.runtime.broker.limits import ROOMY, BrokerLimits
 from protoledger.runtime.key_files import write_secret
 
 LOOPBACK = "127.0.0.1"
@@ -65,7 +65,7 @@ class Mosquitto:
     Args:
         folder: Where configuration, access list and certificates go.
         authority: Issues the broker's certificate, and the clients'.
-        acl: The whole access list, see `protoledger.runtime.access_list.acl_text`.
+        acl: The whole access list, see `protoledger.runtime.broker.access_list.acl_text`.
         children: Owns the process, which is named `broker` there.
         limits: What a client may send, and let lie.
     """

@@ -11,7 +11,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from protoledger.runtime.access_list import checked_name
+from protoledger.runtime.broker.access_list import checked_name
 from protoledger.runtime.key_files import write_secret
 from protoledger.runtime.pki.certificates import private_pem, sign_authority, sign_device
 

@@ -27,7 +27,7 @@ from typing import Self
 
 from protoledger.emulator.errors import ChildDied, EmulatorError, Terminated
 from protoledger.emulator.processes import watchdog
-from protoledger.runtime.access_list import checked_name
+from protoledger.runtime.broker.access_list import checked_name
 
 LINE_LIMIT_BYTES = 16 << 20
 LOG_LIMIT_BYTES = 16 << 20

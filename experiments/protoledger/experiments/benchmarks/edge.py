@@ -26,7 +26,7 @@ from protoledger.emulator.processes.broker import Mosquitto
 from protoledger.emulator.processes.certificates import CertificateAuthority
 from protoledger.emulator.processes.children import Children
 from protoledger.protocol.wire.identity import Member
-from protoledger.runtime.access_list import acl_text
+from protoledger.runtime.broker.access_list import acl_text
 from protoledger.runtime.identity_files import create_identity, write_roster
 
 app = typer.Typer(add_completion=False)

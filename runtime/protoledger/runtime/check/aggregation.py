@@ -5,7 +5,7 @@ from collections import Counter
 from protoledger.protocol.errors import ConfigurationError
 from protoledger.protocol.wire.identity import Roster
 from protoledger.protocol.wire.terms import Terms
-from protoledger.runtime.broker_limits import limits_of
+from protoledger.runtime.broker.limits import limits_of
 from protoledger.runtime.check.findings import Item, note, ok, skipped
 from protoledger.runtime.site import SiteConfig
 

@@ -28,7 +28,7 @@ from protoledger.emulator.processes.broker import BrokerAddress, Mosquitto
 from protoledger.emulator.processes.certificates import CertificateAuthority
 from protoledger.emulator.processes.children import Children, Event
 from protoledger.protocol.wire.identity import Member
-from protoledger.runtime.access_list import acl_text
+from protoledger.runtime.broker.access_list import acl_text
 from protoledger.runtime.exits import Exit
 from protoledger.runtime.identity_files import create_identity, load_roster, write_roster
 from protoledger.runtime.site import SiteConfig, load

@@ -17,7 +17,7 @@ from protoledger.runtime.site import SiteConfig, load
 from protoledger.sensors import Quality, SimulatedMachine, Wanted, find_problems, open_probe
 from protoledger.sensors.registry import check_options
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 KITS = ["climate", "room-occupancy", "plant"]
 PAGE = (ROOT / "docs/hardware.md").read_text(encoding="utf-8")
 SITE = load(ROOT / "edge/protoledger/edge/kits/site.yaml", SiteConfig)
