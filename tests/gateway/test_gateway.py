@@ -2,7 +2,6 @@
 
 import contextlib
 import sqlite3
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +9,6 @@ import pytest
 from protoledger.gateway.config import GatewayConfig
 from protoledger.gateway.operations.events import EventStream
 from protoledger.gateway.predictor import Predictor
-from protoledger.gateway.service import Service
 from protoledger.gateway.training.features import Scaler
 from protoledger.gateway.training.store import MIGRATIONS, VERSION, Store
 from protoledger.gateway.training.trainer import Trainer, forget_chain
@@ -183,30 +181,6 @@ def test_a_reader_that_is_gone_does_not_stop_the_gateway():
     stream = EventStream(Broken())
     stream.write("round", round=1)
     stream.write("round", round=2)
-
-
-def test_a_round_without_a_label_and_without_a_margin_asks_for_one(tmp_path):
-    """The service's own method, on its parts: an event, and one word when it changes."""
-    told, events = [], []
-
-    class Parts(Service):
-        def __init__(self, trainer):
-            self._trainer, self._ask_below, self._label_wanted = trainer, 0.5, False
-            self._labels, self._assistant, self._told_assistant = SITE.labels, None, 0.0
-            self._events = SimpleNamespace(
-                write=lambda name, **fields: events.append((name, fields))
-            )
-            self._rounds = SimpleNamespace(tell=told.append)
-
-    with Store(tmp_path / "gateway.db", SCHEMA.digest) as store:
-        trainer = Trainer(config(tmp_path), SCHEMA, store)
-        trainer.take(list(stream(200)))
-        service = Parts(trainer)
-        for a, label in ((3.0, NO_LABEL), (5.0, NO_LABEL), (5.0, NO_LABEL), (5.0, 1)):
-            trainer.take([sample(a, a, label)])
-            service._ask_for_label()
-    assert [name for name, _ in events] == ["ask", "ask"]
-    assert told == [{"label_wanted": "yes"}, {"label_wanted": "no"}]
 
 
 def test_counters_say_what_sharing_is_worth(tmp_path):

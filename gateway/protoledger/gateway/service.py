@@ -29,6 +29,7 @@ from protoledger.gateway.ledger.events import (
     SamplesRefused,
     SuccessorNamed,
 )
+from protoledger.gateway.operations.assistant import Assistant, Newest
 from protoledger.gateway.operations.events import EventStream
 from protoledger.gateway.operations.health import Health, Snapshot, status_path
 from protoledger.gateway.rounds import Rounds
@@ -83,11 +84,8 @@ class Service:
         self._links: LinkLoop[LedgerEvent | None] = LinkLoop([self._rounds.link])
         self._health = Health(status_path(config.store_file), len(roster.agents))
         self._labels = site.labels
-        self._assistant = config.home_assistant
-        self._told_assistant = 0.0
-        self._ask_below = config.learner.ask_below
-        self._label_wanted = False
-        self._prediction = ""
+        asking = config.home_assistant, config.learner.ask_below
+        self._assistant = Assistant(*asking, events, self._rounds.tell)
         self._metrics: Metrics | None = None
         if config.metrics is not None:
             from protoledger.gateway.operations import metrics  # noqa: PLC0415 - only who wants it loads it
@@ -178,9 +176,7 @@ class Service:
                 minimum = self._rounds.terms.minimum
                 samples = self._schema.samples(sums, len(included), minimum)
                 right = self._learn(samples)
-                self._ask_for_label()
-                if self._assistant is not None:
-                    self._tell_assistant()
+                self._tell_people()
                 for notice in self._trainer.take_notices():
                     self._events.write(notice.event, **notice.fields)
                 self._events.write(
@@ -318,41 +314,16 @@ class Service:
             self._trainer.save()
             self._tell_totals("finished")
 
-    def _ask_for_label(self) -> None:
-        """Say where a label would teach most: an unlabelled sample whose margin is small."""
-        last, below = self._trainer.last, self._ask_below
-        if below is None or last is None:
-            return
-        wanted = last.label is None and last.margin < below
-        if wanted:
+    def _tell_people(self) -> None:
+        """Say at the site what the newest sample was taken for."""
+        last, status = self._trainer.last, self._health.status
+        newest = None
+        if last is not None:
             label = None if last.predicted is None else self._labels[last.predicted]
-            self._events.write("ask", prediction=label, margin=round(last.margin, 3))
-        if wanted != self._label_wanted:
-            self._label_wanted = wanted
-            self._told_assistant = -math.inf
-            if self._assistant is None:
-                self._rounds.tell({"label_wanted": "yes" if wanted else "no"})
-
-    def _tell_assistant(self) -> None:
-        """Publish a prediction that changed at once, all else at its pace."""
-        last = self._trainer.last
-        known = last is not None and not last.unknown
-        label = last.predicted if last is not None and known else None
-        prediction = "unknown" if label is None else self._labels[label]
-        now, every_s = time.monotonic(), self._assistant.every_s if self._assistant else 0.0
-        if prediction == self._prediction and now < self._told_assistant + every_s:
-            return
-        self._prediction, self._told_assistant = prediction, now
-        status = self._health.status
-        self._rounds.tell(
-            {
-                "prediction": prediction,
-                "label_wanted": "yes" if self._label_wanted else "no",
-                "rounds": status.completed,
-                "failed": status.failed,
-                "agents": self._rounds.agents_here,
-            }
-        )
+            newest = Newest(label, last.unknown, last.label is not None, last.margin)
+        agents = self._rounds.agents_here
+        rounds = {"rounds": status.completed, "failed": status.failed, "agents": agents}
+        self._assistant.take(newest, rounds)
 
     def _measure(self) -> None:
         """Take a snapshot for whoever asks for metrics."""
