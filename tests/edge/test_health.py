@@ -8,7 +8,12 @@ import pytest
 import yaml
 
 from protoledger.emulator.processes.broker import BrokerAddress, find_mosquitto
-from protoledger.runtime.home_assistant import Entity, HomeAssistantConfig, discovery, health_topic
+from protoledger.runtime.mqtt.home_assistant import (
+    Entity,
+    HomeAssistantConfig,
+    discovery,
+    health_topic,
+)
 from tests.support.broker_client import Client
 from tests.support.site_of import Running, change, live, running_site
 

@@ -14,9 +14,9 @@ from protoledger.emulator.processes.children import (
     LINE_LIMIT_BYTES,
     QUEUE_LIMIT,
     SERVERS,
+    ChildEvent,
     Children,
     Ended,
-    Event,
 )
 from protoledger.emulator.processes.watchdog import TOKEN_VARIABLE
 from protoledger.runtime.broker.access_list import NameRefusedError
@@ -69,7 +69,7 @@ print("to stderr", file=sys.stderr)
 """
     children.start("talker", python(code), may_end=True)
     got = [children.wait_any(60) for _ in range(6)]
-    assert got == [*(Event("talker", {"i": i}) for i in range(5)), Ended("talker", 0)]
+    assert got == [*(ChildEvent("talker", {"i": i}) for i in range(5)), Ended("talker", 0)]
     log = (tmp_path / "logs" / "talker.log").read_text()
     for line in ("not json", "[1]", "{broken", '"text"', "to stderr"):
         assert line in log
@@ -83,7 +83,7 @@ for i in range(40): print("line", i, file=sys.stderr)
 print('{"last": true}', flush=True); sys.exit(7)
 """
     children.start("site-1.gateway", python(code))
-    assert children.wait_any(60) == Event("site-1.gateway", {"last": True})
+    assert children.wait_any(60) == ChildEvent("site-1.gateway", {"last": True})
     with pytest.raises(ChildDied) as caught:
         children.wait_any(60)
     assert (caught.value.name, caught.value.returncode) == ("site-1.gateway", 7)
@@ -129,7 +129,7 @@ def test_a_killed_child_is_no_failure(children):
 def test_stop_all_kills_who_ignores_sigterm(tmp_path):
     with Children(tmp_path, grace_s=0.3) as children:
         pid = children.start("deaf", python(IGNORES_SIGTERM))
-        assert children.wait_any(60) == Event("deaf", {"ready": 1})
+        assert children.wait_any(60) == ChildEvent("deaf", {"ready": 1})
     assert gone(pid)
 
 
@@ -167,7 +167,7 @@ def test_a_line_without_end_is_cut(children):
         f"import sys\nsys.stdout.write('{{' + ' ' * {spaces} + '}}\\n')\nprint('{{\"after\": 1}}')"
     )
     children.start("long", python(code), may_end=True)
-    assert children.wait_any(60) == Event("long", {"after": 1})
+    assert children.wait_any(60) == ChildEvent("long", {"after": 1})
 
 
 def test_servers_are_stopped_after_workers(tmp_path):
@@ -186,7 +186,7 @@ while True: time.sleep(1)
         children.start("broker", python(code), layer=SERVERS)
         children.start("agent", python(slow))
         for _ in range(2):
-            assert isinstance(children.wait_any(60), Event)
+            assert isinstance(children.wait_any(60), ChildEvent)
     ended = {n: float((tmp_path / f"{n}.log").read_text().split()[1]) for n in ("broker", "agent")}
     assert ended["agent"] < ended["broker"]
 

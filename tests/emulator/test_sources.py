@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from protoledger.emulator.errors import DealError
 from protoledger.emulator.sources.catalogue import TableSource, deal, open_source
-from protoledger.emulator.sources.csv_source import Table
+from protoledger.emulator.sources.csv_source import CsvTable
 from protoledger.emulator.sources.recordings import label_column, write_recordings
 from protoledger.protocol.wire.schema import NO_LABEL
 from protoledger.sensors import open_sensor
@@ -21,7 +21,7 @@ from protoledger.sensors.errors import MissingValue
 def numbered(rows, channels=1, names=None):
     values = np.arange(rows, dtype=float)[:, None] + np.arange(channels) / 10
     names = names or tuple(f"c{i}" for i in range(channels))
-    return TableSource("n", Table(names, ("a", "b"), values, np.arange(rows) % 2))
+    return TableSource("n", CsvTable(names, ("a", "b"), values, np.arange(rows) % 2))
 
 
 def test_packaged_data_need_no_import_of_river():
@@ -129,7 +129,7 @@ def test_noise_is_small_independent_and_inside_the_range():
 
 
 def test_a_constant_channel_stays_constant():
-    table = Table(("c",), ("a", "b"), np.full((20, 1), 7.0), np.arange(20) % 2)
+    table = CsvTable(("c",), ("a", "b"), np.full((20, 1), 7.0), np.arange(20) % 2)
     assert (deal(TableSource("c", table), sites=1, agents=3, rounds=5).observed[0] == 7.0).all()
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from protoledger.emulator.errors import ChildDied
-from protoledger.emulator.processes.children import Ended, Event
+from protoledger.emulator.processes.children import ChildEvent, Ended
 from tests.pi.pi_packages import install_ourselves, packages
 from tests.pi.pi_system import system
 from tests.pi.pi_tools import HERE, pack, run
@@ -115,7 +115,7 @@ class Guest:
     def _take(self, event):
         if isinstance(event, Ended):
             self._is_over = self._is_over or event.name == "guest"
-        if not isinstance(event, Event):
+        if not isinstance(event, ChildEvent):
             return
         match event.name, event.data.get("event"):
             case "guest", "up":

@@ -434,7 +434,7 @@ def test_a_third_party_driver_that_fails_in_its_own_way_is_named(monkeypatch, wh
     offer(monkeypatch, thermo=f"{__name__}:Faulty")
     with pytest.raises(errors.DriverBroken, match=f"'thermo' raised .*Error when it {when}"):
         sensors.open_probe("thermo", {"when": when})
-    problems = sensors.find_problems([sensors.Wanted("s", "thermo", {"when": when})])
+    problems = sensors.find_problems([sensors.WantedSensor("s", "thermo", {"when": when})])
     assert len(problems) == (when != "opened")
 
 

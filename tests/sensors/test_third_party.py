@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from protoledger.sensors import Wanted, find_problems
+from protoledger.sensors import WantedSensor, find_problems
 from protoledger.sensors.registry import _BUILT_IN, find_driver
 
 PAGE = (Path(__file__).parents[2] / "docs/drivers.md").read_text(encoding="utf-8")
@@ -64,13 +64,13 @@ def test_the_driver_of_the_page_works_when_installed(installed, tmp_path):
         installed,
         f"options = {{'table': {str(table)!r}}}\n"
         "print('wifi_signal' in driver_names())\n"
-        "print(find_problems([Wanted('x', 'wifi_signal', options)]))\n"
+        "print(find_problems([WantedSensor('x', 'wifi_signal', options)]))\n"
         "with open_probe('wifi_signal', options) as probe:\n"
         "    print(probe.read().value, probe.unit)\n"
         f"    open({str(table)!r}, 'w').close()\n"
         "    print(probe.read().reason)\n"
-        "print(find_problems([Wanted('x', 'wifi_signal', {'interfase': 'a'})])[0])\n"
-        "print(find_problems([Wanted('x', 'wifi_signl')])[0])\n",
+        "print(find_problems([WantedSensor('x', 'wifi_signal', {'interfase': 'a'})])[0])\n"
+        "print(find_problems([WantedSensor('x', 'wifi_signl')])[0])\n",
     )
     assert out[:4] == ["True", "[]", "-50.0 dBm", "wlan0 is not connected: it may come back"]
     assert "did you mean 'interface'" in out[4]
@@ -80,11 +80,11 @@ def test_the_driver_of_the_page_works_when_installed(installed, tmp_path):
 def test_the_example_configuration_has_no_problems():
     content = yaml.safe_load(blocks("yaml")[0])
     wanted = [
-        Wanted(f"sensors.{i}", s["driver"], s["options"], s.get("filters", {}))
+        WantedSensor(f"sensors.{i}", s["driver"], s["options"], s.get("filters", {}))
         for i, s in enumerate(content["sensors"])
     ]
     label = content["label"]
-    assert find_problems([*wanted, Wanted("label", label["driver"], label["options"])]) == []
+    assert find_problems([*wanted, WantedSensor("label", label["driver"], label["options"])]) == []
 
 
 def test_the_example_on_a_simulated_machine_runs(capsys):

@@ -19,7 +19,7 @@ from protoledger.emulator.options import Options
 from protoledger.emulator.outside import aggregates
 from protoledger.emulator.processes.broker import Mosquitto, find_mosquitto
 from protoledger.emulator.processes.certificates import CertificateAuthority
-from protoledger.emulator.processes.children import Children, Event
+from protoledger.emulator.processes.children import ChildEvent, Children
 from protoledger.emulator.progress import true_sums
 from protoledger.emulator.report import make_report, summary_table
 from protoledger.emulator.run import Emulation
@@ -286,7 +286,11 @@ class SiteOfProcesses:
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             event = self.children.wait_any(0.2)
-            if isinstance(event, Event) and event.name == sender and event.data["event"] in kinds:
+            if (
+                isinstance(event, ChildEvent)
+                and event.name == sender
+                and event.data["event"] in kinds
+            ):
                 yield event.data
         raise AssertionError(f"{sender}: nothing more within {timeout_s} s")
 

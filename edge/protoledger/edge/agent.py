@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from protoledger.edge.config import AgentConfig
 from protoledger.edge.readings.windows import WindowsOpener, open_windows
-from protoledger.edge.status import Status, StatusFile
+from protoledger.edge.status import AgentStatus, StatusFile
 from protoledger.protocol.errors import EquivocationError, LateError, ProtocolError
 from protoledger.protocol.rounds.agent import AgentRounds
 from protoledger.protocol.rounds.states import Send
@@ -24,15 +24,15 @@ from protoledger.protocol.wire.identity import Roster
 from protoledger.protocol.wire.messages import Kind
 from protoledger.protocol.wire.sealing import Session
 from protoledger.protocol.wire.terms import Terms
-from protoledger.runtime.home_assistant import (
+from protoledger.runtime.identity_files import load_identity, load_roster
+from protoledger.runtime.mqtt.client import Arrived, Link, LinkDown, LinkEvent, LinkUp, Refused
+from protoledger.runtime.mqtt.home_assistant import (
     Entity,
     HomeAssistantConfig,
     discovery,
     health_topic,
     state,
 )
-from protoledger.runtime.identity_files import load_identity, load_roster
-from protoledger.runtime.mqtt.client import Arrived, Link, LinkDown, LinkEvent, LinkUp, Refused
 from protoledger.runtime.site import SiteConfig, load
 
 log = logging.getLogger(__name__)
@@ -147,9 +147,9 @@ class Agent:
                 health_topic(self._site.site, self.id), state(self._health(now)), expiry_s=None
             )
 
-    def report(self, now: float) -> Status:
+    def report(self, now: float) -> AgentStatus:
         """Describe the agent's state for its status file; no reading is among it."""
-        return Status(
+        return AgentStatus(
             id=self.id,
             pid=os.getpid(),
             written_at=now,

@@ -9,7 +9,7 @@ from pydantic import Field
 from protoledger.protocol.errors import ConfigurationError
 from protoledger.protocol.wire.identity import Roster
 from protoledger.protocol.wire.schema import NO_LABEL
-from protoledger.runtime.home_assistant import HomeAssistantConfig
+from protoledger.runtime.mqtt.home_assistant import HomeAssistantConfig
 from protoledger.runtime.site import CredentialsConfig, Model, Name, SiteConfig
 from protoledger.sensors import SensorError
 from protoledger.sensors.registry import inputs, states

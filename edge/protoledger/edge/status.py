@@ -20,7 +20,7 @@ STALE_S = 30.0
 """An agent that has not written its file for so long does not run or hangs."""
 
 
-class Status(Struct, frozen=True, forbid_unknown_fields=True):
+class AgentStatus(Struct, frozen=True, forbid_unknown_fields=True):
     """An agent's state.
 
     Attributes:
@@ -44,10 +44,10 @@ class Status(Struct, frozen=True, forbid_unknown_fields=True):
     sensors: dict[str, str]
 
 
-def read_status(path: Path) -> Status | None:
+def read_status(path: Path) -> AgentStatus | None:
     """Read a status file; None if it is missing or malformed."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Status)
+        return msgspec.json.decode(path.read_bytes(), type=AgentStatus)
     except (OSError, msgspec.DecodeError):
         return None
 
@@ -69,7 +69,7 @@ class StatusFile:
         """When `write` is to be called next, monotonic; None for never."""
         return None if self._path is None else self._due
 
-    def write(self, status: Status) -> None:
+    def write(self, status: AgentStatus) -> None:
         """Replace the file, atomically."""
         self._due = status.written_at + WRITE_EVERY_S
         if self._path is None:

@@ -31,7 +31,7 @@ from protoledger.emulator.processes.broker import (
 )
 from protoledger.emulator.processes.certificates import CertificateAuthority
 from protoledger.emulator.processes.chain import Anvil, ChainAddress, connect, fund
-from protoledger.emulator.processes.children import Children, Ended, Event
+from protoledger.emulator.processes.children import ChildEvent, Children, Ended
 from protoledger.emulator.processes.embedded_broker import NOTICE, EmbeddedBroker
 from protoledger.emulator.processes.liars import WITHIN_RANGE
 from protoledger.emulator.progress import Progress
@@ -247,8 +247,8 @@ class Emulation:
         ):
             self._take(children.wait_any(0.1))
 
-    def _take(self, event: Event | Ended | None) -> None:
-        if isinstance(event, Event):
+    def _take(self, event: ChildEvent | Ended | None) -> None:
+        if isinstance(event, ChildEvent):
             self.progress.take(event.name, event.data)
 
     def _check_stalled(self) -> None:

@@ -9,7 +9,7 @@ from protoledger.gateway.learner import Mode
 from protoledger.gateway.ledger.config import LedgerConfig
 from protoledger.protocol.errors import ConfigurationError
 from protoledger.protocol.wire.identity import Roster
-from protoledger.runtime.home_assistant import HomeAssistantConfig
+from protoledger.runtime.mqtt.home_assistant import HomeAssistantConfig
 from protoledger.runtime.site import CredentialsConfig, Model, Name, SiteConfig
 
 TestName = Literal["e-process", "mcnemar", "interval", "always"]

@@ -20,7 +20,6 @@ from protoledger.protocol.wire.identity import Roster
 from protoledger.protocol.wire.messages import Kept, Kind
 from protoledger.protocol.wire.sealing import Session
 from protoledger.protocol.wire.terms import Terms
-from protoledger.runtime.home_assistant import Entity, discovery, health_topic, state
 from protoledger.runtime.identity_files import load_identity
 from protoledger.runtime.mqtt.client import (
     LONGEST_RETRY_S,
@@ -31,6 +30,7 @@ from protoledger.runtime.mqtt.client import (
     LinkUp,
     Refused,
 )
+from protoledger.runtime.mqtt.home_assistant import Entity, discovery, health_topic, state
 from protoledger.runtime.site import RoundConfig, SiteConfig
 
 log = logging.getLogger(__name__)

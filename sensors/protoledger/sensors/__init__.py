@@ -39,7 +39,7 @@ from protoledger.sensors.pins.shared_chip import Lease, SharedChips
 from protoledger.sensors.pins.simulation import SimulatedMachine
 from protoledger.sensors.probe import Probe, open_probe
 from protoledger.sensors.registry import driver_names, open_sensor
-from protoledger.sensors.validation import Wanted, find_problems
+from protoledger.sensors.validation import WantedSensor, find_problems
 
 __all__ = [
     "Calibration",
@@ -68,7 +68,7 @@ __all__ = [
     "SharedChips",
     "SimulatedMachine",
     "TransientSensorError",
-    "Wanted",
+    "WantedSensor",
     "calibrate",
     "driver_names",
     "find_problems",

@@ -11,7 +11,7 @@ from protoledger.sensors.registry import describe
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class WantedSensor:
     """A sensor as it is configured.
 
     Attributes:
@@ -29,21 +29,20 @@ class Wanted:
     calibration: Mapping[str, object] = field(default_factory=dict)
 
 
-def find_problems(sensors: Iterable[Wanted]) -> list[str]:
+def find_problems(sensors: Iterable[WantedSensor]) -> list[str]:
     """Check drivers, options, filters and clashes of pins of one agent, all at once.
 
     Returns:
         One line per problem: the key, the value, what is wrong and what to do. Empty if nothing
         is wrong as far as can be known without opening the devices.
 
-    >>> for line in find_problems(
-    ...     [Wanted("sensors.0", "button", {"pin": 4}), Wanted("label", "motion", {"pin": 4})]
-    ... ):
+    >>> button = WantedSensor("sensors.0", "button", {"pin": 4})
+    >>> for line in find_problems([button, WantedSensor("label", "motion", {"pin": 4})]):
     ...     print(line)
     label: GPIO4 is used twice: by 'button' at sensors.0 and by 'motion' here; move one of them
     """
     problems: list[str] = []
-    taken: dict[str, tuple[Wanted, Resource]] = {}
+    taken: dict[str, tuple[WantedSensor, Resource]] = {}
     for sensor in sensors:
         resources: tuple[Resource, ...] = ()
         check = partial(check_filters, sensor.driver)
@@ -68,7 +67,9 @@ def find_problems(sensors: Iterable[Wanted]) -> list[str]:
 
 
 def _clashes(
-    sensor: Wanted, resources: Iterable[Resource], taken: dict[str, tuple[Wanted, Resource]]
+    sensor: WantedSensor,
+    resources: Iterable[Resource],
+    taken: dict[str, tuple[WantedSensor, Resource]],
 ) -> Iterator[str]:
     for resource in resources:
         owner, held = taken.setdefault(resource.name, (sensor, resource))

@@ -8,7 +8,7 @@ import yaml
 
 from protoledger.edge.check.running import running
 from protoledger.edge.cli import app
-from protoledger.edge.status import STALE_S, Status, StatusFile, read_status
+from protoledger.edge.status import STALE_S, AgentStatus, StatusFile, read_status
 from protoledger.emulator.processes.broker import find_mosquitto
 from tests.support.site_of import change, invoke, live, running_agent, running_site
 
@@ -27,7 +27,7 @@ def status(**changes):
         "id": "pi", "pid": 7, "written_at": 1000.0, "connected": True, "last_round": 9,
         "answered": 3, "answered_at": 999.0, "sensors": GOOD,
     }  # fmt: skip
-    return Status(**{**given, **changes})
+    return AgentStatus(**{**given, **changes})
 
 
 def verdicts(tmp_path, now, before=None, called=None):
@@ -35,7 +35,7 @@ def verdicts(tmp_path, now, before=None, called=None):
     times = iter([called if called is not None else now])
     config = Config(tmp_path / "status.json")
     items = running(config, 0.0, before, clock=lambda: next(times, now))
-    return {item.name: (item.verdict.value, item.found) for item in items}
+    return {item.name: (item.result.value, item.found) for item in items}
 
 
 def write(tmp_path, one):

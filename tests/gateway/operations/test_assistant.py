@@ -7,7 +7,7 @@ import pytest
 
 from protoledger.gateway.operations.assistant import Assistant, Newest
 from protoledger.gateway.operations.events import EventStream
-from protoledger.runtime.home_assistant import HomeAssistantConfig
+from protoledger.runtime.mqtt.home_assistant import HomeAssistantConfig
 
 SURE = Newest("empty", unknown=False, labelled=False, margin=0.9)
 UNSURE = Newest("occupied", unknown=False, labelled=False, margin=0.1)

@@ -129,7 +129,7 @@ def test_a_chip_is_started_once_and_read_only_when_it_is_ready(bench, monkeypatc
 
 
 def test_a_property_is_one_sensors_and_the_bus_is_every_chips():
-    wanted = [sensors.Wanted(name, "circuitpython", SHT4X) for name in ("a", "b")]
+    wanted = [sensors.WantedSensor(name, "circuitpython", SHT4X) for name in ("a", "b")]
     [problem] = sensors.find_problems(wanted)
     assert "temperature of SHT4x on I2C is used twice" in problem
     assert CircuitPythonOptions(**SHT4X, address=0x45).device == "SHT4x at 0x45 on I2C"

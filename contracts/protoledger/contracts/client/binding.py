@@ -74,7 +74,7 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class DeploymentTerms:
     """What a deployment fixed: schema, record format, limits, first block."""
 
     schema_hash: bytes
@@ -144,9 +144,9 @@ class Buffer(Contract):
         (version, _, _), records = self.read(node, "snapshot", owner, 0)
         return version, records
 
-    def terms(self, node: Node) -> Terms:
+    def terms(self, node: Node) -> DeploymentTerms:
         """Read what the deployment fixed."""
-        return Terms(
+        return DeploymentTerms(
             *(
                 self.read(node, name)
                 for name in ("schemaHash", "features", "labels", "maxRecords", "deployedBlock")

@@ -18,7 +18,7 @@ from pydantic import Field
 
 from protoledger.contracts.errors import ContractsError, KeyFileError
 from protoledger.contracts.oracle.binding import Report
-from protoledger.contracts.oracle.mqtt import BrokerConfig, close_client, open_client
+from protoledger.contracts.oracle.mqtt import OracleBroker, close_client, open_client
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,7 +58,7 @@ class Exchange(Protocol):
         ...
 
 
-class BrokerExchangeConfig(BrokerConfig):
+class BrokerExchangeConfig(OracleBroker):
     """A broker that all reporters reach."""
 
     topic: str = Field(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import paho.mqtt.client as mqtt
 
 
-class BrokerConfig(BaseModel):
+class OracleBroker(BaseModel):
     """Where a broker is, and how to be let in."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -29,7 +29,7 @@ class BrokerConfig(BaseModel):
 
 
 def open_client(
-    config: BrokerConfig, topic: str, take: Callable[[str, bytes], None]
+    config: OracleBroker, topic: str, take: Callable[[str, bytes], None]
 ) -> mqtt.Client:
     """Connect in the background, and again whenever the connection is lost.
 

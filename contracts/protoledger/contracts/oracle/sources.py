@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 from pydantic import BaseModel, ConfigDict, Field
 
 from protoledger.contracts.errors import ContractsError
-from protoledger.contracts.oracle.mqtt import BrokerConfig, close_client, open_client
+from protoledger.contracts.oracle.mqtt import OracleBroker, close_client, open_client
 
 if TYPE_CHECKING:
     import paho.mqtt.client as mqtt
@@ -65,7 +65,7 @@ class HttpConfig(_Config):
     timeout_s: float = Field(default=5.0, gt=0, le=60, description="Longest wait for all of it.")
 
 
-class MqttConfig(BrokerConfig):
+class MqttConfig(OracleBroker):
     """A topic whose messages are numbers or JSON."""
 
     kind: Literal["mqtt"]

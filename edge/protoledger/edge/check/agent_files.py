@@ -9,7 +9,7 @@ from pathlib import Path
 from protoledger.edge.config import AgentConfig, InputConfig, SensorConfig
 from protoledger.runtime.check.device_files import DeviceFiles, credential_problems, site_and_roster
 from protoledger.runtime.yaml_files import read
-from protoledger.sensors import Wanted, find_problems
+from protoledger.sensors import WantedSensor, find_problems
 
 
 def read_agent_files(path: Path) -> DeviceFiles[AgentConfig]:
@@ -33,9 +33,9 @@ def _sensor_problems(config: AgentConfig) -> list[str]:
     named = {f"sensors.{number}": sensor for number, sensor in enumerate(config.sensors)}
     named |= {f"inputs.{number}": sensor for number, sensor in enumerate(config.inputs)}
     wanted = [
-        Wanted(where, sensor.driver, sensor.options, sensor.filters, sensor.calibration)
+        WantedSensor(where, sensor.driver, sensor.options, sensor.filters, sensor.calibration)
         for where, sensor in named.items()
     ]
     if (label := config.label) is not None:
-        wanted.append(Wanted("label", label.driver, label.options, label.filters))
+        wanted.append(WantedSensor("label", label.driver, label.options, label.filters))
     return find_problems(wanted)

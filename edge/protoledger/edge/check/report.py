@@ -21,7 +21,7 @@ from protoledger.runtime.check.device_files import DeviceFiles
 from protoledger.runtime.check.findings import Item, failed, note, ok, skipped
 from protoledger.runtime.exits import Exit
 from protoledger.runtime.site import ChannelConfig, SiteConfig
-from protoledger.sensors import Machine, SensorError, Wanted, find_problems
+from protoledger.sensors import Machine, SensorError, WantedSensor, find_problems
 from protoledger.sensors.registry import check_options
 
 READ_S = 15.0
@@ -152,7 +152,9 @@ class _Pins:
 
 def _misconfigured(slot: Slot, wanted: SensorConfig | InputConfig | LabelConfig) -> Item | None:
     calibration = {} if isinstance(wanted, LabelConfig) else wanted.calibration
-    if find_problems([Wanted("", wanted.driver, wanted.options, wanted.filters, calibration)]):
+    if find_problems(
+        [WantedSensor("", wanted.driver, wanted.options, wanted.filters, calibration)]
+    ):
         return skipped(f"{slot.name} ({wanted.driver})", "its lines above must be right first")
     return None
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from protoledger.edge.check.agent_files import read_agent_files
 from protoledger.edge.config import AgentConfig
-from protoledger.edge.status import STALE_S, Status, read_status
+from protoledger.edge.status import STALE_S, AgentStatus, read_status
 from protoledger.runtime.check.findings import Item, failed, note, ok, skipped
 from protoledger.runtime.exits import Exit
 
@@ -40,7 +40,7 @@ def check_running(path: Path, *, wait_s: float, since: Path | None) -> Iterator[
 def running(
     config: AgentConfig,
     wait_s: float,
-    before: Status | None,
+    before: AgentStatus | None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Item]:
     """Look at the running agent, for up to `wait_s` until all is well.
@@ -69,11 +69,11 @@ def running(
 
 
 def _is_bad(item: Item) -> bool:
-    return item.verdict.value == "failed"
+    return item.result.value == "failed"
 
 
 def _items(
-    status: Status | None, path: Path, before: Status | None, called_at: float, now: float
+    status: AgentStatus | None, path: Path, before: AgentStatus | None, called_at: float, now: float
 ) -> Iterator[Item]:
     if status is None or not 0 <= now - status.written_at < STALE_S:
         seen = "no status" if status is None else "an old status"
@@ -106,7 +106,7 @@ def _items(
     yield _round(status, before, called_at, now)
 
 
-def _sensors(status: Status, before: Status | None) -> Iterator[Item]:
+def _sensors(status: AgentStatus, before: AgentStatus | None) -> Iterator[Item]:
     for name, problem in status.sensors.items():
         if not problem:
             yield ok(name, "answers")
@@ -119,7 +119,7 @@ def _sensors(status: Status, before: Status | None) -> Iterator[Item]:
             )
 
 
-def _round(status: Status, before: Status | None, called_at: float, now: float) -> Item:
+def _round(status: AgentStatus, before: AgentStatus | None, called_at: float, now: float) -> Item:
     if status.answered_at > called_at:
         return ok("rounds", f"took part in round {status.last_round} after the call")
     took_part = before is not None and 0 < before.answered_at > before.written_at - LATELY_S

@@ -41,7 +41,7 @@ WORKERS, SERVERS = 0, 1
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class ChildEvent:
     """One JSON object that the child `name` wrote to its standard output."""
 
     name: str
@@ -88,7 +88,7 @@ class Children:
         self._grace_s = grace_s
         self._token = secrets.token_hex(16)
         self._children: dict[str, _Child] = {}
-        self._events: queue.Queue[Event] = queue.Queue(QUEUE_LIMIT)
+        self._events: queue.Queue[ChildEvent] = queue.Queue(QUEUE_LIMIT)
         self._stopping = threading.Event()
         self._impatient = False
         self._watchdog: subprocess.Popen[bytes] | None = None
@@ -178,7 +178,7 @@ class Children:
         child.reader.start()
         return process.pid
 
-    def wait_any(self, timeout_s: float) -> Event | Ended | None:
+    def wait_any(self, timeout_s: float) -> ChildEvent | Ended | None:
         """Wait for the next event of any child, or for a child's end.
 
         Returns:
@@ -299,14 +299,14 @@ class Children:
                 whole = line.endswith(b"\n") or len(line) < LINE_LIMIT_BYTES
                 data = _json_object(line) if whole else None
                 if data is not None:
-                    self._hand_over(Event(child.name, data))
+                    self._hand_over(ChildEvent(child.name, data))
                 elif log.tell() < LOG_LIMIT_BYTES:
                     log.write(line if line.endswith(b"\n") else line + b"\n")
                 while not whole:  # discard the rest of a line that is too long
                     rest = stream.readline(LINE_LIMIT_BYTES)
                     whole = not rest or rest.endswith(b"\n")
 
-    def _hand_over(self, event: Event) -> None:
+    def _hand_over(self, event: ChildEvent) -> None:
         while not self._stopping.is_set():
             with contextlib.suppress(queue.Full):
                 self._events.put(event, timeout=_POLL_S)

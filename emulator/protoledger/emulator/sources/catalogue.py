@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from protoledger.emulator.errors import DataSourceError, DealError, UnknownSourceError
 from protoledger.emulator.sources.channels import plan_channel
-from protoledger.emulator.sources.csv_source import Table, read_csv
+from protoledger.emulator.sources.csv_source import CsvTable, read_csv
 from protoledger.emulator.sources.dealing import (
     DEFAULT_NOISE,
     DealPlan,
@@ -103,7 +103,7 @@ class TableSource(RowSource):
     Where the file has no reading, no agent reads anything; in held-out rows such a cell has the
     last value before it.
 
-    >>> table = Table(("x",), ("a", "b"), np.arange(10.0)[:, None], np.arange(10) % 2)
+    >>> table = CsvTable(("x",), ("a", "b"), np.arange(10.0)[:, None], np.arange(10) % 2)
     >>> dealt = deal(TableSource("ten", table), sites=2, agents=3, rounds=None, noise=0)
     >>> [site.clean[:, 0].tolist() for site in dealt.sites]
     [[0.0, 2.0, 5.0, 7.0], [1.0, 3.0, 6.0, 8.0]]
@@ -111,7 +111,7 @@ class TableSource(RowSource):
     [4.0, 9.0]
     """
 
-    def __init__(self, name: str, table: Table) -> None:
+    def __init__(self, name: str, table: CsvTable) -> None:
         """DealPlan the channels from the table's values.
 
         Raises:

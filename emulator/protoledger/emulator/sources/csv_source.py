@@ -49,7 +49,7 @@ _SERIES_VALUES = frozenset(("state", "_value", "value", "payload"))
 
 
 @dataclass(frozen=True)
-class Table:
+class CsvTable:
     """Labelled rows.
 
     Attributes:
@@ -75,7 +75,7 @@ def read_csv(
     *,
     missing: Collection[str] = (),
     ignore: Collection[str] = (),
-) -> Table:
+) -> CsvTable:
     """Read and check a file; see `parse_csv` for the arguments.
 
     Raises:
@@ -100,7 +100,7 @@ def parse_csv(
     *,
     missing: Collection[str] = (),
     ignore: Collection[str] = (),
-) -> Table:
+) -> CsvTable:
     """Check and convert the bytes of a CSV file.
 
     Args:
@@ -137,7 +137,7 @@ def parse_csv(
         )
     findings.stop()
     by_default = () if label else (f"the label column is {wanted!r}, the last one",)
-    return Table(
+    return CsvTable(
         channels=tuple(columns.numbers),
         labels=labels,
         values=np.array(list(columns.numbers.values()), dtype=np.float64).T.copy(),

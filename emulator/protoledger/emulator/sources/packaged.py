@@ -13,10 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from protoledger.emulator.errors import DataSourceError
-from protoledger.emulator.sources.csv_source import Table, parse_csv
+from protoledger.emulator.sources.csv_source import CsvTable, parse_csv
 
 
-def read_packaged(name: str) -> Table:
+def read_packaged(name: str) -> CsvTable:
     """Read one of `PACKAGED`.
 
     Raises:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from protoledger.contracts.client.answers import Block
-    from protoledger.contracts.client.binding import Buffer, Terms
+    from protoledger.contracts.client.binding import Buffer, DeploymentTerms
     from protoledger.contracts.client.node import Node
     from protoledger.gateway.ledger.events import LedgerEvent
 
@@ -54,7 +54,7 @@ _MEMORY = Path(":memory:")
 class _View:
     """A contract and a copy of it in memory, brought up to date by `look`."""
 
-    def __init__(self, node: Node, buffer: Buffer, terms: Terms, *, whole: bool) -> None:
+    def __init__(self, node: Node, buffer: Buffer, terms: DeploymentTerms, *, whole: bool) -> None:
         self.node, self.buffer, self.terms = node, buffer, terms
         self.store = LedgerStore(_MEMORY)
         self.form = RecordFormat(terms.features, terms.labels)

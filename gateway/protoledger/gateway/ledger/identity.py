@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from eth_hash.auto import keccak
 
-from protoledger.contracts.client.binding import NO_ADDRESS, Buffer, Governance, Terms
+from protoledger.contracts.client.binding import NO_ADDRESS, Buffer, DeploymentTerms, Governance
 from protoledger.contracts.errors import LaggingNodeError, NonsenseError, RevertedError
 from protoledger.gateway.errors import LedgerMismatchError
 
@@ -55,7 +55,7 @@ class ContractIdentity:
         self._config, self._store, self._database = config, store, database
         self._schema_hash, self._form = schema_hash, form
         self.buffer = Buffer(self._followed() or config.contract)
-        self._terms: Terms | None = None
+        self._terms: DeploymentTerms | None = None
         self._code_hash = ""
         self._chain_checked = self._code_checked = False
         self._contradicted_since: float | None = None
@@ -70,7 +70,7 @@ class ContractIdentity:
         """Look at chain and code again: the node was away, or another one answers."""
         self._chain_checked = self._code_checked = False
 
-    def check(self, node: Node) -> Terms:
+    def check(self, node: Node) -> DeploymentTerms:
         """Check what is not checked yet; what the deployment fixed comes back.
 
         Raises:
@@ -91,7 +91,7 @@ class ContractIdentity:
         if now - self._contradicted_since >= self._config.contradiction_s and not node.syncing():
             raise LedgerMismatchError(error.text) from error
 
-    def _check(self, node: Node) -> Terms:
+    def _check(self, node: Node) -> DeploymentTerms:
         if not self._chain_checked:
             self._check_chain(node)
             self._chain_checked = True
@@ -128,7 +128,7 @@ class ContractIdentity:
         known = self._store.pinned("code") or self._code_hash
         self._same(node, "hash of the contract's code", self._code_hash, known, self._after_a_reset)
 
-    def _check_terms(self, node: Node) -> Terms:
+    def _check_terms(self, node: Node) -> DeploymentTerms:
         terms = self._kept_terms() or self._read_terms(node)
         advice = "it was deployed for other channels or labels: correct the site file or `contract`"
         found = (terms.schema_hash.hex(), str(terms.features), str(terms.labels))
@@ -141,15 +141,15 @@ class ContractIdentity:
         self._store.pin("terms", " ".join([terms.schema_hash.hex(), *map(str, fields)]))
         return terms
 
-    def _kept_terms(self) -> Terms | None:
+    def _kept_terms(self) -> DeploymentTerms | None:
         """Give the terms of a code that was seen before: they are a part of it."""
         kept = self._store.pinned("terms")
         if kept is None or self._store.pinned("code") is None:
             return None
         schema_hash, *numbers = kept.split()
-        return Terms(bytes.fromhex(schema_hash), *map(int, numbers))
+        return DeploymentTerms(bytes.fromhex(schema_hash), *map(int, numbers))
 
-    def _read_terms(self, node: Node) -> Terms:
+    def _read_terms(self, node: Node) -> DeploymentTerms:
         try:
             return self.buffer.terms(node)
         except (NonsenseError, RevertedError) as error:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from protoledger.contracts.client.account import Account
     from protoledger.contracts.client.answers import Block
-    from protoledger.contracts.client.binding import Terms
+    from protoledger.contracts.client.binding import DeploymentTerms
     from protoledger.contracts.client.node import Node
     from protoledger.gateway.codebook.format import RecordFormat
     from protoledger.gateway.ledger.config import LedgerConfig
@@ -165,7 +165,7 @@ class Turns:
             raise LaggingNodeError(f"{node.url} lacks a block below its newest")
         return head, believed
 
-    def _govern(self, node: Node, terms: Terms) -> None:
+    def _govern(self, node: Node, terms: DeploymentTerms) -> None:
         """Take note of what the contract's owner has said: oracle and successor."""
         from protoledger.contracts.oracle.binding import Oracle  # noqa: PLC0415 - not always
         from protoledger.gateway.ledger.oracle_samples import SampleFollower  # noqa: PLC0415

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from protoledger.gateway.operations.events import EventStream
-from protoledger.runtime.home_assistant import HomeAssistantConfig
+from protoledger.runtime.mqtt.home_assistant import HomeAssistantConfig
 
 
 @dataclass(frozen=True)

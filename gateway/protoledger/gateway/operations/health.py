@@ -28,7 +28,7 @@ STALE_S = 30.0
 HEARTBEAT_S = 10.0
 
 
-class Status(Struct, frozen=True, forbid_unknown_fields=True):
+class GatewayStatus(Struct, frozen=True, forbid_unknown_fields=True):
     """A gateway's state; times are seconds since 1970 by the gateway's clock, 0 for never.
 
     `completed` and `failed` count rounds since the process started.
@@ -63,10 +63,10 @@ def status_path(store_file: Path) -> Path:
     return store_file.with_name(f"{store_file.name}.status.json")
 
 
-def read_status(path: Path) -> Status | None:
+def read_status(path: Path) -> GatewayStatus | None:
     """Read a status file; None if it is missing or malformed."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Status)
+        return msgspec.json.decode(path.read_bytes(), type=GatewayStatus)
     except (OSError, msgspec.DecodeError):
         return None
 
@@ -109,7 +109,7 @@ class Health:
         self._written = 0.0
         self._changed = True
         self._logged = False
-        self.status = Status(os.getpid(), clock(), agents=agents)
+        self.status = GatewayStatus(os.getpid(), clock(), agents=agents)
 
     def change(self, **fields: object) -> None:
         """Set fields of the status; `turn` writes them."""

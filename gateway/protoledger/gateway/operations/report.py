@@ -13,7 +13,7 @@ from protoledger.gateway.config import GatewayConfig
 from protoledger.gateway.learner.compilation.compiled import cache_folder, fingerprint, is_intact
 from protoledger.gateway.operations.chain import check_chain
 from protoledger.gateway.operations.gateway_files import read_gateway_files
-from protoledger.gateway.operations.health import STALE_S, Status, read_status, status_path
+from protoledger.gateway.operations.health import STALE_S, GatewayStatus, read_status, status_path
 from protoledger.runtime.check.aggregation import aggregation
 from protoledger.runtime.check.broker import Client, check_broker
 from protoledger.runtime.check.device_files import DeviceFiles
@@ -170,7 +170,7 @@ def check_progress(store_file: Path, wait_s: float, clock: Callable[[], float] =
     return make("service", f"process {status.pid}: {status.line}")
 
 
-def _stands_still(status: Status | None, path: Path, now: float) -> str:
+def _stands_still(status: GatewayStatus | None, path: Path, now: float) -> str:
     if status is None:
         return f"the gateway is not running: there is no {path}"
     try:

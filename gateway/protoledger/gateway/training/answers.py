@@ -42,7 +42,7 @@ Booleans = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Answer:
+class SiteAnswer:
     """What the model says about one sample; nothing of it has learnt from the sample.
 
     Attributes:
@@ -120,13 +120,13 @@ class Choice:
         self.advantages = np.where(awake, faded, self.advantages)
 
 
-class Calibration:
+class ShareCalibration:
     """How often answers of each share of the vote were right.
 
     Attributes:
         counts: float64 (2, BINS): answers, and right answers, older ones fading.
 
-    >>> calibration = Calibration()
+    >>> calibration = ShareCalibration()
     >>> for sample in range(50):
     ...     calibration.settle(0.97, right=sample % 2 == 0)
     >>> bool(0.5 < calibration.confidence(0.97) < 0.6)

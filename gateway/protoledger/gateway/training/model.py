@@ -28,10 +28,10 @@ from protoledger.gateway.learner import (
 from protoledger.gateway.learner.base import Floats, check_features, check_label
 from protoledger.gateway.learner.saved import dump, load, pack, unpack
 from protoledger.gateway.learner.vote import margin_of, strengths_of, without_missing
-from protoledger.gateway.training.answers import BINS, FAR, Answer, Calibration, Choice
+from protoledger.gateway.training.answers import BINS, FAR, Choice, ShareCalibration, SiteAnswer
 from protoledger.gateway.training.commits import Commits, Omissions, winner
 from protoledger.gateway.training.outcome import Outcome, UnionSnapshot
-from protoledger.gateway.training.saved import Saved, Saved2
+from protoledger.gateway.training.saved import SavedModel, SavedModel2
 from protoledger.gateway.union.recent import RecentSamples
 from protoledger.gateway.union.union import Union
 
@@ -113,7 +113,7 @@ class SiteModel:
         self.learner = learner
         self._experts = (*UNION, "alone", *learner.experts)
         self._choice = Choice(self._experts)
-        self._calibration = Calibration()
+        self._calibration = ShareCalibration()
 
     def step(self, x: ArrayLike, y: int | None) -> Outcome:
         """Predict one sample and, if it has a label, test and learn.
@@ -158,7 +158,7 @@ class SiteModel:
         """
         return self.union.settle(self.learner.live(), self.learner.metric(), self.recent)
 
-    def answer(self, x: ArrayLike) -> Answer:
+    def answer(self, x: ArrayLike) -> SiteAnswer:
         """Return what the site says about x.
 
         Raises:
@@ -221,7 +221,7 @@ class SiteModel:
         self.union.judge_again()
         commits, choice = self.commits, self._choice
         return pack(
-            Saved(
+            SavedModel(
                 mode=self.mode,
                 learner=self.learner.state(),
                 test=commits.test.name,
@@ -252,9 +252,9 @@ class SiteModel:
         Raises:
             ModelStateError: The bytes are damaged or of another version.
         """
-        saved = unpack(state, Saved, Saved2)
+        saved = unpack(state, SavedModel, SavedModel2)
         learner = restore_learner(saved.mode, saved.learner)
-        unlimited = isinstance(saved, Saved2) and saved.transactions == "unlimited"
+        unlimited = isinstance(saved, SavedModel2) and saved.transactions == "unlimited"
         try:
             model = cls(
                 learner.n_features,
@@ -268,7 +268,7 @@ class SiteModel:
             model._adopt(learner)
             codebook = Codebook.decode(saved.codebook, model.form)
             model.commits.accepted(codebook, saved.version)
-            if isinstance(saved, Saved):
+            if isinstance(saved, SavedModel):
                 model._restore_rest(saved)
             for owner, snapshots in saved.former.items():
                 for snapshot in snapshots:
@@ -277,7 +277,7 @@ class SiteModel:
             raise ModelStateError(f"a saved model is inconsistent: {error}") from error
         return model
 
-    def _restore_rest(self, saved: Saved) -> None:
+    def _restore_rest(self, saved: SavedModel) -> None:
         """Take over what version 2 did not have."""
         classes, form = self.form.labels, self.form
         self.commits.test.reset(saved.evidence, first=not len(self.commits.base))
@@ -319,9 +319,9 @@ class SiteModel:
         chosen = self._choice.choose(awake) if votes else 0
         return _Look(shares, awake, chosen, winner(alone), anywhere, here, own.distance, own.usual)
 
-    def _answer(self, look: _Look) -> Answer:
+    def _answer(self, look: _Look) -> SiteAnswer:
         shares = look.shares[look.chosen]
-        return Answer(
+        return SiteAnswer(
             label=winner(shares) if look.here.any() or look.chosen else None,
             anywhere=winner(look.anywhere),
             alone=look.alone,
@@ -338,7 +338,7 @@ class SiteModel:
         ratio: Floats = (OWN_MIX * own + (1 - OWN_MIX) * pool) / pool
         return ratio
 
-    def _decisive(self, x: Floats, answer: Answer) -> str | None:
+    def _decisive(self, x: Floats, answer: SiteAnswer) -> str | None:
         if answer.label is None or answer.label == answer.alone or not self.union.voting:
             return None
         complete, weights = without_missing(x, self.learner.metric())

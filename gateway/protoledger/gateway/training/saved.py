@@ -10,7 +10,7 @@ from protoledger.gateway.training.significance import Evidence
 from protoledger.gateway.union.recent import SavedRecent
 
 
-class Saved2(msgspec.Struct, forbid_unknown_fields=True, tag="site-2", tag_field="kind"):
+class SavedModel2(msgspec.Struct, forbid_unknown_fields=True, tag="site-2", tag_field="kind"):
     """The state of version 2, whose transactions were limited by the test or not at all."""
 
     mode: Mode
@@ -25,7 +25,7 @@ class Saved2(msgspec.Struct, forbid_unknown_fields=True, tag="site-2", tag_field
     defended: bool = True
 
 
-class Saved(msgspec.Struct, forbid_unknown_fields=True, tag="site-4", tag_field="kind"):
+class SavedModel(msgspec.Struct, forbid_unknown_fields=True, tag="site-4", tag_field="kind"):
     """The state of this version."""
 
     mode: Mode

@@ -7,6 +7,6 @@ the access list. `findings` holds the items of a report, prints them and chooses
 
 from protoledger.runtime.check.broker import Client, check_broker
 from protoledger.runtime.check.device_files import DeviceFiles
-from protoledger.runtime.check.findings import Item, Verdict, print_report
+from protoledger.runtime.check.findings import CheckResult, Item, print_report
 
-__all__ = ["Client", "DeviceFiles", "Item", "Verdict", "check_broker", "print_report"]
+__all__ = ["CheckResult", "Client", "DeviceFiles", "Item", "check_broker", "print_report"]

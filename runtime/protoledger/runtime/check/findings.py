@@ -13,7 +13,7 @@ import typer
 from protoledger.runtime.exits import Exit
 
 
-class Verdict(Enum):
+class CheckResult(Enum):
     """The result of checking one item."""
 
     OK = "ok"
@@ -37,7 +37,7 @@ class Item:
     """
 
     name: str
-    verdict: Verdict
+    result: CheckResult
     found: str
     advice: str = ""
     exit: Exit = Exit.CONFIGURATION
@@ -45,36 +45,36 @@ class Item:
 
 def ok(name: str, found: str) -> Item:
     """Make an item without a problem."""
-    return Item(name, Verdict.OK, found)
+    return Item(name, CheckResult.OK, found)
 
 
 def note(name: str, found: str, advice: str = "") -> Item:
     """Make an item that is worth knowing."""
-    return Item(name, Verdict.NOTE, found, advice)
+    return Item(name, CheckResult.NOTE, found, advice)
 
 
 def failed(name: str, found: str, advice: str, code: Exit = Exit.CONFIGURATION) -> Item:
     """Make an item that must be corrected."""
-    return Item(name, Verdict.FAILED, found, advice, code)
+    return Item(name, CheckResult.FAILED, found, advice, code)
 
 
 def skipped(name: str, found: str) -> Item:
     """Make an item that was not checked."""
-    return Item(name, Verdict.SKIPPED, found)
+    return Item(name, CheckResult.SKIPPED, found)
 
 
 _SIGNS = {
-    Verdict.OK: ("✓", typer.colors.GREEN),
-    Verdict.NOTE: ("!", typer.colors.YELLOW),
-    Verdict.FAILED: ("✗", typer.colors.RED),
-    Verdict.SKIPPED: ("–", typer.colors.BRIGHT_BLACK),
+    CheckResult.OK: ("✓", typer.colors.GREEN),
+    CheckResult.NOTE: ("!", typer.colors.YELLOW),
+    CheckResult.FAILED: ("✗", typer.colors.RED),
+    CheckResult.SKIPPED: ("–", typer.colors.BRIGHT_BLACK),
 }
 _WIDTH = 24
 
 
 def lines(item: Item) -> Iterator[str]:
     """Format an item for a person; further lines of a text are aligned under its first."""
-    sign, colour = _SIGNS[item.verdict]
+    sign, colour = _SIGNS[item.result]
     indent = " " * (_WIDTH + 3)
     first, *more = item.found.splitlines() or [""]
     yield f"{typer.style(sign, fg=colour, bold=True)} {item.name:<{_WIDTH}} {first}"
@@ -91,11 +91,11 @@ def print_report(items: Iterable[Item], *, as_json: bool) -> Exit:
         if not as_json:
             for line in lines(item):
                 typer.echo(line)
-    bad = [item for item in seen if item.verdict is Verdict.FAILED]
+    bad = [item for item in seen if item.result is CheckResult.FAILED]
     code = bad[0].exit if bad else Exit.OK
     if as_json:
         shown = [
-            {"name": i.name, "verdict": i.verdict.value, "found": i.found, "advice": i.advice}
+            {"name": i.name, "verdict": i.result.value, "found": i.found, "advice": i.advice}
             for i in seen
         ]
         typer.echo(
@@ -106,7 +106,7 @@ def print_report(items: Iterable[Item], *, as_json: bool) -> Exit:
     elif bad:
         typer.echo(f"\n{len(bad)} of {len(seen)} failed: {', '.join(item.name for item in bad)}")
     else:
-        left_out = sum(item.verdict is Verdict.SKIPPED for item in seen)
+        left_out = sum(item.result is CheckResult.SKIPPED for item in seen)
         fine = f"{len(seen) - left_out} fine, {left_out} not checked"
         typer.echo(f"\n{fine if left_out else f'all {len(seen)} fine'}")
     return code

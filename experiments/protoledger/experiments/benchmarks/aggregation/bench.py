@@ -55,7 +55,7 @@ _PARTS = ("quantise", "encode", "keys", "seal", "open", "read", "report", "sum",
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class AggregationRow:
     """One size, ours and theirs; milliseconds of CPU, bytes up, ratios theirs over ours.
 
     `client_…` is of one that stays, `…_unsigned` leaves Ed25519 out, `…_rekeyed` has new keys in
@@ -194,7 +194,7 @@ def _code(size: Size) -> str:
     return f"packed {plan.parts(plan.committee)} × {answers}"
 
 
-def _own(size: Size) -> Row:
+def _own(size: Size) -> AggregationRow:
     repeats = 5 if size.length * size.agents > 200_000 else max(7, 200 // size.agents)
     cached = measure(size, repeats, rekey=False)
     rekeyed = measure(size, max(3, repeats // 3), rekey=True)
@@ -203,7 +203,7 @@ def _own(size: Size) -> Row:
         measure(size, max(3, repeats // 3), rekey=False, parts=True) if not size.dropouts else {}
     )
     named = {part: round(parts.get(f"client.{part}", 0.0), 4) for part in _PARTS}
-    return Row(
+    return AggregationRow(
         agents=size.agents,
         length=size.length,
         dropouts=size.dropouts,
@@ -255,7 +255,7 @@ def _flower(size: Size, python: Path, slots: threading.Semaphore) -> dict[str, f
     return found
 
 
-def _joined(row: Row, theirs: dict[str, float]) -> Row:
+def _joined(row: AggregationRow, theirs: dict[str, float]) -> AggregationRow:
     def times(name: str, ours: float) -> float:
         return round(theirs[name] / ours, 1)
 
@@ -284,11 +284,11 @@ def _table(title: str, *columns: str) -> Table:
     return table
 
 
-def _size(row: Row) -> list[str]:
+def _size(row: AggregationRow) -> list[str]:
     return [str(row.agents), f"{row.length:,}", str(row.dropouts)]
 
 
-def _figures(rows: list[Row], title: str) -> Table:
+def _figures(rows: list[AggregationRow], title: str) -> Table:
     columns = [
         "code",
         "client",
@@ -315,7 +315,7 @@ def _figures(rows: list[Row], title: str) -> Table:
     return table
 
 
-def _ratios(rows: list[Row]) -> Table:
+def _ratios(rows: list[AggregationRow]) -> Table:
     columns = ("client", "unsigned", "rekeyed", "unsigned", "gateway", "rekeyed", "bytes up")
     table = _table("Flower over ours", *columns)
     for row in rows:
@@ -332,7 +332,7 @@ def _ratios(rows: list[Row]) -> Table:
     return table
 
 
-def _parts_table(rows: list[Row]) -> Table:
+def _parts_table(rows: list[AggregationRow]) -> Table:
     table = _table("What a client's milliseconds are, in per cent", *_PARTS, "rest")
     for row in rows:
         total = sum(row.client_parts_ms.values()) or 1.0

@@ -19,7 +19,7 @@ from rich.table import Table
 from protoledger.experiments.benchmarks.learner.measures import (
     RIVER,
     STREAMS,
-    Row,
+    LearnerRow,
     Stream,
     measure,
     measure_many,
@@ -77,7 +77,7 @@ def main(
 
 def _measure_all(
     console: Console, work: list[tuple[str, str]], *, shuffles: int, slow: bool
-) -> list[Row]:
+) -> list[LearnerRow]:
     rows = []
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("", total=len(work))
@@ -95,7 +95,7 @@ def _work(*, river: bool) -> Iterator[tuple[str, str]]:
         yield from product(STREAMS, RIVER)
 
 
-def _measure(data: str, mode: str, *, shuffles: int, slow: bool) -> Row:
+def _measure(data: str, mode: str, *, shuffles: int, slow: bool) -> LearnerRow:
     if mode in RIVER:
         return measure_river(Stream.packaged(data), mode)
     ours = next(known for known in MODES if known == mode)
@@ -104,7 +104,7 @@ def _measure(data: str, mode: str, *, shuffles: int, slow: bool) -> Row:
     return measure_many(ours, int(data.rpartition("-")[2]))
 
 
-def _table(rows: list[Row]) -> Table:
+def _table(rows: list[LearnerRow]) -> Table:
     table = Table(title="Learners, each sample predicted before it is learnt", title_justify="left")
     for name in ("data", "mode"):
         table.add_column(name)

@@ -53,7 +53,7 @@ class Stream:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class LearnerRow:
     """One learner on one stream; what was not measured is None.
 
     Attributes:
@@ -83,7 +83,7 @@ class Row:
     shuffled: tuple[float, float] | None = None
 
 
-def measure(stream: Stream, mode: Mode, *, shuffles: int, slow: bool) -> Row:
+def measure(stream: Stream, mode: Mode, *, shuffles: int, slow: bool) -> LearnerRow:
     """Measure one of our learners.
 
     Args:
@@ -101,7 +101,7 @@ def measure(stream: Stream, mode: Mode, *, shuffles: int, slow: bool) -> Row:
     (predicted, prototypes), us = streamed[0], streamed[1] / len(stream.ys)
     numpy_us = plain[1] / len(stream.ys)
     python_us = python[1] / len(stream.ys) if python else None
-    return Row(
+    return LearnerRow(
         data=stream.name,
         mode=mode,
         accuracy=accuracy(predicted, stream.ys),
@@ -154,7 +154,7 @@ def _python(stream: Stream) -> None:
 # -- many prototypes ---------------------------------------------------------------------------
 
 
-def measure_many(mode: Mode, prototypes: int, *, samples: int = 2000) -> Row:
+def measure_many(mode: Mode, prototypes: int, *, samples: int = 2000) -> LearnerRow:
     """Measure a learner that holds very many prototypes already, on the stream that made them."""
     generator = np.random.default_rng(0)
     model = make_learner(mode, FEATURES, LABELS, capacity=prototypes)
@@ -177,7 +177,7 @@ def measure_many(mode: Mode, prototypes: int, *, samples: int = 2000) -> Row:
     plain.engine = "numpy"
     few = slice(0, 200)
     _, numpy_us = _timed(partial(plain.learn_many, xs[few], ys[few]), 1)
-    return Row(
+    return LearnerRow(
         data=f"synthetic-{prototypes}",
         mode=mode,
         accuracy=float((predicted == ys).mean()),
@@ -219,7 +219,7 @@ def _noise(generator: np.random.Generator, n: int) -> tuple[Floats, Ints]:
 RIVER: Final = ("river-knn", "river-hoeffding-tree", "river-arf")
 
 
-def measure_river(stream: Stream, mode: str) -> Row:
+def measure_river(stream: Stream, mode: str) -> LearnerRow:
     """Measure one of river's classifiers behind its StandardScaler, sample by sample."""
     model = _river(mode)
     samples = [dict(enumerate(x)) for x in stream.xs.tolist()]
@@ -230,7 +230,7 @@ def measure_river(stream: Stream, mode: str) -> Row:
         model.learn_one(x, y)
     took = time.thread_time() - started
     n = len(stream.ys)
-    return Row(stream.name, mode, right / (n - 1), None, took / n * 1e6)
+    return LearnerRow(stream.name, mode, right / (n - 1), None, took / n * 1e6)
 
 
 def _river(mode: str) -> Any:

@@ -26,7 +26,7 @@ from rich.table import Table
 from protoledger.emulator.errors import EmulatorError
 from protoledger.emulator.processes.broker import BrokerAddress, Mosquitto
 from protoledger.emulator.processes.certificates import CertificateAuthority
-from protoledger.emulator.processes.children import Children, Event
+from protoledger.emulator.processes.children import ChildEvent, Children
 from protoledger.protocol.wire.identity import Member
 from protoledger.runtime.broker.access_list import acl_text
 from protoledger.runtime.exits import Exit
@@ -46,7 +46,7 @@ MESSAGES = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class NetworkRow:
     """One size; CPU is milliseconds an agent and round, of one core.
 
     `start_s` is from the agents' start to the end of the first round.
@@ -103,7 +103,7 @@ def network(
         json_file.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
-def _measure(agents: int, length: int, seconds: float, validity: str) -> Row:
+def _measure(agents: int, length: int, seconds: float, validity: str) -> NetworkRow:
     names = [f"{_SITE}.agent-{number:04d}" for number in range(agents)]
     with tempfile.TemporaryDirectory(prefix="protoledger-") as made:
         folder = Path(made)
@@ -143,7 +143,7 @@ def _watch(
     processes: dict[str, psutil.Process],
     begun: float,
     seconds: float,
-) -> Row:
+) -> NetworkRow:
     """Let it run, and fold what the gateway tells."""
     for _ in range(_WARM_UP):
         _next_round(children, begun + _START_S)
@@ -164,7 +164,7 @@ def _watch(
     }
     latencies = [each.ms for each in told if not each.failed] or [np.nan]
     included = [each.included for each in told if not each.failed]
-    return Row(
+    return NetworkRow(
         agents=plan.agents,
         length=site.as_schema().length,
         code=f"{plan.validity} {plan.needed(plan.committee)}/{plan.committee}",
@@ -194,7 +194,7 @@ class _Round:
 def _next_round(children: Children, deadline: float) -> _Round:
     while (left_s := deadline - time.monotonic()) > 0:
         event = children.wait_any(left_s)
-        if not isinstance(event, Event):
+        if not isinstance(event, ChildEvent):
             continue
         match event.data:
             case {"event": "round", "ms": float(ms), "included": list(included)}:
@@ -263,7 +263,7 @@ def _dump(path: Path, content: dict[str, object]) -> None:
     path.write_text(yaml.dump(content, Dumper=dumper), encoding="utf-8")
 
 
-def _table(rows: list[Row]) -> Table:
+def _table(rows: list[NetworkRow]) -> Table:
     table = Table(
         title="Whole rounds over one Mosquitto; CPU in milliseconds an agent and round",
         title_justify="left",

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _SUSPECT_2: Final = -1.0
 
 
-class Saved2(msgspec.Struct, forbid_unknown_fields=True, tag="improved-2", tag_field="kind"):
+class SavedLearner2(msgspec.Struct, forbid_unknown_fields=True, tag="improved-2", tag_field="kind"):
     """The state of version 2."""
 
     n_features: int
@@ -62,7 +62,7 @@ class Saved2(msgspec.Struct, forbid_unknown_fields=True, tag="improved-2", tag_f
     relevances: bytes
 
 
-class Saved(msgspec.Struct, forbid_unknown_fields=True, tag="improved-3", tag_field="kind"):
+class SavedLearner(msgspec.Struct, forbid_unknown_fields=True, tag="improved-3", tag_field="kind"):
     """The state of this version; `memory` is in the order of learning, oldest first."""
 
     n_features: int
@@ -106,7 +106,7 @@ def save(state: ImprovedState) -> bytes:
     ring = _ring(int(head[REMEMBERED]))
     usual = state.books[:, USUAL]
     return pack(
-        Saved(
+        SavedLearner(
             n_features=len(metric.weights),
             n_classes=metric.n_classes,
             capacity=state.capacity,
@@ -144,17 +144,17 @@ def save(state: ImprovedState) -> bytes:
     )
 
 
-def unpack(data: bytes) -> Saved:
+def unpack(data: bytes) -> SavedLearner:
     """Return a saved state, brought to this version.
 
     Raises:
         ModelStateError: The bytes are damaged, or of another learner or version.
     """
-    saved = read(data, Saved, Saved2)
-    return _upgraded(saved) if isinstance(saved, Saved2) else saved
+    saved = read(data, SavedLearner, SavedLearner2)
+    return _upgraded(saved) if isinstance(saved, SavedLearner2) else saved
 
 
-def load_into(state: ImprovedState, saved: Saved) -> None:
+def load_into(state: ImprovedState, saved: SavedLearner) -> None:
     """Fill an empty state of the saved shape.
 
     Raises:
@@ -210,14 +210,14 @@ def _ring(remembered: int) -> NDArray[np.int64]:
     return (remembered - held + np.arange(held)) % LONG
 
 
-def _upgraded(old: Saved2) -> Saved:
+def _upgraded(old: SavedLearner2) -> SavedLearner:
     n, d, c = old.count, old.n_features, old.n_classes
     right = load(old.right, "<f8", (n,), np.float64)
     suspect = right == _SUSPECT_2
     counts: Floats = load(old.class_counts, "<f8", (c,), np.float64)
     common = {
         name: getattr(old, name)
-        for name in Saved2.__struct_fields__
+        for name in SavedLearner2.__struct_fields__
         if name not in {"class_counts", "right"}
     }
     fresh = ImprovedState(d, c, max(2, c))
@@ -244,4 +244,4 @@ def _upgraded(old: Saved2) -> Saved:
         "precisions": dump(metric.precisions, "<f8"),
         "weights": dump(metric.weights, "<f8"),
     }
-    return Saved(**common, **new)
+    return SavedLearner(**common, **new)
