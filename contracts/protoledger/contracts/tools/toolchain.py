@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from protoledger.contracts.errors import ToolMissingError
+from protoledger.runtime.exits import Exit
 
 CONTRACTS = Path(__file__).resolve().parents[3]
 REPOSITORY = CONTRACTS.parent
@@ -67,7 +68,9 @@ def geth() -> Path:
 def main() -> None:
     """Replace this process by a tool, started in `contracts/`."""
     if len(sys.argv) < 2:
-        sys.exit("usage: python -m protoledger.contracts.tools.toolchain forge|anvil [ARGUMENT …]")
+        usage = "usage: python -m protoledger.contracts.tools.toolchain forge|anvil [ARGUMENT …]"
+        print(usage, file=sys.stderr)  # noqa: T201 - the command line's answer
+        sys.exit(Exit.USAGE)
     tool = binary(sys.argv[1])
     os.chdir(CONTRACTS)
     os.execv(tool, [str(tool), *sys.argv[2:]])  # noqa: S606 - that is the point

@@ -19,6 +19,7 @@ from pathlib import Path
 import msgspec
 
 from protoledger.gateway.learner.compilation.compiled import MANIFEST, digests, is_intact
+from protoledger.runtime.exits import Exit
 
 KEPT = 32
 """Caches of other versions and processors that stay: a home may be shared, and grows else."""
@@ -54,7 +55,7 @@ def _build(folder: Path) -> None:
 
 def _end_with_parent() -> None:
     os.read(sys.stdin.fileno(), 1)  # not its buffer: that has a lock at this process's own end
-    os._exit(1)
+    os._exit(Exit.FAILED)
 
 
 if __name__ == "__main__":
