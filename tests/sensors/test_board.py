@@ -23,7 +23,9 @@ def test_a_pull_that_the_board_does_not_allow_is_a_configuration_error(
 ):
     with pytest.raises(errors.BadOptions, match=rf"(?s)GPIO2 and GPIO3 up.*{remedy}"):
         open_sensor(driver, {"pin": pin, **options})
-    [problem] = sensors.find_problems([sensors.Wanted("label", driver, {"pin": pin, **options})])
+    [problem] = sensors.find_problems(
+        [sensors.WantedSensor("label", driver, {"pin": pin, **options})]
+    )
     assert "GPIO3 up" in problem
 
 

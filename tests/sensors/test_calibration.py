@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from protoledger.sensors import (
     Calibration,
     Quality,
-    Wanted,
+    WantedSensor,
     calibrate,
     errors,
     find_problems,
@@ -66,12 +66,12 @@ def test_a_probe_calibrates_before_it_filters_and_has_the_new_unit():
 
 def test_wrong_calibrations_are_told_with_the_other_errors_of_the_file():
     problems = find_problems(
-        [Wanted("sensors.0", "button", {"pin": 99}, {"lo": 1}, {"scale": 0.0, "ofset": 1.0})]
+        [WantedSensor("sensors.0", "button", {"pin": 99}, {"lo": 1}, {"scale": 0.0, "ofset": 1.0})]
     )
     said = "\n".join(problems)
     for part in ("options.pin = 99", "filters.lo", "calibration.ofset", "did you mean 'offset'"):
         assert part in said
-    [zero] = find_problems([Wanted("s", "mock", {}, {}, {"scale": 0.0})])
+    [zero] = find_problems([WantedSensor("s", "mock", {}, {}, {"scale": 0.0})])
     assert "scale is 0" in zero
 
 

@@ -12,7 +12,7 @@ from protoledger.sensors import (
     Quality,
     Reading,
     SimulatedMachine,
-    Wanted,
+    WantedSensor,
     errors,
     find_problems,
     open_probe,
@@ -198,12 +198,12 @@ DHT = {"pin": 4, "quantity": "temperature"}
 def test_everything_that_is_wrong_is_told_at_once_with_key_value_and_suggestion():
     problems = find_problems(
         [
-            Wanted("sensors.0", "dth22", {"pin": 4}),
-            Wanted("sensors.1", "button", {"pni": 4, "bounce_s": 7}),
-            Wanted("sensors.2", "dht22", DHT, {"lo": 3, "median": 1}),
-            Wanted("sensors.3", "MotionSensor", {"pin": 3}),
-            Wanted("sensors.4", "digital", {"pin": 4}),
-            Wanted("label", "button", {"pin": 4}),
+            WantedSensor("sensors.0", "dth22", {"pin": 4}),
+            WantedSensor("sensors.1", "button", {"pni": 4, "bounce_s": 7}),
+            WantedSensor("sensors.2", "dht22", DHT, {"lo": 3, "median": 1}),
+            WantedSensor("sensors.3", "MotionSensor", {"pin": 3}),
+            WantedSensor("sensors.4", "digital", {"pin": 4}),
+            WantedSensor("label", "button", {"pin": 4}),
         ]
     )
     told = "\n".join(problems)
@@ -257,21 +257,21 @@ def test_everything_that_is_wrong_is_told_at_once_with_key_value_and_suggestion(
 )
 def test_pins_are_shared_by_those_who_can_and_by_no_others(one, other, clash):
     for pair in ((one, other), (other, one)):
-        problems = find_problems(Wanted(f"s{i}", *wanted) for i, wanted in enumerate(pair))
+        problems = find_problems(WantedSensor(f"s{i}", *wanted) for i, wanted in enumerate(pair))
         assert (len(problems) > 0) == (clash is not None), problems
         assert clash is None or clash in problems[0]
 
 
 def test_what_has_no_problems_can_be_opened_together():
     wanted = [
-        Wanted("a", "dht22", DHT),
-        Wanted("b", "dht22", {**DHT, "quantity": "humidity"}),
-        Wanted("c", "mcp3008", {"channel": 0}),
-        Wanted("d", "mcp3008", {"channel": 5}),
-        Wanted("e", "mcp3008", {"channel": 5, "device": 1}),
-        Wanted("f", "motion", {"pin": 17}),
-        Wanted("g", "button", {"pin": 27}),
-        Wanted("h", "distance", {"echo": 24, "trigger": 23}),
+        WantedSensor("a", "dht22", DHT),
+        WantedSensor("b", "dht22", {**DHT, "quantity": "humidity"}),
+        WantedSensor("c", "mcp3008", {"channel": 0}),
+        WantedSensor("d", "mcp3008", {"channel": 5}),
+        WantedSensor("e", "mcp3008", {"channel": 5, "device": 1}),
+        WantedSensor("f", "motion", {"pin": 17}),
+        WantedSensor("g", "button", {"pin": 27}),
+        WantedSensor("h", "distance", {"echo": 24, "trigger": 23}),
     ]
     assert find_problems(wanted) == []
     with SimulatedMachine() as pi:
@@ -300,5 +300,5 @@ ODD = [None, True, -1, 4, 10**30, 2.5, math.nan, "", "4", "x\0", [], [4], {"a": 
     ),
 )
 def test_no_options_make_the_check_itself_fail(driver, options):
-    problems = find_problems([Wanted("sensors.0", driver, options, options)])
+    problems = find_problems([WantedSensor("sensors.0", driver, options, options)])
     assert all(problem.startswith("sensors.0") for problem in problems)

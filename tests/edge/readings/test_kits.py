@@ -14,7 +14,7 @@ from protoledger.edge.config import AgentConfig
 from protoledger.protocol.wire.identity import Member
 from protoledger.runtime.identity_files import create_identity, write_roster
 from protoledger.runtime.site import SiteConfig, load
-from protoledger.sensors import Quality, SimulatedMachine, Wanted, find_problems, open_probe
+from protoledger.sensors import Quality, SimulatedMachine, WantedSensor, find_problems, open_probe
 from protoledger.sensors.registry import check_options
 
 ROOT = Path(__file__).parents[3]
@@ -36,12 +36,12 @@ def wanted(kit):
     """Return the kit's sensors by the key that they have in its file."""
     config = agent(kit)
     found = [
-        Wanted(f"sensors.{i}", sensor.driver, sensor.options, sensor.filters)
+        WantedSensor(f"sensors.{i}", sensor.driver, sensor.options, sensor.filters)
         for i, sensor in enumerate(config.sensors)
     ]
     if config.label is not None:
         label = config.label
-        found.append(Wanted("label", label.driver, label.options, label.filters))
+        found.append(WantedSensor("label", label.driver, label.options, label.filters))
     return found
 
 
@@ -204,7 +204,7 @@ def test_the_page_names_the_files_and_its_parts_are_counted(kit):
 def test_the_kernel_can_read_the_climate_kit_instead():
     block = re.search(r"^```yaml\n(.*?)^```", section("climate"), re.MULTILINE | re.DOTALL)
     found = [
-        Wanted(f"sensors.{i}", s["driver"], s["options"], s["filters"])
+        WantedSensor(f"sensors.{i}", s["driver"], s["options"], s["filters"])
         for i, s in enumerate(yaml.safe_load(block[1]))
     ]
     label = wanted("climate")[-1]

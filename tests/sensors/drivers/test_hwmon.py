@@ -68,11 +68,13 @@ def test_a_device_that_is_absent_or_lacks_the_channel_is_named(tmp_path):
 
 def test_the_plants_bus_may_be_shared_and_a_channel_not():
     wanted = [
-        sensors.Wanted("a", "hwmon", {"name": "sht4x", "channel": "temp1", "pins": [2, 3]}),
-        sensors.Wanted("b", "iio", {"name": "bh1750", "channel": "illuminance", "pins": [2, 3]}),
+        sensors.WantedSensor("a", "hwmon", {"name": "sht4x", "channel": "temp1", "pins": [2, 3]}),
+        sensors.WantedSensor(
+            "b", "iio", {"name": "bh1750", "channel": "illuminance", "pins": [2, 3]}
+        ),
     ]
     assert sensors.find_problems(wanted) == []
-    [problem] = sensors.find_problems([*wanted, sensors.Wanted("c", *_again(wanted[0]))])
+    [problem] = sensors.find_problems([*wanted, sensors.WantedSensor("c", *_again(wanted[0]))])
     assert "sht4x, temp1 is used twice" in problem
 
 
