@@ -48,27 +48,13 @@ roster:
   type: str
 """
 
-import json
-import tempfile
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
-from protoledger.runtime.identity_files import load_identity, load_roster, write_roster
-from protoledger.runtime.site import SiteConfig
 from protoledger.protocol.errors import ConfigurationError
-from protoledger.protocol.wire.identity import Member
-
-
-def _member(folder: Path, device: str, suffix: str) -> Member:
-    path = folder / "devices" / f"{device}.json{suffix}"
-    try:
-        told = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise ConfigurationError(
-            f"{device} has no public key yet ({path}); run site.yml with this host too"
-        ) from None
-    return Member(device, told["public_key"], tuple(told["channels"]), votes=bool(told["votes"]))
+from protoledger.runtime.pki.owner import signed_roster
+from protoledger.runtime.site import SiteConfig
 
 
 def main() -> None:
@@ -89,18 +75,10 @@ def main() -> None:
         module.exit_json(changed=True, roster="")
     try:
         site = SiteConfig.model_validate(options["site"])
-        fleet = load_identity(folder / "fleet.key")
         suffix = options["suffix"]
-        gateway = _member(folder, options["gateway"], suffix)
-        gateway = Member(gateway.id, gateway.public_key)
-        agents = tuple(_member(folder, agent, suffix) for agent in options["agents"])
         path = folder / "sites" / site.site / f"roster.json{suffix}"
-        with tempfile.TemporaryDirectory() as scratch:
-            wanted = Path(scratch) / "roster.json"
-            write_roster(wanted, site.site, gateway, agents, fleet)
-            # what an agent would refuse is better refused before it is handed out
-            site.terms(load_roster(wanted, fleet.public_key))
-            text = wanted.read_text()
+        # what an agent would refuse is better refused before it is handed out
+        text = signed_roster(folder, site, options["gateway"], options["agents"], suffix)
         before = path.read_text() if path.exists() else ""
         if text != before and not module.check_mode:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

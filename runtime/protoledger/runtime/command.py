@@ -20,6 +20,10 @@ PARTS = {
         "protoledger.emulator.cli",
         "Run a whole deployment on this machine: broker, agents, gateways, chain.",
     ),
+    "site": (
+        "protoledger.emulator.sites.cli",
+        "Set up and keep a site of one's own: keys, roster, broker, contracts.",
+    ),
     "edge": ("protoledger.edge.cli", "Run and check the agent on a Pi."),
     "gateway": ("protoledger.gateway.commands.gateway", "Run, check and query a site's gateway."),
     "contracts": (

@@ -209,9 +209,26 @@ class SiteConfig(Model):
     labels: tuple[Annotated[str, Field(min_length=1, max_length=64)], ...] = Field(
         max_length=255, description="Names of the classes; empty for a site that only averages."
     )
+    schema_hash: str | None = Field(
+        default=None,
+        pattern=r"^(0x)?[0-9a-f]{64}$",
+        description="Hash of channels and labels, to which the contracts are bound: "
+        "`protoledger schema FILE` prints it. If it is given, a change of either is refused.",
+    )
     aggregation: AggregationConfig = AggregationConfig()
     round: RoundConfig = RoundConfig()
     broker: BrokerConfig
+
+    @model_validator(mode="after")
+    def _unchanged(self) -> Self:
+        digest = self.as_schema().digest.hex()
+        if self.schema_hash is not None and self.schema_hash.removeprefix("0x") != digest:
+            raise ValueError(
+                f"schema_hash is {self.schema_hash[:10]}…, but channels and labels hash to "
+                f"{digest}: they were changed, and contracts that were deployed for the old ones "
+                f"refuse this site; change them back, or write this hash and deploy new contracts"
+            )
+        return self
 
     @model_validator(mode="after")
     def _unique(self) -> Self:

@@ -19,10 +19,11 @@ from typing import Protocol
 import psutil
 
 from protoledger.emulator.errors import BrokerError, ProgramMissingError
-from protoledger.emulator.processes.certificates import CertificateAuthority, Credentials
+from protoledger.emulator.processes.certificates import CertificateAuthority
 from protoledger.emulator.processes.children import SERVERS, Children
 from protoledger.runtime.broker.limits import ROOMY, BrokerLimits
 from protoledger.runtime.key_files import write_secret
+from protoledger.runtime.mosquitto import configuration
 
 LOOPBACK = "127.0.0.1"
 MAX_PACKET_BYTES = 8 << 20  # 100,000 symbols in one share are 0.4 MB
@@ -104,11 +105,15 @@ class Mosquitto:
 
         def arguments(port: int) -> list[str | Path]:
             file = self._folder / "mosquitto.conf"
-            write_secret(
-                file,
-                _configuration(port, credentials, acl_file, self._limits).encode(),
-                replace=True,
+            text = configuration(
+                f"{port} {LOOPBACK}",
+                self._limits,
+                authority=str(credentials.authority),
+                certificate=str(credentials.certificate),
+                key=str(credentials.key),
+                acl=str(acl_file),
             )
+            write_secret(file, text.encode(), replace=True)
             return [program, "-c", file]
 
         port = start_listening(self._children, arguments, self._authority.file, timeout_s)
@@ -235,33 +240,3 @@ def start_listening(
             shown = "\n  ".join(last) or "(its log is empty)"
             raise BrokerError(f"the MQTT broker did not start ({problem}); its log:\n  {shown}")
     raise BrokerError(f"the MQTT broker found no free port in {_TRIES} tries")
-
-
-def _configuration(
-    port: int, credentials: Credentials, acl_file: Path, limits: BrokerLimits
-) -> str:
-    lines = [
-        f"listener {port} {LOOPBACK}",
-        f"cafile {credentials.authority}",
-        f"certfile {credentials.certificate}",
-        f"keyfile {credentials.key}",
-        "tls_version tlsv1.2",  # the lowest version accepted
-        "require_certificate true",
-        "use_identity_as_username true",
-        "allow_anonymous false",
-        f"acl_file {acl_file}",
-        "persistence false",
-        "set_tcp_nodelay true",
-        f"max_connections {limits.connections}",
-        f"max_packet_size {limits.packet_bytes}",
-        f"max_inflight_messages {limits.inflight_messages}",
-        f"max_queued_messages {limits.queued_messages}",
-        f"max_queued_bytes {limits.queued_bytes}",
-        "sys_interval 0",
-        "log_dest stderr",
-        *(f"log_type {kind}" for kind in ("error", "warning", "notice")),
-        "connection_messages false",
-    ]
-    if os.geteuid() == 0:
-        lines.append("user root")  # otherwise it becomes a user that cannot read the files above
-    return "\n".join([*lines, ""])

@@ -71,7 +71,8 @@ class Anvil:
         for attempt in range(_TRIES):
             name = "chain" if attempt == 0 else f"chain-{attempt + 1}"
             port = free_port()
-            pid = self._children.start(name, [program, *self._options(port)], layer=SERVERS)
+            command = options(port, block_time_s=self._block_time_s, state=self._state)
+            pid = self._children.start(name, [program, *command], layer=SERVERS)
             while name in self._children.running() and time.monotonic() < deadline:
                 if listens(pid, port):
                     found = connect(f"http://{LOOPBACK}:{port}", expected_chain_id=CHAIN_ID)
@@ -84,15 +85,17 @@ class Anvil:
                 raise ChainError(f"Anvil did not start in {timeout_s} s; its log:\n  {shown}")
         raise ChainError(f"Anvil found no free port in {_TRIES} tries")
 
-    def _options(self, port: int) -> list[str | Path]:
-        options: list[str | Path] = ["--quiet", "--host", LOOPBACK, "--port", str(port)]
-        options += ["--chain-id", str(CHAIN_ID), "--accounts", "0"]
-        options += ["--order", "fifo", "--enable-tx-gas-limit", "--no-cors", *RECENT_STATES]
-        if self._block_time_s is not None:
-            options += ["--block-time", str(self._block_time_s), "--mixed-mining"]
-        if self._state is not None:
-            options += ["--state", self._state, "--state-interval", "5"]
-        return options
+
+def options(port: int, *, block_time_s: int | None = None, state: Path | None = None) -> list[str]:
+    """Return Anvil's command-line options; see `Anvil`."""
+    chosen = ["--quiet", "--host", LOOPBACK, "--port", str(port)]
+    chosen += ["--chain-id", str(CHAIN_ID), "--accounts", "0"]
+    chosen += ["--order", "fifo", "--enable-tx-gas-limit", "--no-cors", *RECENT_STATES]
+    if block_time_s is not None:
+        chosen += ["--block-time", str(block_time_s), "--mixed-mining"]
+    if state is not None:
+        chosen += ["--state", str(state), "--state-interval", "5"]
+    return chosen
 
 
 def connect(url: str, *, expected_chain_id: int | None = None) -> ChainAddress:
