@@ -22,8 +22,8 @@ from protoledger.emulator.errors import BrokerError, ProgramMissingError
 from protoledger.emulator.processes.certificates import CertificateAuthority
 from protoledger.emulator.processes.children import SERVERS, Children
 from protoledger.runtime.broker.limits import ROOMY, BrokerLimits
+from protoledger.runtime.broker.mosquitto import configuration
 from protoledger.runtime.key_files import write_secret
-from protoledger.runtime.mosquitto import configuration
 
 LOOPBACK = "127.0.0.1"
 MAX_PACKET_BYTES = 8 << 20  # 100,000 symbols in one share are 0.4 MB

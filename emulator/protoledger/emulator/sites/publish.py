@@ -12,11 +12,11 @@ from protoledger.emulator.sites.folder import SiteFolder
 from protoledger.protocol.errors import ConfigurationError
 from protoledger.protocol.wire.identity import Member, Roster
 from protoledger.protocol.wire.terms import Terms
-from protoledger.runtime.access_list import acl_text
-from protoledger.runtime.broker_limits import limits_of
+from protoledger.runtime.broker.access_list import acl_text
+from protoledger.runtime.broker.limits import limits_of
+from protoledger.runtime.broker.mosquitto import configuration
 from protoledger.runtime.identity_files import load_roster
 from protoledger.runtime.key_files import write_secret
-from protoledger.runtime.mosquitto import configuration
 from protoledger.runtime.pki.certificates import Authority
 from protoledger.runtime.pki.owner import signed_roster
 from protoledger.runtime.site import SiteConfig

@@ -2,7 +2,7 @@
 
 import os
 
-from protoledger.runtime.broker_limits import BrokerLimits
+from protoledger.runtime.broker.limits import BrokerLimits
 
 
 def configuration(
