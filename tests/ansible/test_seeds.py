@@ -1,5 +1,6 @@
 """The files for a card's first boot: every value a string, static addresses, hidden networks."""
 
+import json
 import os
 import subprocess
 import sys
@@ -13,45 +14,63 @@ FILES = ("user-data", "meta-data", "network-config")
 DEFAULTS = yaml.safe_load((ANSIBLE / "roles/flash/defaults/main.yml").read_text())
 
 
-@pytest.fixture
-def seeds(tmp_path):
-    """Render the templates for a host; gives the files as YAML readers see them."""
+STATIC = {
+    "flash_address": "192.168.1.31/24",
+    "flash_gateway": "192.168.1.1",
+    "flash_dns": ["192.168.1.1", "9.9.9.9"],
+}
+HOSTS = {
+    "42": {
+        "flash_keymap": "no",
+        "flash_user": "on",
+        "flash_wifi_ssid": "0x10",
+        "flash_wifi_country": "NO",
+    },
+    "by-wire": {"flash_wifi_ssid": ""},
+    "static-wire": {"flash_wifi_ssid": "", **STATIC},
+    "static-wifi": {
+        "flash_wifi_ssid": "home",
+        "flash_wifi_hidden": True,
+        "flash_psk": "",
+        **STATIC,
+    },
+}
 
-    def render(host: str, **changes) -> dict[str, dict]:
-        tasks = [
-            {
-                "ansible.builtin.template": {
-                    "src": str(ANSIBLE / f"roles/flash/templates/{name}.j2"),
-                    "dest": str(tmp_path / name),
-                    "mode": "0600",
-                }
-            }
-            for name in FILES
-        ]
-        needs = {"groups": ["gpio"], "config": []}
-        given = {**DEFAULTS, "flash_user": "pi", "flash_psk": "f0" * 32, "fleet_needs": needs}
-        given |= {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
-        play = {"hosts": "all", "gather_facts": False, "tasks": tasks, "vars": {**given, **changes}}
-        playbook, inventory = tmp_path / "play.yml", tmp_path / "hosts.yml"
-        playbook.write_text(yaml.safe_dump([play]))
-        inventory.write_text(yaml.safe_dump({"all": {"hosts": {host: None}}}))
-        done = subprocess.run(
-            [str(Path(sys.executable).parent / "ansible-playbook"), "-i", inventory, playbook],
-            cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-            env={
-                **os.environ, "ANSIBLE_HOME": str(tmp_path / "home"),
-                "ANSIBLE_CONFIG": str(ANSIBLE / "ansible.cfg"),
-            },
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout + done.stderr
-        return {name: yaml.safe_load((tmp_path / name).read_text()) for name in FILES}
 
-    return render
+@pytest.fixture(scope="module")
+def seeds(tmp_path_factory):
+    """Render the templates for all hosts; gives the files as YAML readers see them."""
+    folder = tmp_path_factory.mktemp("seeds")
+    (folder / "templates").symlink_to(ANSIBLE / "roles/flash/templates")
+    rendered = ", ".join(f"'{name}': lookup('template', '{name}.j2')" for name in FILES)
+    copy = {
+        "content": f"{{{{ {{{rendered}}} | to_json }}}}",
+        "dest": f"{folder}/{{{{ inventory_hostname }}}}.json",
+        "mode": "0600",
+    }
+    needs = {"groups": ["gpio"], "config": []}
+    given = {**DEFAULTS, "flash_user": "pi", "flash_psk": "f0" * 32, "fleet_needs": needs}
+    given |= {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+    hosts = {host: {**given, **changes} for host, changes in HOSTS.items()}
+    playbook, inventory = folder / "play.yml", folder / "hosts.yml"
+    play = {"hosts": "all", "gather_facts": False, "tasks": [{"ansible.builtin.copy": copy}]}
+    playbook.write_text(yaml.safe_dump([play]))
+    inventory.write_text(yaml.safe_dump({"all": {"hosts": hosts}}))
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "ansible-playbook"), "-i", inventory, playbook],
+        cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+        env={
+            **os.environ, "ANSIBLE_HOME": str(folder / "home"),
+            "ANSIBLE_CONFIG": str(ANSIBLE / "ansible.cfg"),
+        },
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = {host: json.loads((folder / f"{host}.json").read_text()) for host in HOSTS}
+    return {h: {name: yaml.safe_load(text) for name, text in f.items()} for h, f in found.items()}
 
 
 def test_values_that_yaml_reads_as_something_else_stay_strings(seeds):
-    names = {"flash_keymap": "no", "flash_user": "on", "flash_wifi_ssid": "0x10"}
-    files = seeds("42", **names, flash_wifi_country="NO")
+    files = seeds["42"]
     assert files["user-data"]["hostname"] == "42"
     assert files["user-data"]["keyboard"]["layout"] == "no"
     assert files["user-data"]["users"][0]["name"] == "on"
@@ -64,16 +83,11 @@ def test_values_that_yaml_reads_as_something_else_stay_strings(seeds):
 
 
 def test_a_card_without_wifi_asks_dhcp(seeds):
-    network = seeds("attic-pi-1", flash_wifi_ssid="")["network-config"]
+    network = seeds["by-wire"]["network-config"]
     assert network == {"version": 2, "ethernets": {"eth0": {"dhcp4": True, "optional": True}}}
 
 
 def test_a_static_address_and_a_hidden_network(seeds):
-    static = {
-        "flash_address": "192.168.1.31/24",
-        "flash_gateway": "192.168.1.1",
-        "flash_dns": ["192.168.1.1", "9.9.9.9"],
-    }
     expected = {
         "dhcp4": False,
         "optional": True,
@@ -81,10 +95,8 @@ def test_a_static_address_and_a_hidden_network(seeds):
         "routes": [{"to": "default", "via": "192.168.1.1"}],
         "nameservers": {"addresses": ["192.168.1.1", "9.9.9.9"]},
     }
-    network = seeds("attic-pi-1", flash_wifi_ssid="", **static)["network-config"]
-    assert network["ethernets"]["eth0"] == expected
-    named = {"flash_wifi_ssid": "home", "flash_wifi_hidden": True, "flash_psk": ""}
-    wifi = seeds("attic-pi-1", **named, **static)["network-config"]["wifis"]["wlan0"]
+    assert seeds["static-wire"]["network-config"]["ethernets"]["eth0"] == expected
+    wifi = seeds["static-wifi"]["network-config"]["wifis"]["wlan0"]
     points = wifi.pop("access-points")
     assert points == {"home": {"hidden": True}}
     assert wifi.pop("regulatory-domain") == "GB"
