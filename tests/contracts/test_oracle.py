@@ -409,7 +409,7 @@ def test_a_topic_gives_its_newest_message_while_it_is_young() -> None:
 
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[int]:
-    """A Mosquitto that lets in whoever knows the password; gives its port."""
+    """A Mosquitto that asks for a password; gives its port."""
     if find_mosquitto() is None:
         pytest.skip("Mosquitto is not installed")
     port, passwords = chain.free_port(), tmp_path / "passwords"

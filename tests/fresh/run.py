@@ -133,7 +133,7 @@ def last_lines(log: Path, count: int) -> str:
 
 
 def say(text: str) -> None:
-    """Print a line at once, whoever reads."""
+    """Print a line at once, also into a pipe."""
     sys.stdout.write(f"test-fresh: {text}\n")
     sys.stdout.flush()
 

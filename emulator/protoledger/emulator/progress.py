@@ -220,7 +220,7 @@ class Progress:
         site.reasons[failed.reason] = site.reasons.get(failed.reason, 0) + 1
 
     def _on_commit(self, site: SiteProgress, commit: _Committed) -> None:
-        if commit.version > site.version:  # one may be told twice
+        if commit.version > site.version:  # one may be reported twice
             site.commits += 1
             site.version = commit.version
             site.gas += commit.gas

@@ -326,7 +326,7 @@ class Service:
         self._assistant.take(newest, rounds)
 
     def _measure(self) -> None:
-        """Take a snapshot for whoever asks for metrics."""
+        """Take a snapshot for the next scrape of the metrics."""
         if self._metrics is None:
             return
         counters, status = self._trainer.counters, self._health.status

@@ -2,7 +2,7 @@
 
 A site fixes a `Plan`; a round has its code by how many hold a position in it (ν). Not everyone
 needs to: all agents contribute, and a *committee* of them holds positions, so that what a
-contributor sends does not grow with the site. Any T agents may collude, whoever they are, so that
+contributor sends does not grow with the site. Any T agents may collude, so that
 no committee has more than T of them.
 
 A site of few agents has them all in its committee. This is where we leave the paper's groups: a

@@ -170,7 +170,7 @@ def test_a_reboot_keeps_what_was_on_disk_and_counts_no_further(tmp_path):
     feed(agent, 5000.5, 5250.0, value=lambda at: at - 5000.0)
     again = backlog(spool_at(path, "two"), flush_s=100.0)
     feed(again, 10.0, 500.0)
-    assert len(again) == 20, "its clock began anew: it cannot tell where these belong"
+    assert len(again) == 20, "its clock began again: it cannot tell where these belong"
     again.live(2, 500.0)
     assert again.give(Kept(1, 1)).values[0, 0] == pytest.approx(5.0, abs=2)
 

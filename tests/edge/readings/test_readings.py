@@ -89,7 +89,7 @@ def test_rows_of_a_recording_follow_the_round_and_are_given_once(tmp_path):
     assert first.values[:, 0].tolist() == [2, 3]
     assert np.isnan(first.values[:, 1]).all()
     assert first.labels.tolist() == [0, 1]
-    for again in (2, 1):  # a gateway that counts anew gets no reading a second time
+    for again in (2, 1):  # a gateway that counts from 1 again gets no reading a second time
         empty = windows.take(announce(again))
         assert np.isnan(empty.values).all()
         assert set(empty.labels.tolist()) == {NO_LABEL}

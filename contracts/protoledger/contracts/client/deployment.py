@@ -37,7 +37,7 @@ class Deployment:
         oracle: DataOracle's.
         owner: who may change both.
         chain_id: the chain's id.
-        genesis_hash: hash of its block 0: an Anvil that starts anew has another.
+        genesis_hash: hash of its block 0: an Anvil that starts from nothing has another.
         block: block of the last transaction.
         gas_used: gas of all transactions.
     """

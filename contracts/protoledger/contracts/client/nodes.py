@@ -1,7 +1,7 @@
 """Several nodes of one chain: turn to another when one fails, and name one that contradicts.
 
 One node is active; the others are asked from time to time which hash they have for a block a little
-below the newest. Whoever has another hash than most is named and passed over. With two nodes there
+below the newest. A node with another hash than most is named and passed over. With two nodes there
 is no majority: then both are named, and the active one is kept.
 """
 

@@ -1,6 +1,6 @@
 """Where reporters leave their signed reports for each other: a folder, or topics of a broker.
 
-A report is signed, and whoever reads one checks the signature against the contract's reporters. So
+A report is signed, and each reader checks the signature against the contract's reporters. So
 the place need not be trusted: who can write there can delay, and not forge. Sites that share no
 file system use a broker: each report is a retained message, so that one who connects later sees it.
 """
@@ -31,7 +31,7 @@ _NAME = re.compile(r"([0-9a-f]{64})[./](0x[0-9a-f]{40})(?:\.json)?")
 
 
 class ExchangeError(ContractsError, OSError):
-    """Reports cannot be left or read now: transient, told once."""
+    """Reports cannot be left or read now: transient, reported once."""
 
 
 class Exchange(Protocol):

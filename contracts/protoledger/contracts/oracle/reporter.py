@@ -7,7 +7,7 @@ reporters may submit them, and they take turns in the round's order so that most
 contract takes a round once. Where a reporter in front is silent, they wait as long as the contract
 asks before they go on without it.
 
-A source's failure is told once, and again when it is over; nothing is signed meanwhile.
+A source's failure is reported once, and again when it is over; nothing is signed meanwhile.
 """
 
 from __future__ import annotations
@@ -334,7 +334,7 @@ class Reporter:
 
 
 def run(config: ReporterConfig, key: bytes, node: Node) -> None:
-    """Report until the process is told to stop; a node that is away is told once and waited for."""
+    """Report until asked to stop; a node that is away is reported once and waited for."""
     reporter, away = Reporter(config, key, node), False
     try:
         while True:

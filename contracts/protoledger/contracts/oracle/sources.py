@@ -97,7 +97,7 @@ def open_source(config: HttpConfig | MqttConfig | CsvConfig) -> Source:
 
 
 class HttpSource:
-    """Fetches anew each time; redirects and proxies are not followed, nor more than 64 KiB read."""
+    """Fetches it each time; redirects and proxies are not followed, nor more than 64 KiB read."""
 
     def __init__(self, config: HttpConfig) -> None:
         self._config = config

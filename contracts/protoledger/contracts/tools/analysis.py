@@ -5,7 +5,7 @@ Foundry build that Slither reads without compiling, and runs it: forge's own bui
 OpenZeppelin's files by two paths each, which Slither mistakes for one. Slither lives in an
 environment of its own, because it needs an older web3 than a gateway does; `make check` makes that.
 
-Findings are mended, or explained where they stand by a `slither-disable` comment; which detectors
+Findings are fixed, or explained where they stand by a `slither-disable` comment; which detectors
 are off at large, and why, is in `slither.config.json`.
 """
 

@@ -1,7 +1,7 @@
 """One bad gateway among four: what it costs the other three, with and without the defence.
 
 The attack begins after a third of the rounds (`turns`, the gateway was honest before), or with the
-gateway's first commit (`from the start`), and lasts 10 rounds; a codebook attack commits anew in
+gateway's first commit (`from the start`), and lasts 10 rounds; a codebook attack commits again in
 every round. Costs are points of held-out accuracy, mean over the three honest gateways, against the
 same run in which the bad gateway falls silent at that moment (codebook attacks), or stays honest
 (bad data): what is lost is due to what it says, and not to what it does not say.

@@ -7,7 +7,7 @@ vote of all trusted owners, which also knows classes that this site has never se
 Experts are compared as in prediction with expert advice (Cesa-Bianchi, Lugosi, "Prediction,
 Learning, and Games", 2006). We differ from its mixtures, which lost to single experts here: one
 answers, by its faded advantage over the first, if that is a clear one. Of a run of equal labels
-only the first samples count, because in a long one whoever repeats the last label is always right.
+only the first samples count, because in a long one repeating the last label is always right.
 
 How sure an answer is comes from how often answers with such a share of the vote were right
 (histogram binning: Zadrozny, Elkan, ICML 2001).

@@ -102,7 +102,7 @@ class Multiplier:
         rows, inner = self._left.shape
         columns = symbols.shape[1]
         width = min(columns, self._block)
-        # made anew for each product: a site's code is shared by its agents' threads in tests
+        # made for each product: a site's code is shared by its agents' threads in tests
         factor, sums = np.empty((inner, width)), np.empty((rows, width))
         multiples, spare = np.empty((rows, width)), np.empty((rows, width), dtype=np.uint32)
         if product is None:

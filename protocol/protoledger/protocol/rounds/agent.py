@@ -156,7 +156,7 @@ class AgentRounds:
         opening = self._open(announce, signed)
         epoch = self._session.epoch
         if epoch is not None and epoch != announce.session:
-            # another session of the gateway counts its rounds anew: never the same keys in both
+            # another session of the gateway may repeat round numbers: never the same keys in both
             self._session.renew()
             return [Send(Kind.KEY, self._session.hello)]
         if opening.marks[self._me] != self._session.mark:
