@@ -3,16 +3,15 @@
 import importlib.util
 from pathlib import Path
 
-import jinja2
 import pytest
 import yaml
 from ansible.errors import AnsibleFilterError
 
+from protoledger.runtime.systemd.units import StateOfSystem, unit_text
 from protoledger.sensors import Needs, driver_names
 from protoledger.sensors.registry import needs
 
 ROOT = Path(__file__).parents[2]
-UNIT = ROOT / "ansible/roles/edge/templates/protoledger-edge.service.j2"
 KITS = sorted(
     p
     for p in (ROOT / "edge/protoledger/edge/kits").glob("*.yaml")
@@ -50,10 +49,9 @@ def fleet_needs():
 
 
 def unit(wanted: dict) -> dict[str, list[str]]:
-    environment = jinja2.Environment(trim_blocks=True, undefined=jinja2.StrictUndefined)
-    text = environment.from_string(UNIT.read_text()).render(
-        ansible_managed="", inventory_hostname="pi", edge_watchdog_s=120, fleet_opt="/opt/x",
-        fleet_etc="/etc/x", fleet_private="/etc/x/private", fleet_needs=wanted,
+    text = unit_text(
+        "edge", "pi", StateOfSystem({"tls.key": "/etc/x/tls.key"}),
+        command="/opt/x", config="/etc/x", devices=wanted["devices"], groups=wanted["groups"],
     )  # fmt: skip
     settings: dict[str, list[str]] = {}
     for line in text.splitlines():

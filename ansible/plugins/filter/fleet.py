@@ -14,6 +14,7 @@ from eth_hash.auto import keccak
 
 from protoledger.protocol.wire.topics import ROOT
 from protoledger.runtime.broker.access_list import NameRefusedError, acl_text
+from protoledger.runtime.systemd.units import StateOfSystem, unit_text
 from protoledger.sensors import Needs, SensorError
 from protoledger.sensors.needs import join
 from protoledger.sensors.registry import needs as needs_of
@@ -123,6 +124,35 @@ def needs(
     return {name: list(getattr(joined, name)) for name in known}
 
 
+def service_unit(
+    kind: str,
+    device: str,
+    options: Mapping[str, Any],
+) -> str:
+    """Write the systemd unit of an agent (`edge`) or a gateway, as `protoledger service` does.
+
+    Args:
+        kind: edge or gateway.
+        device: its id.
+        options: `opt`, `etc` and `private` folders, `file`, `keys`, `needs`, `watchdog_s`.
+    """
+    declared = options.get("needs") or {}
+    keys = {name: f"{options['private']}/{name}" for name in options["keys"]}
+    try:
+        return unit_text(
+            "edge" if kind == "edge" else "gateway",
+            device,
+            StateOfSystem(keys),
+            command=f"{options['opt']}/current/bin/protoledger",
+            config=f"{options['etc']}/{options['file']}",
+            devices=declared.get("devices", []),
+            groups=declared.get("groups", []),
+            watchdog_s=int(options["watchdog_s"]),
+        )
+    except ValueError as error:
+        raise AnsibleFilterError(str(error)) from error
+
+
 def wifi_key(passphrase: str, ssid: str) -> str:
     """Derive WPA's 256-bit key, in 64 hexadecimal digits, from a passphrase.
 
@@ -145,5 +175,6 @@ class FilterModule:
             "fleet_addresses": addresses,
             "fleet_known": known,
             "fleet_needs": needs,
+            "service_unit": service_unit,
             "wifi_key": wifi_key,
         }

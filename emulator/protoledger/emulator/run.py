@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +35,12 @@ from protoledger.emulator.processes.children import ChildEvent, Children, Ended
 from protoledger.emulator.processes.embedded_broker import NOTICE, EmbeddedBroker
 from protoledger.emulator.processes.liars import WITHIN_RANGE
 from protoledger.emulator.progress import Progress
-from protoledger.emulator.site_files import plan_sites, write_gateway, write_sites
+from protoledger.emulator.site_files import (
+    plan_sites,
+    record_deployment,
+    write_gateway,
+    write_sites,
+)
 from protoledger.emulator.sources.catalogue import open_source
 from protoledger.emulator.sources.dealing import Dealt, deal
 from protoledger.protocol.wire.schema import Schema
@@ -154,7 +159,11 @@ class Emulation:
     def _start_chain(self, children: Children) -> ChainAddress:
         if self.options.chain == "anvil":
             self._say("starting the chain: anvil")
-            return Anvil(children).start()
+            state = None
+            if self.options.keep is not None:  # so that it can be started again
+                state = self.folder / "chain" / "state.json"
+                state.parent.mkdir(mode=0o700)
+            return Anvil(children, state=state).start()
         return connect(self.options.chain)
 
     def _start_agents(self, children: Children) -> None:
@@ -214,6 +223,7 @@ class Emulation:
             fund_wei=self._fund_wei,
         )
         self.deploy_gas = made.gas_used
+        record_deployment(self.folder / "chain", asdict(made))
         self.contract, self.chain, self._oracle = made.buffer, chain.url, made.oracle
         return {
             "rpc_url": chain.url,

@@ -5,6 +5,8 @@ and roster. So the processes run as they would on separate machines, and the fol
 leaves is a complete deployment.
 """
 
+import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from protoledger.emulator.sources.recordings import (
 )
 from protoledger.protocol.wire.identity import Identity, Member
 from protoledger.runtime.identity_files import create_identity, write_roster
+from protoledger.runtime.key_files import write_secret
 
 LEAST_RECORDS = 13  # in a commit, where no test selects the records that are worth their gas
 
@@ -102,8 +105,8 @@ def write_sites(
         roster = site.folder / "roster.json"
         write_roster(roster, site.name, gateway, tuple(members.values()), fleet)
         for agent, recording in zip(site.agents, files, strict=True):
-            content = _agent(agent, recording, dealt)
-            content["credentials"] = _credentials(agent, broker, authority)
+            content = _agent(site, agent, recording, dealt)
+            content["credentials"] = _credentials(site, agent, broker, authority)
             _dump(site.agent_file(agent), content)
 
 
@@ -119,11 +122,11 @@ def write_gateway(
     if options.test == "always":
         ledger = {**ledger, "least_records": LEAST_RECORDS}
     content |= {
-        "credentials": _credentials(site.gateway, broker, authority),
+        "credentials": _credentials(site, site.gateway, broker, authority),
         "store_file": "gateway.db",
         "learner": {"mode": options.learner},
         "commit": {"test": options.test, "alpha": options.alpha},
-        "ledger": {**ledger, "key_file": str(site.chain_key_file)},
+        "ledger": {**ledger, "key_file": site.chain_key_file.name},
         "rounds": site.rounds,
         "wait_for_agents_s": 30.0,
     }
@@ -137,7 +140,7 @@ def _site(
     if broker.authority is None:
         address["plaintext"] = True
     else:
-        address["ca_file"] = str(broker.authority)
+        address["ca_file"] = relative(broker.authority, site.folder)
     return {
         "site": site.name,
         "fleet_key": fleet.public_key.hex(),
@@ -169,18 +172,26 @@ def _device(device: str) -> dict[str, object]:
     }
 
 
+def relative(path: Path, folder: Path) -> str:
+    """Name a file as seen from a folder, so that both can be moved together."""
+    return os.path.relpath(path, folder)
+
+
 def _credentials(
-    device: str, broker: BrokerAddress, authority: CertificateAuthority
+    site: SiteFiles, device: str, broker: BrokerAddress, authority: CertificateAuthority
 ) -> dict[str, str]:
     if not broker.client_certificates:
         return {}
     issued = authority.client(device)
-    return {"certificate_file": str(issued.certificate), "key_file": str(issued.key)}
+    return {
+        "certificate_file": relative(issued.certificate, site.folder),
+        "key_file": relative(issued.key, site.folder),
+    }
 
 
-def _agent(agent: str, recording: Path, dealt: Dealt) -> dict[str, object]:
+def _agent(site: SiteFiles, agent: str, recording: Path, dealt: Dealt) -> dict[str, object]:
     def replay(column: str) -> dict[str, object]:
-        options = {"path": str(recording), "column": column, "pace": "seek"}
+        options = {"path": relative(recording, site.folder), "column": column, "pace": "seek"}
         return {"driver": "replay", "options": options}
 
     return {
@@ -193,6 +204,13 @@ def _agent(agent: str, recording: Path, dealt: Dealt) -> dict[str, object]:
 
 def _dump(path: Path, content: dict[str, object]) -> None:
     path.write_text(yaml.dump(content, Dumper=_DUMPER, sort_keys=False, allow_unicode=True))
+
+
+def record_deployment(folder: Path, record: dict[str, object]) -> None:
+    """Keep where an emulation's contracts are, for `adopt`."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    text = json.dumps(record, indent=2) + "\n"
+    write_secret(folder / "deployment.json", text.encode(), replace=True)
 
 
 _DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)

@@ -8,6 +8,7 @@ import importlib.util
 import json
 import sys
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -23,6 +24,10 @@ PARTS = {
     "site": (
         "protoledger.emulator.sites.cli",
         "Set up and keep a site of one's own: keys, roster, broker, contracts.",
+    ),
+    "service": (
+        "protoledger.emulator.sites.services",
+        "Run an agent or a gateway as a systemd service.",
     ),
     "edge": ("protoledger.edge.cli", "Run and check the agent on a Pi."),
     "gateway": ("protoledger.gateway.commands.gateway", "Run, check and query a site's gateway."),
@@ -79,14 +84,33 @@ FILES = {
 
 @app.command()
 def schema(
-    file: Annotated[str, typer.Argument(help=f"Which file: {', '.join(FILES)}.")],
+    file: Annotated[str, typer.Argument(help=f"{', '.join(FILES)}; or the path of a site's file.")],
 ) -> None:
-    """Print the JSON Schema of a configuration file, for an editor to check and complete it."""
+    """Print the JSON Schema of a kind of file, for an editor; or the schema hash of a site's file.
+
+    The hash is that of channels and labels, to which contracts are bound (`--schema-hash`).
+    """
+    if Path(file).suffix in {".yaml", ".yml"}:
+        _print_schema_hash(Path(file))
+        return
     if file not in FILES:
-        raise typer.BadParameter(f"{file!r} is unknown; choose one of {', '.join(FILES)}")
+        raise typer.BadParameter(
+            f"{file!r} is unknown; choose one of {', '.join(FILES)}, or name a site's file.yaml"
+        )
     module, name = FILES[file]
     model = getattr(importlib.import_module(module), name)
     typer.echo(json.dumps(model.model_json_schema(), indent=2))
+
+
+def _print_schema_hash(path: Path) -> None:
+    from protoledger.runtime.site import SiteConfig  # noqa: PLC0415 - `--help` need not wait
+    from protoledger.runtime.yaml_files import read  # noqa: PLC0415
+
+    site, problems = read(path, SiteConfig, without=("schema_hash",))
+    if site is None or problems:
+        typer.echo("\n  ".join([f"{path}: {len(problems)} problem(s)", *problems]), err=True)
+        sys.exit(Exit.CONFIGURATION)
+    typer.echo(f"0x{site.as_schema().digest.hex()}")
 
 
 def _load(word: str) -> typer.Typer:

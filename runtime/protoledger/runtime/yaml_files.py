@@ -6,6 +6,7 @@ the content, and validates again, until no new error appears.
 """
 
 import difflib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -19,8 +20,15 @@ _LONGEST = 60
 _Key = int | str
 
 
-def read(path: Path, shape: type[_Config]) -> tuple[_Config | None, list[str]]:
+def read(
+    path: Path, shape: type[_Config], *, without: Sequence[str] = ()
+) -> tuple[_Config | None, list[str]]:
     """Read a file; paths in it are relative to the file's folder.
+
+    Args:
+        path: the file.
+        shape: its model.
+        without: keys to leave out, as if the file did not have them.
 
     Returns:
         The model without the offending parts, or None if too little is left; and one line for each
@@ -34,7 +42,8 @@ def read(path: Path, shape: type[_Config]) -> tuple[_Config | None, list[str]]:
         return None, [f"the file is not valid YAML: {error}"]
     if not isinstance(content, dict):
         return None, [f"expected keys and values, found {type(content).__name__}"]
-    return fit(anchored(content, path.parent), shape)
+    kept = {key: value for key, value in content.items() if key not in without}
+    return fit(anchored(kept, path.parent), shape)
 
 
 def fit(content: dict[str, Any], shape: type[_Config]) -> tuple[_Config | None, list[str]]:

@@ -378,6 +378,23 @@ def test_an_edited_site_file_is_handed_out_and_another_schema_refused(site, hous
     assert "deploy new contracts" in text
 
 
+def test_the_schema_command_prints_the_hash_that_contracts_take(house):
+    from protoledger.runtime import command
+
+    def hash_of(path):
+        return CliRunner().invoke(command.app, ["schema", str(path)])
+
+    path = house / "site.yaml"
+    assert hash_of(path).output.strip() == SiteFolder.read(house).site.schema_hash
+    other = path.with_name("other.yaml")  # its schema_hash is outdated, and not what is asked for
+    other.write_text(path.read_text().replace("high: 50.0", "high: 60.0"))
+    found = hash_of(other)
+    assert found.exit_code == Exit.OK
+    assert found.output.strip() != hash_of(path).output.strip()
+    other.write_text("channels: 3\nlabel: x\n")
+    assert hash_of(other).exit_code == Exit.CONFIGURATION
+
+
 def test_a_certificate_that_ends_soon_is_renewed(site, house, monkeypatch):
     with monkeypatch.context() as patched:
         for module in (devices, beginning):

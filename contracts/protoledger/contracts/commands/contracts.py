@@ -125,7 +125,7 @@ def key(path: Annotated[Path, typer.Argument(help="File to make; must not exist.
 def deploy(
     key: Key,
     schema_hash: Annotated[
-        str, typer.Option(help="Hash of the site schema, 64 hex digits: `protoledger schema`.")
+        str, typer.Option(help="Hash of the site schema, 64 hex digits: `protoledger schema FILE`.")
     ],
     features: Annotated[int, typer.Option(min=1, max=255, help="Features of a prototype.")],
     labels: Annotated[int, typer.Option(min=1, max=255, help="Number of labels.")],
@@ -236,7 +236,8 @@ def migrate(
     key: Key,
     contract: Contract,
     schema_hash: Annotated[
-        str, typer.Option(help="Hash of the new site schema, 64 hex digits: `protoledger schema`.")
+        str,
+        typer.Option(help="Hash of the new site schema, 64 hex digits: `protoledger schema FILE`."),
     ],
     features: Annotated[int, typer.Option(min=1, max=255, help="Features of a prototype.")],
     labels: Annotated[int, typer.Option(min=1, max=255, help="Number of labels.")],

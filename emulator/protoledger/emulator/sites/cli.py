@@ -87,6 +87,26 @@ def init(
     )
 
 
+@app.command("adopt")
+def adopt_emulation(
+    kept: Annotated[Path, typer.Argument(help="The folder that `emulate --keep` left.")],
+    *,
+    name: Annotated[str, typer.Option(help="Which of its sites; the new folder's name.")] = (
+        "site-1"
+    ),
+    broker: Annotated[str, typer.Option(help="Host name or address of the broker.")] = "localhost",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The broker's port.")] = 8883,
+) -> None:
+    """Continue a site of a kept emulation as a site of one's own."""
+    from protoledger.emulator.sites.adopting import adopt  # noqa: PLC0415
+
+    with _reported():
+        folder = adopt(kept, name, Path(), broker, port)
+        typer.echo(f"{folder.path}: {len(folder.plan.agents)} agents, a gateway, a broker")
+        if folder.plan.chain:
+            typer.echo(f"its chain is {folder.plan.chain}: `protoledger site chain` runs it again")
+
+
 @app.command()
 def request(
     folders: Annotated[list[Path], typer.Argument(help="A device's folder.")],

@@ -1,0 +1,97 @@
+"""A kept emulation is continued as a site: the same agents, model, contracts and chain."""
+
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from protoledger.emulator.processes.broker import find_mosquitto
+from protoledger.emulator.sites import cli
+from protoledger.runtime.exits import Exit
+from tests.system.test_by_hand import namespace
+
+ROUNDS = 12
+SCRIPT = """
+set -e
+ip link set lo up
+trap 'kill $(jobs -p); wait' EXIT
+cd site-1
+protoledger site chain &
+protoledger site broker &
+protoledger site deploy
+protoledger edge run $(printf -- ' -c %s' devices/*agent*/agent.yaml) &
+protoledger gateway run -c devices/site-1.gateway/gateway.yaml &
+protoledger site check --wait 120
+"""
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """What `emulate --keep` leaves, moved elsewhere."""
+    folder = tmp_path_factory.mktemp("kept")
+    command = [sys.executable, "-m", "protoledger", "emulate", "--sites", "1", "--agents", "4"]
+    command += ["--rounds", str(ROUNDS), "--keep", str(folder / "run")]
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    (folder / "run").rename(folder / "moved")
+    return folder / "moved"
+
+
+def files(folder):
+    return {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_nothing_that_is_kept_names_where_it_was(kept):
+    names = [p for p in (kept / "site-1").glob("*.yaml") if str(kept.parent) in p.read_text()]
+    assert names == []
+    from protoledger.edge.check.agent_files import read_agent_files
+
+    assert read_agent_files(kept / "site-1/site-1.agent-1.yaml").text == ""
+    assert json.loads((kept / "chain/deployment.json").read_text())["oracle"].startswith("0x")
+    assert (kept / "chain/state.json").exists()
+
+
+def test_what_is_no_emulation_and_what_exists_is_refused(kept, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for words in (["adopt", "."], ["adopt", str(kept), "--name", "site-9"]):
+        done = CliRunner().invoke(cli.app, words)
+        assert done.exit_code == Exit.CONFIGURATION, done.output
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "site-1").mkdir()
+    assert CliRunner().invoke(cli.app, ["adopt", str(kept)]).exit_code == Exit.CONFIGURATION
+
+
+@pytest.mark.timeout(500)
+def test_an_adopted_site_goes_on_where_the_emulation_ended(kept, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = files(kept)
+    done = CliRunner().invoke(cli.app, ["adopt", str(kept)])
+    assert done.exit_code == Exit.OK, done.output
+    assert files(kept) == before  # only read
+    made = tmp_path / "site-1"
+    agent = yaml.safe_load((made / "devices/site-1.agent-1/agent.yaml").read_text())
+    assert {sensor["options"]["path"] for sensor in agent["sensors"]} == {"agent-1.csv"}
+    isolated = namespace()
+    if isolated is None or find_mosquitto() is None or shutil.which("ip") is None:
+        pytest.skip("needs Mosquitto and a network namespace")
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    run = subprocess.run(
+        [*isolated, "bash", "-c", SCRIPT],
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "the contracts are there already" in run.stdout
+    with closing(sqlite3.connect(made / "devices/site-1.gateway/gateway.db")) as store:
+        state = dict(store.execute("SELECT name, value FROM state"))
+    assert int(state["round"]) > ROUNDS
