@@ -1,18 +1,14 @@
-"""The oracle's reporter: bad sources, quorums, forged reports, and the commands."""
+"""The oracle's reporter: quorums, forged reports, exchanges, and the commands."""
 
 import base64
 import hashlib
-import http.server
 import json
 import logging
 import os
-import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -27,20 +23,16 @@ from protoledger.contracts.oracle.exchange import open_exchange
 from protoledger.contracts.oracle.reporter import Reporter, ReporterConfig, load_reporter
 from protoledger.contracts.oracle.sources import (
     CsvConfig,
-    CsvSource,
     HttpConfig,
-    HttpSource,
-    MqttConfig,
-    SourceError,
-    as_number,
-    number_in,
-    open_source,
 )
 from protoledger.emulator.processes.broker import find_mosquitto
 from protoledger.gateway.commands.oracle import app
 from tests.support import chain
+from tests.support.ports import is_refused
 
 OWNER, *KEYS = (bytes.fromhex(key) for key in chain.KEYS)
+
+
 FEED = "outdoor"
 
 
@@ -219,116 +211,6 @@ def test_who_may_not_report_does_not_start(anvil: chain.Anvil, tmp_path: Path) -
     assert CliRunner().invoke(app, ["run", "--config", str(bad)]).exit_code == 78
 
 
-class Web(http.server.BaseHTTPRequestHandler):
-    """Answers that a source on the web may give."""
-
-    def do_GET(self) -> None:
-        if self.path == "/moved":
-            self.send_response(302)
-            self.send_header("Location", "/good")
-            self.end_headers()
-            return
-        self.send_response(500 if self.path == "/broken" else 200)
-        self.end_headers()
-        if self.path == "/good":
-            self.wfile.write(b'{"now": {"t": [1, 21.75]}}')
-        elif self.path == "/huge":
-            self.wfile.write(b"[" + b"1," * 60_000 + b"1]")
-        elif self.path == "/slow":
-            for _ in range(600):  # longer than anyone waits, and then it is a good page
-                self.wfile.write(b" ")
-                self.wfile.flush()
-                time.sleep(0.05)
-            self.wfile.write(b'{"now": {"t": [1, 21.75]}}')
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@pytest.fixture(scope="module")
-def web() -> Iterator[str]:
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Web) as server:
-        server.handle_error = lambda *_: None  # type: ignore[method-assign]  # clients hang up
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-
-
-def http_source(url: str, path: str = "now.t[1]") -> HttpSource:
-    return HttpSource(HttpConfig(kind="http", url=url, path=path, timeout_s=0.4))
-
-
-def test_a_number_on_the_web_is_read_as_it_stands(web: str) -> None:
-    assert http_source(f"{web}/good").read() == Decimal("21.75")
-
-
-@pytest.mark.parametrize("page", ["moved", "broken", "huge", "slow", "empty"])
-def test_a_bad_page_is_an_error(web: str, page: str) -> None:
-    with pytest.raises(SourceError, match=web):
-        http_source(f"{web}/{page}").read()
-
-
-def test_a_server_that_is_away_is_an_error() -> None:
-    with pytest.raises(SourceError, match="cannot be read"):
-        http_source(f"http://127.0.0.1:{chain.free_port()}/").read()
-
-
-@pytest.mark.parametrize(
-    ("body", "path"),
-    [
-        (b"", ""),
-        (b"{", ""),
-        (b"NaN", ""),
-        (b"Infinity", ""),
-        (b"true", ""),
-        (b"null", ""),
-        (b'"x"', ""),
-        (b"[1]", ""),
-        (b"[1]", "[1]"),
-        (b"[1]", "[x]"),
-        (b"[1]", "a"),
-        (b'{"a": 1}', "b"),
-        (b'{"a": 1}', "a.b"),
-        (b'{"a": {"b": 1}}', "a"),
-        (b"[" * 40_000, ""),
-        (b"\xff\xfe", ""),
-        (b"1e400000", ""),
-    ],
-)
-def test_what_is_no_number_in_json_is_refused(body: bytes, path: str) -> None:
-    with pytest.raises(SourceError):
-        number_in(body, path, "here")
-
-
-def test_numbers_stay_decimal() -> None:
-    assert number_in(b"0.1", "", "here") == Decimal("0.1")
-    assert number_in(b'{"t": "-3.50"}', "t", "here") == Decimal("-3.5")
-    assert as_number(" 7 ", "here") == 7
-
-
-def test_a_file_without_its_column_is_an_error(tmp_path: Path) -> None:
-    file = tmp_path / "a.csv"
-    source = CsvSource(CsvConfig(kind="csv", file=file, column="t"))
-    for content in (None, "", "t\n", "u\n1\n", "t\n1\nx\n"):
-        if content is not None:
-            file.write_text(content)
-        with pytest.raises(SourceError):
-            source.read()
-    file.write_text("u,t\n1,2\n3,4\n")
-    assert source.read() == 4
-
-
-def test_a_broker_that_is_away_gives_no_number() -> None:
-    config = MqttConfig(
-        kind="mqtt", host="127.0.0.1", port=chain.free_port(), topic="t", plaintext=True
-    )
-    source = open_source(config)
-    with pytest.raises(SourceError, match="no message on t"):
-        source.read()
-    source.close()
-    source.close()
-
-
 def test_the_command_reports_until_it_is_stopped(anvil: chain.Anvil, tmp_path: Path) -> None:
     site = Site(anvil, tmp_path, 1, 1)
     [key] = site.keys
@@ -357,56 +239,6 @@ def test_the_command_reports_until_it_is_stopped(anvil: chain.Anvil, tmp_path: P
     assert site.state() == (1, 1250)
 
 
-@pytest.mark.skipif(find_mosquitto() is None, reason="Mosquitto is not installed")
-def test_a_topic_gives_its_newest_message_while_it_is_young() -> None:
-    import paho.mqtt.client as mqtt
-    from paho.mqtt.enums import CallbackAPIVersion
-
-    port = chain.free_port()
-    command = [str(find_mosquitto()), "-p", str(port)]
-    nowhere = subprocess.DEVNULL
-    broker = subprocess.Popen(command, stdout=nowhere, stderr=nowhere)
-    config = MqttConfig(
-        kind="mqtt", host="127.0.0.1", port=port, topic="t", path="v", plaintext=True, most_age_s=1
-    )
-    source, client = open_source(config), mqtt.Client(CallbackAPIVersion.VERSION2)
-
-    def reads(expected: object) -> bool:
-        try:
-            return source.read() == expected
-        except SourceError as error:
-            return str(error).startswith(str(expected))
-
-    def until(expected: object) -> None:
-        deadline = time.monotonic() + 60
-        while not reads(expected):
-            assert time.monotonic() < deadline, expected
-            time.sleep(0.05)
-
-    try:
-        deadline = time.monotonic() + 60
-        while _refused(port):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        client.connect("127.0.0.1", port)
-        client.loop_start()
-        until("no message on t")
-        for payload, expected in (
-            (b'{"v": 4.25}', Decimal("4.25")),
-            (b'{"v": NaN}', "t: no number"),
-            (b"1" * 70_000, "t gives more"),
-            (b'{"v": 5}', 5),
-        ):
-            client.publish("t", payload, qos=1, retain=True).wait_for_publish(10)
-            until(expected)
-        until("no message on t")  # it is old now
-    finally:
-        source.close()
-        client.loop_stop()
-        broker.terminate()
-        broker.wait()
-
-
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[int]:
     """A Mosquitto that asks for a password; gives its port."""
@@ -429,7 +261,7 @@ def broker(tmp_path: Path) -> Iterator[int]:
     )
     try:
         deadline = time.monotonic() + 60
-        while _refused(port):
+        while is_refused(port):
             assert time.monotonic() < deadline
             time.sleep(0.05)
         yield port
@@ -554,8 +386,3 @@ def test_names_that_do_not_fit_are_usage_errors(anvil: chain.Anvil, tmp_path: Pa
     assert "32 bytes" in site.run("add-feed", "ü" * 17, *bounds, key=OWNER, code=64)
     assert "UnknownFeed" in site.run("request", "nothing", key=OWNER, code=1)
     assert "'outdoor'" in site.run("add-feed", FEED, *bounds, key=OWNER, code=1)
-
-
-def _refused(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) != 0

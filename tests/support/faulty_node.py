@@ -108,6 +108,9 @@ class FaultyNode:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            # Headers and body are written apart: the second would wait 40 ms for the first's
+            # acknowledgement.
+            disable_nagle_algorithm = True
 
             def log_message(self, *_: object) -> None:
                 pass

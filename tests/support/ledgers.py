@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -116,3 +116,35 @@ def lie(alice: Site) -> Buffer:
     send(alice, ALICE, buffer.commit(leading_to(book(7), 2), b"\0\1\xff"))
     send(alice, ALICE, buffer.commit(leading_to(book(8), 3), b"\0\1\xff"))
     return buffer
+
+
+def until(found: Callable[[], object], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not found():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.02)
+
+
+class Once:
+    """Gives a fault the next time that it has something to do, and then none any more."""
+
+    def __init__(self, fault: Callable[..., Any]) -> None:
+        self.fault, self.armed, self.hits = fault, False, 0
+
+    def __call__(self, method: str, params: list[Any], forward: Callable[..., Any]) -> Any:
+        answer = self.fault(method, params, forward) if self.armed else None
+        if answer is not None:
+            self.armed, self.hits = False, self.hits + 1
+        return answer
+
+
+def no_logs(method: str, _params: list[Any], forward: Callable[..., Any]) -> Any:
+    """An empty answer where there are events."""
+    if method == "eth_getLogs" and forward()["result"]:
+        return {"result": []}
+    return None
+
+
+def first_commit(site: Site) -> bytes:
+    delta = Codebook.empty(FORM).delta_to(book(1))
+    return Buffer(site.deployment.buffer).commit(leading_to(book(1), 1), delta)

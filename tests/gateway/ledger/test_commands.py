@@ -2,7 +2,6 @@
 
 import csv
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +13,6 @@ from protoledger.gateway.commands.contracts import app
 from protoledger.gateway.ledger.events import LedgerFailed
 from tests.support import chain
 from tests.support.ledgers import ALICE, BOB, OWNER, STRANGER, Site, book, deployed, lie
-
-
-@pytest.fixture(scope="module")
-def anvil() -> Iterator[chain.Anvil]:
-    with chain.Anvil() as running:
-        yield running
 
 
 class Shell:

@@ -1,8 +1,7 @@
-"""The ledger client before nodes that lag, limit, prune, restart and answer nonsense."""
+"""The ledger client before nodes that lag, restart and answer nonsense."""
 
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,72 +14,25 @@ from protoledger.gateway.ledger.events import (
     CodebookDropped,
     CommitRejected,
     Committed,
-    LedgerAvailable,
     LedgerFailed,
     LedgerUnavailable,
     NodeDisagrees,
     OwnerLied,
 )
-from tests.support import chain
 from tests.support.faulty_node import FaultyNode, Raw, behind, syncing
 from tests.support.ledgers import (
     ALICE,
-    BOB,
     FORM,
     OWNER,
     STRANGER,
+    Once,
     Site,
     book,
-    deployed,
     leading_to,
     lie,
+    no_logs,
     send,
 )
-
-
-@pytest.fixture(scope="module")
-def anvil() -> Iterator[chain.Anvil]:
-    with chain.Anvil() as running:
-        yield running
-
-
-@pytest.fixture
-def sites(anvil: chain.Anvil, tmp_path: Path) -> tuple[Site, Site]:
-    deployment = deployed(anvil, ALICE, BOB)
-    return Site(anvil, deployment, tmp_path, ALICE), Site(anvil, deployment, tmp_path, BOB)
-
-
-@pytest.fixture
-def proxy(anvil: chain.Anvil) -> Iterator[FaultyNode]:
-    with FaultyNode(anvil.url) as running:
-        yield running
-
-
-def until(found: Callable[[], object], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not found():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.02)
-
-
-class Once:
-    """Gives a fault the next time that it has something to do, and then none any more."""
-
-    def __init__(self, fault: Callable[..., Any]) -> None:
-        self.fault, self.armed, self.hits = fault, False, 0
-
-    def __call__(self, method: str, params: list[Any], forward: Callable[..., Any]) -> Any:
-        answer = self.fault(method, params, forward) if self.armed else None
-        if answer is not None:
-            self.armed, self.hits = False, self.hits + 1
-        return answer
-
-
-def no_logs(method: str, _params: list[Any], forward: Callable[..., Any]) -> Any:
-    """An empty answer where there are events."""
-    if method == "eth_getLogs" and forward()["result"]:
-        return {"result": []}
-    return None
 
 
 @pytest.mark.parametrize("answer", [[], None])
@@ -119,6 +71,8 @@ SHAPES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "another contract's": lambda log: log.update(address="0x" + "11" * 20),
     "a short topic": lambda log: log.update(topics=["0x12"]),
 }
+
+
 BODIES: dict[str, Any] = {
     "a number": {"result": 5},
     "an object": {"result": {}},
@@ -206,174 +160,6 @@ def test_a_contradiction_that_stays_ends_the_client(
         assert "no contract" in alice.wait(LedgerFailed).reason
 
 
-@pytest.mark.long  # scans in small ranges take minutes
-@pytest.mark.parametrize("most", [1, 10, 500])
-def test_ranges_are_halved_and_remembered(
-    sites: tuple[Site, Site], proxy: FaultyNode, most: int
-) -> None:
-    alice, bob = sites
-    send(alice, ALICE, _first_commit(alice))
-    alice.anvil.rpc("anvil_mine", hex(40 if most == 1 else 3000))
-    proxy.most_blocks = most
-    with bob.ledger(rpc_url=proxy.url):
-        bob.sees(ALICE, book(1))
-    assert proxy.faults["range"] <= 30 + proxy.calls["eth_getLogs"] // 3
-
-
-def _first_commit(site: Site) -> bytes:
-    delta = Codebook.empty(FORM).delta_to(book(1))
-    return Buffer(site.deployment.buffer).commit(leading_to(book(1), 1), delta)
-
-
-@pytest.mark.long  # a minute and more on a busy machine
-def test_a_long_first_scan_keeps_what_it_has_read(
-    sites: tuple[Site, Site], proxy: FaultyNode
-) -> None:
-    alice, bob = sites
-    send(alice, ALICE, _first_commit(alice))
-    alice.anvil.rpc("anvil_mine", hex(1000))
-    proxy.most_blocks, asked = 50, list[int]()
-
-    def seldom(method: str, params: list[Any], _forward: Callable[..., Any]) -> Any:
-        if method == "eth_getLogs":
-            asked.append(int(params[0]["fromBlock"], 16))
-            if len(asked) % 5 == 0:
-                return Raw(b"too many requests", 429)
-        return None
-
-    proxy.by_order = seldom
-    with bob.ledger(rpc_url=proxy.url):
-        bob.sees(ALICE, book(1))
-    assert asked.count(min(asked)) <= 12  # the halving; never the whole again
-
-
-def test_pruned_history_is_no_obstacle_where_a_checkpoint_stands(
-    sites: tuple[Site, Site], proxy: FaultyNode
-) -> None:
-    alice, bob = sites
-    send(alice, ALICE, _first_commit(alice))
-    call = Buffer(alice.deployment.buffer).encode("checkpoint", alice.address, book(1).encode())
-    send(alice, STRANGER, call)
-    alice.anvil.rpc("anvil_mine", hex(30))
-    cut = int(str(alice.anvil.rpc("eth_blockNumber")), 16) - 10
-
-    def pruned(method: str, params: list[Any], _forward: Callable[..., Any]) -> Any:
-        if method == "eth_getLogs" and int(params[0]["fromBlock"], 16) < cut:
-            return {"error": {"code": 4444, "message": "pruned history unavailable"}}
-        return None
-
-    proxy.by_order = pruned
-    with bob.ledger(rpc_url=proxy.url) as writer:
-        bob.sees(ALICE, book(1))
-        writer.submit(book(5))
-        assert writer.flush(60)
-
-
-def test_without_a_checkpoint_a_pruned_owner_is_named_until_there_is_one(
-    sites: tuple[Site, Site], proxy: FaultyNode
-) -> None:
-    alice, bob = sites
-    send(alice, ALICE, _first_commit(alice))
-    alice.anvil.rpc("anvil_mine", hex(30))
-    cut = int(str(alice.anvil.rpc("eth_blockNumber")), 16) - 10
-
-    def pruned(method: str, params: list[Any], _forward: Callable[..., Any]) -> Any:
-        if method == "eth_getLogs" and int(params[0]["fromBlock"], 16) < cut:
-            return {"error": {"code": 4444, "message": "pruned history unavailable"}}
-        return None
-
-    proxy.by_order = pruned
-    with bob.ledger(rpc_url=proxy.url) as writer:
-        assert "contracts checkpoint" in bob.wait(OwnerLied).evidence
-        writer.submit(book(5))
-        assert writer.flush(60)
-        call = Buffer(alice.deployment.buffer).encode("checkpoint", alice.address, book(1).encode())
-        send(alice, STRANGER, call)
-        bob.sees(ALICE, book(1))
-
-
-@pytest.mark.parametrize("kind", ["http", "body", "word", "null"])
-def test_a_node_that_limits_its_rate_is_obeyed(
-    sites: tuple[Site, Site], proxy: FaultyNode, kind: str
-) -> None:
-    alice, _ = sites
-    rate, bucket = 8.0, {"left": 8.0, "at": time.monotonic()}
-    answers = {
-        "http": Raw(b"slow down", 429, retry_after="1"),
-        "body": {"error": {"code": -32005, "message": "project ID request rate exceeded"}},
-        "word": {"error": {"code": "SERVER", "message": "compute units per second capacity"}},
-        "null": {"error": {"code": None, "message": "rate limited"}},
-    }
-
-    def limited(*_: object) -> Any:
-        now = time.monotonic()
-        bucket["left"] = min(rate, bucket["left"] + rate * (now - bucket["at"]))
-        bucket["at"] = now
-        if bucket["left"] < 1:
-            return answers[kind]
-        bucket["left"] -= 1
-        return None
-
-    proxy.by_order = limited
-    with alice.ledger(rpc_url=proxy.url) as writer:
-        writer.submit(book(1))
-        assert writer.flush(90)
-    said = [event.reason for event in alice.events if isinstance(event, LedgerUnavailable)]
-    assert all("limits requests" in reason for reason in said)  # called what it is
-
-
-@pytest.mark.parametrize("told", [True, False])
-def test_a_least_tip_is_learnt_at_once(
-    sites: tuple[Site, Site], proxy: FaultyNode, told: bool
-) -> None:
-    alice, _ = sites
-    import rlp
-
-    sent = list[int]()
-
-    def picky(method: str, params: list[Any], _forward: Callable[..., Any]) -> Any:
-        if method != "eth_sendRawTransaction":
-            return None
-        tip = int.from_bytes(rlp.decode(bytes.fromhex(params[0][4:]))[2])
-        sent.append(tip)
-        if tip >= 30 * 10**9:
-            return None
-        least = ", minimum needed 30000000000" if told else ""
-        text = f"transaction underpriced: gas tip cap {tip}{least}"
-        return {"error": {"code": -32000, "message": text}}
-
-    proxy.by_order = picky
-    with alice.ledger(rpc_url=proxy.url) as writer:
-        writer.submit(book(1))
-        assert writer.flush(60)
-        writer.submit(book(2))
-        assert writer.flush(60)
-    assert len(sent) <= (3 if told else 8)
-    assert not alice.count(CommitRejected)
-
-
-def test_a_tip_beyond_the_limit_is_told_and_mended_by_the_setting(
-    sites: tuple[Site, Site], proxy: FaultyNode
-) -> None:
-    alice, _ = sites
-    import rlp
-
-    def picky(method: str, params: list[Any], _forward: Callable[..., Any]) -> Any:
-        if method != "eth_sendRawTransaction":
-            return None
-        if int.from_bytes(rlp.decode(bytes.fromhex(params[0][4:]))[2]) >= 30 * 10**9:
-            return None
-        return {"error": {"code": -32000, "message": "FeeTooLow, minimum needed 30000000000"}}
-
-    proxy.by_order = picky
-    with alice.ledger(rpc_url=proxy.url, max_fee_gwei=20) as writer:
-        writer.submit(book(1))
-        assert "`max_fee_gwei` is 20.0" in alice.wait(CommitRejected).reason
-    with alice.ledger(rpc_url=proxy.url, max_fee_gwei=100, stuck_s=0.5) as writer:
-        assert writer.flush(60)
-    assert alice.count(Committed) == 1
-
-
 @pytest.mark.parametrize("passed_on", [True, False])
 @pytest.mark.parametrize(
     "answer",
@@ -422,26 +208,6 @@ def test_another_process_with_the_same_key_is_named(sites: tuple[Site, Site]) ->
             if any("another process" in reason and "key" in reason for reason in said):
                 return
     raise AssertionError("nobody was told")
-
-
-def test_confirmations_on_a_chain_without_blocks_are_named(sites: tuple[Site, Site]) -> None:
-    alice, _ = sites
-    with alice.ledger(confirmations=2, stuck_s=0.3) as writer:
-        writer.submit(book(1))
-        assert "`confirmations: 0`" in alice.wait(CommitRejected).reason
-        alice.anvil.rpc("anvil_mine", "0x2")
-        assert writer.flush(60)
-
-
-def test_finalized_blocks_are_believed_instead(sites: tuple[Site, Site]) -> None:
-    alice, _ = sites
-    with alice.ledger(finalized=True) as writer:
-        writer.submit(book(1))
-        for _ in range(60):  # the commit is sent at some time: blocks must come after it
-            alice.anvil.rpc("anvil_mine", hex(100))
-            if writer.flush(1):
-                return
-    raise AssertionError("no finalized block was believed")
 
 
 def test_a_lagging_replica_drops_nobody(sites: tuple[Site, Site], proxy: FaultyNode) -> None:
@@ -526,25 +292,6 @@ def test_old_and_fresh_followers_agree_about_a_gateway_that_was_granted_again(
             send(alice, ALICE, buffer.commit(leading_to(following, 5, epoch=2), delta))
             assert fresh.sees(ALICE, following).version == bob.sees(ALICE, following).version == 5
     assert fresh.count(OwnerLied) == 0
-
-
-@pytest.mark.long  # a minute and more on a busy machine
-def test_an_idle_client_with_a_websocket_asks_next_to_nothing(
-    tmp_path: Path,
-) -> None:
-    with chain.Anvil(block_time_s=1) as anvil, FaultyNode(anvil.url) as proxy:
-        site = Site(anvil, deployed(anvil, ALICE), tmp_path, ALICE)
-        ws = anvil.url.replace("http", "ws")
-        with site.ledger(rpc_url=proxy.url, ws_url=ws, poll_s=0.2) as writer:
-            writer.submit(book(1))
-            assert writer.flush(60)
-            site.wait(LedgerAvailable)
-            time.sleep(1)
-            before, blocks = sum(proxy.calls.values()), int(str(anvil.rpc("eth_blockNumber")), 16)
-            time.sleep(10)
-            asked = sum(proxy.calls.values()) - before
-            made = int(str(anvil.rpc("eth_blockNumber")), 16) - blocks
-    assert asked < made  # fewer requests than blocks
 
 
 def test_the_recursion_limit_stays_as_it_was() -> None:

@@ -1,22 +1,23 @@
 """The ledger client's tests that hold for every node, against Geth."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from protoledger.contracts.errors import ToolMissingError
 from protoledger.contracts.tools.toolchain import geth
+from tests.gateway.ledger.test_kills import (
+    test_a_kill_between_stored_and_told,
+    test_a_sigkill_in_each_phase_neither_loses_nor_doubles,
+    test_sigkill_neither_loses_nor_doubles,
+)
 from tests.gateway.ledger.test_ledger import (
     test_a_commit_reaches_the_other_gateway_as_it_was,
     test_a_contract_names_its_refusal,
-    test_a_kill_between_stored_and_told,
     test_a_pause_is_waited_out,
     test_a_removed_gateway_is_dropped_and_comes_back,
     test_a_restart_tells_what_it_knows_before_it_asks_the_chain,
-    test_a_sigkill_in_each_phase_neither_loses_nor_doubles,
     test_logs_that_a_node_kept_back_make_nobody_a_liar,
-    test_sigkill_neither_loses_nor_doubles,
     test_two_processes_with_one_key_neither_lose_nor_double,
     test_what_a_tolerance_leaves_out_is_not_in_the_committed_state,
     test_who_is_not_whitelisted_is_rejected_for_good_and_pays_nothing,
@@ -28,7 +29,6 @@ from tests.gateway.ledger.test_trust import (
     test_a_liar_is_named_and_ignored,
 )
 from tests.support import chain
-from tests.support.ledgers import ALICE, BOB, Site, deployed
 
 __all__ = [
     "test_a_checkpoint_shows_what_a_claim_stood_for",
@@ -58,9 +58,3 @@ def anvil() -> Iterator[chain.Geth]:
         pytest.skip(str(error))
     with chain.Geth() as running:
         yield running
-
-
-@pytest.fixture
-def sites(anvil: chain.Geth, tmp_path: Path) -> tuple[Site, Site]:
-    deployment = deployed(anvil, ALICE, BOB)
-    return Site(anvil, deployment, tmp_path, ALICE), Site(anvil, deployment, tmp_path, BOB)

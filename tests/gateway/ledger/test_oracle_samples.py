@@ -1,7 +1,6 @@
 """Labelled samples from the oracle: signed, submitted, told once, learnt from, and cited."""
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,12 +19,6 @@ from protoledger.gateway.training.store import Store
 from protoledger.gateway.training.trainer import Counters, Trainer
 from tests.support import chain
 from tests.support.ledgers import ALICE, FORM, OWNER, SCHEMA, STRANGER, Site, book, deployed
-
-
-@pytest.fixture(scope="module")
-def anvil() -> Iterator[chain.Anvil]:
-    with chain.Anvil() as running:
-        yield running
 
 
 @pytest.fixture

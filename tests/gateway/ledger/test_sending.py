@@ -11,7 +11,7 @@ from protoledger.contracts.client.node import Node
 from protoledger.gateway.codebook.codebook import Codebook
 from protoledger.gateway.codebook.delta import worth_it
 from protoledger.gateway.ledger.events import CommitRejected, Committed
-from protoledger.gateway.ledger.outbox import Fees, Pending, Wanted
+from protoledger.gateway.ledger.sending.outbox import Fees, Pending, Wanted
 from protoledger.gateway.ledger.store import LedgerStore
 from tests.support import chain
 from tests.support.ledgers import ALICE, FORM, Site, book, deployed, leading_to

@@ -32,7 +32,7 @@ from protoledger.contracts.errors import NoContractError
 from protoledger.contracts.keys import load_key
 from protoledger.gateway.codebook.codebook import Codebook, RecordFormat
 from protoledger.gateway.ledger.events import CodebookChanged, CodebookDropped, OwnerLied
-from protoledger.gateway.ledger.follower import Follower
+from protoledger.gateway.ledger.following.follower import Follower
 from protoledger.gateway.ledger.store import LedgerStore
 from protoledger.runtime.exits import Exit
 

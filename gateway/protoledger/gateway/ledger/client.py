@@ -180,6 +180,7 @@ class Ledger:
         retry_s, look_s, failures = _FIRST_RETRY_S, _FIRST_LOOK_S, 0
         while not self._stop.is_set():
             self._wake.clear()
+            before = turns.scanned_block
             try:
                 busy = self._busy = turns.turn()
             except (LedgerMismatchError, KeyFileError):
@@ -190,6 +191,8 @@ class Ledger:
                     _log.exception("the ledger client has a defect; it goes on")
                 if turns.elsewhere(error):
                     continue  # another node answers
+                if turns.scanned_block > before:  # a node that answers most of the time is there
+                    retry_s, failures = _FIRST_RETRY_S, 0
                 failures += 1
                 if failures == _PATIENT_FAILURES:
                     reason = str(error) if known else f"{type(error).__name__}: {error}"

@@ -1,8 +1,8 @@
 """What the ledger client must not forget, in SQLite: the outbox, and a copy of the chain.
 
-Three parts. The **pins** say which chain and contract the rest is about. The **outbox**
-(`ledger.outbox`) holds what this gateway wants on the chain. The **copy** (`ledger.copy`) holds the
-folded codebooks of all owners; it is a cache of the chain and can be thrown away at any time.
+Three parts. The **pins** say which chain and contract the rest is about. The **outbox** (in
+`ledger.sending`) holds what this gateway wants on the chain. The **copy** (in `ledger.following`)
+holds all owners' folded codebooks; it is a cache of the chain and can be thrown away at any time.
 
 One connection under a lock: `Outbox.want` is called by the learner's thread, all else by the
 ledger's. The file may be shared with other parts of the gateway, so the version of these tables is
@@ -15,8 +15,8 @@ import sqlite3
 import threading
 from typing import TYPE_CHECKING
 
-from protoledger.gateway.ledger.copy import ChainCopy
-from protoledger.gateway.ledger.outbox import Outbox
+from protoledger.gateway.ledger.following.copy import ChainCopy
+from protoledger.gateway.ledger.sending.outbox import Outbox
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -20,9 +20,9 @@ from protoledger.gateway.ledger.events import (
     NodeDisagrees,
     SuccessorNamed,
 )
-from protoledger.gateway.ledger.follower import Follower
+from protoledger.gateway.ledger.following.follower import Follower
 from protoledger.gateway.ledger.identity import ContractIdentity
-from protoledger.gateway.ledger.sender import CommitSender
+from protoledger.gateway.ledger.sending.sender import CommitSender
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,6 +93,11 @@ class Turns:
         """Contracts whose events matter, for hints."""
         found = [self._identity.buffer.address]
         return [*found, self._samples.oracle_address] if self._samples is not None else found
+
+    @property
+    def scanned_block(self) -> int:
+        """How far the copy of the chain has come, in blocks."""
+        return self._follower.scanned_block
 
     def turn(self) -> bool:
         """Do what can be done now; gives whether a transaction is on its way.

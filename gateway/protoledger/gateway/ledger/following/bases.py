@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from protoledger.contracts.client.heads import Head
 from protoledger.contracts.errors import LaggingNodeError, PrunedHistoryError
-from protoledger.gateway.ledger.copy import BY_CHECKPOINT, Version
-from protoledger.gateway.ledger.folding import from_checkpoint
+from protoledger.gateway.ledger.following.copy import BY_CHECKPOINT, Version
+from protoledger.gateway.ledger.following.folding import from_checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

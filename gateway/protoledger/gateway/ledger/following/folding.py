@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from protoledger.contracts.client.heads import HASH_BYTES
 from protoledger.gateway.codebook.codebook import Codebook, RecordFormat
 from protoledger.gateway.errors import CodebookError
-from protoledger.gateway.ledger.copy import BY_CHECKPOINT, BY_GRANT, Version
+from protoledger.gateway.ledger.following.copy import BY_CHECKPOINT, BY_GRANT, Version
 
 if TYPE_CHECKING:
     from protoledger.contracts.client.binding import DeltaLog, GatewayLog

@@ -3,8 +3,9 @@
 The state says how everybody stands (one call), the events say with which records. **Absence proves
 nothing**: a node behind a balancer answers `[]` for a block that has events. So a scan counts only
 when what was folded equals the state at its last block, owner by owner; or when the block's own
-Bloom filter excludes the contract, on a chain whose filters are known to name it. What was read of
-a long range is kept, but for the last part, which waits for that comparison.
+Bloom filter excludes the contract, on a chain whose filters are known to name it. Where the state
+is what was folded already, no events are asked for. What was read of a long range is kept from time
+to time and when a node fails, but for the last part, which waits for that comparison.
 
 Each scan starts after the last block whose hash still stands. Where it does not (a reorg, or a
 chain that a crash rewound: no node tells about either) the copy is rolled back to the newest block
@@ -21,26 +22,33 @@ from typing import TYPE_CHECKING
 
 from protoledger.contracts.client.binding import CheckpointLog, DeltaLog, GatewayLog
 from protoledger.contracts.client.logs import LogRanges
-from protoledger.contracts.errors import LaggingNodeError, PrunedHistoryError
-from protoledger.gateway.codebook.codebook import Codebook, RecordFormat
-from protoledger.gateway.ledger.bases import bases, without_history
-from protoledger.gateway.ledger.copy import BY_CHECKPOINT, Version, objection
-from protoledger.gateway.ledger.events import (
-    CodebookChanged,
-    CodebookDropped,
-    LedgerEvent,
-    OwnerLied,
+from protoledger.contracts.errors import (
+    ChainUnreachableError,
+    LaggingNodeError,
+    PrunedHistoryError,
+    RpcError,
 )
-from protoledger.gateway.ledger.folding import GapError, fold_delta, fold_grant, from_checkpoint
+from protoledger.gateway.codebook.codebook import Codebook, RecordFormat
+from protoledger.gateway.ledger.following.bases import bases, without_history
+from protoledger.gateway.ledger.following.changes import Changes
+from protoledger.gateway.ledger.following.copy import BY_CHECKPOINT, Version
+from protoledger.gateway.ledger.following.folding import (
+    GapError,
+    fold_delta,
+    fold_grant,
+    from_checkpoint,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from protoledger.contracts.client.answers import Block, Log
     from protoledger.contracts.client.binding import Buffer, Standing
     from protoledger.contracts.client.node import Node
+    from protoledger.gateway.ledger.events import LedgerEvent
     from protoledger.gateway.ledger.store import LedgerStore
 
+_KEEP_EVERY_S = 1.0  # of reading a long range; each time costs a request and a write to disk
 _LAG_S = 3.0  # a node that is behind what was seen is waited for so long
 _STUBBORN = 3  # comparisons that fail before the events are read again from further back
 
@@ -63,8 +71,7 @@ class Follower:
         self._copy, self._form, self._own = store.copy, form, own
         self._outbox = store.outbox
         self._use_checkpoints = use_checkpoints
-        self._reported: dict[str, tuple[int, bytes]] = {}
-        self._liars: set[str] = set()
+        self._changes = Changes(form, own)
         self._contract = ""
         self._ranges = LogRanges()
         self._failed, self._behind_since = 0, 0.0
@@ -219,24 +226,52 @@ class Follower:
         if first == head.number and self._bloom_works and not head.may_hold(buffer.address):
             self._keep(head, [], None)
             return
-        for end, logs in self._ranges.fetch(node, buffer.address, first, head.number):
-            found = self._fold(node, buffer, logs)
-            if end < head.number:
-                block = node.block(end)
-                if block is None:
-                    raise LaggingNodeError(
-                        f"block {end} is gone: a reorg, or a node that is behind"
-                    )
-                self._keep(block, found, None)
-                continue
-            if any(log.block == head.number and log.block_hash != head.hash for log in logs):
-                raise LaggingNodeError(f"block {end} has two hashes: a reorg, or several nodes")
-            standings = buffer.standings(node, at=head.number)
-            self._compare(standings, buffer)
-            self._learn_of_blooms(head, logs, buffer.address)
-            self._keep(head, found, {o: each.head.status for o, each in standings.items()})
+        standings = buffer.standings(node, at=head.number)
+        if not self._wrong(standings) and not any(each.lie for each in self._newest.values()):
+            self._keep(head, [], standings)
+            return
+        ranges = self._ranges.fetch(node, buffer.address, first, head.number)
+        logs, found = self._read_ranges(node, buffer, head, ranges)
+        if any(log.block == head.number and log.block_hash != head.hash for log in logs):
+            raise LaggingNodeError(
+                f"block {head.number} has two hashes: a reorg, or several nodes answer"
+            )
+        self._compare(standings, buffer)
+        self._learn_of_blooms(head, logs, buffer.address)
+        self._keep(head, found, standings)
 
-    def _keep(self, end: Block, found: list[Version], statuses: Mapping[str, str] | None) -> None:
+    def _read_ranges(
+        self, node: Node, buffer: Buffer, head: Block, ranges: Iterator[tuple[int, list[Log]]]
+    ) -> tuple[list[Log], list[Version]]:
+        """Fold events range by range; gives the last range's, and the versions not yet kept."""
+        found, read_to, kept_at = list[Version](), -1, time.monotonic()
+        try:
+            for end, logs in ranges:
+                now = self._fold(node, buffer, logs)
+                if end == head.number:
+                    return logs, found + now
+                found, read_to = found + now, end
+                if time.monotonic() - kept_at >= _KEEP_EVERY_S:
+                    self._keep_up_to(node, end, found)
+                    found, read_to, kept_at = [], -1, time.monotonic()
+        except (ChainUnreachableError, RpcError):
+            if read_to >= 0:
+                self._keep_up_to(node, read_to, found)
+            raise
+        raise AssertionError("ranges end at the newest block")
+
+    def _keep_up_to(self, node: Node, end: int, found: list[Version]) -> None:
+        block = node.block(end)
+        if block is None:
+            raise LaggingNodeError(f"block {end} is gone: a reorg, or a node that is behind")
+        self._keep(block, found, None)
+
+    def _keep(
+        self, end: Block, found: list[Version], standings: Mapping[str, Standing] | None
+    ) -> None:
+        statuses = None
+        if standings is not None:
+            statuses = {owner: each.head.status for owner, each in standings.items()}
         self._copy.fold((end.number, end.hash), found, statuses)
         self._scanned = (end.number, end.hash)
         if statuses is not None:
@@ -246,18 +281,21 @@ class Follower:
         if any(log.block == head.number for log in logs):
             self._bloom_works = head.may_hold(address)
 
+    def _wrong(self, standings: Mapping[str, Standing]) -> list[str]:
+        """Give the owners of whom the state says something else than what was folded."""
+        return [
+            owner
+            for owner in standings.keys() | self._newest.keys()
+            if not _agrees(standings.get(owner), self._newest.get(owner))
+        ]
+
     def _compare(self, standings: Mapping[str, Standing], buffer: Buffer) -> None:
         """Hold what was folded against the state.
 
         Raises:
             LaggingNodeError: events are missing, or the state is another block's.
         """
-        wrong = [
-            owner
-            for owner in standings.keys() | self._newest.keys()
-            if not _agrees(standings.get(owner), self._newest.get(owner))
-        ]
-        if wrong:
+        if wrong := self._wrong(standings):
             self._missed(standings, wrong)
             raise LaggingNodeError(
                 f"the node's events do not lead to its state for {', '.join(sorted(wrong))} of "
@@ -318,39 +356,9 @@ class Follower:
             raise LaggingNodeError(f"the node does not give the code of {event.store}")
         return version
 
-    # -- what has changed --------------------------------------------------------------------------
-
     def changes(self) -> list[LedgerEvent]:
         """Give what has changed since the last call: newest codebooks, drops, lies."""
-        events: list[LedgerEvent] = []
-        for owner, newest in self._newest.items():
-            if not newest.lie:
-                self._liars.discard(owner)
-            elif owner not in self._liars:
-                self._liars.add(owner)
-                events.append(OwnerLied(owner, newest.version, self._evidence(newest)))
-        for owner in sorted(self._reported.keys() | self._newest.keys()):
-            events.extend(self._change(owner))
-        return events
-
-    def _evidence(self, newest: Version) -> str:
-        return (
-            f"{newest.lie}; it is ignored; the contract's owner removes it with `protoledger "
-            f"contracts revoke {newest.owner} --contract {self._contract} --key FILE`"
-        )
-
-    def _change(self, owner: str) -> list[LedgerEvent]:
-        newest = self._newest.get(owner)
-        reason = objection(newest, active=self._active.get(owner, False))
-        if newest is None or reason:
-            known = self._reported.pop(owner, None)
-            return [CodebookDropped(owner, reason)] if known else []
-        now = (newest.version, newest.head.state_hash)
-        if self._reported.get(owner) == now:
-            return []
-        self._reported[owner] = now
-        book = Codebook.decode(newest.snapshot, self._form)
-        return [CodebookChanged(owner, newest.version, book, owner == self._own)]
+        return self._changes.since(self._newest, self._active, self._contract)
 
 
 def _agrees(standing: Standing | None, newest: Version | None) -> bool:

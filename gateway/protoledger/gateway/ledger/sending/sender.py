@@ -29,15 +29,15 @@ from protoledger.contracts.errors import (
 )
 from protoledger.gateway.codebook.codebook import Codebook, RecordFormat
 from protoledger.gateway.codebook.delta import entries_in, worth_it
-from protoledger.gateway.ledger.copy import BY_CHECKPOINT, BY_GRANT
 from protoledger.gateway.ledger.events import (
     CodebookChanged,
     CommitRejected,
     Committed,
     LedgerEvent,
 )
-from protoledger.gateway.ledger.fees import FeePolicy
-from protoledger.gateway.ledger.outbox import Attempt, Fees, Pending, Wanted
+from protoledger.gateway.ledger.following.copy import BY_CHECKPOINT, BY_GRANT
+from protoledger.gateway.ledger.sending.fees import FeePolicy
+from protoledger.gateway.ledger.sending.outbox import Attempt, Fees, Pending, Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from protoledger.contracts.client.binding import Buffer
     from protoledger.contracts.client.node import Node
     from protoledger.gateway.ledger.config import LedgerConfig
-    from protoledger.gateway.ledger.follower import Follower
+    from protoledger.gateway.ledger.following.follower import Follower
     from protoledger.gateway.ledger.store import LedgerStore
 
 _RESEND_S = 5.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from protoledger.gateway.ledger.outbox import Fees
+from protoledger.gateway.ledger.sending.outbox import Fees
 
 if TYPE_CHECKING:
     from protoledger.contracts.client.answers import Block
