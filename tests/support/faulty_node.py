@@ -27,6 +27,11 @@ class Raw:
         self.body, self.status, self.headers = body, status, headers
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, *_: object) -> None:
+        """Clients hang up and are killed; that is no news."""
+
+
 Fault = Callable[[str, list[Any], Forward], Answer | Raw | None]
 _DEEP = b"[" * 100_000
 
@@ -54,7 +59,7 @@ class FaultyNode:
         self.calls: Counter[str] = Counter()
         self.faults: Counter[str] = Counter()
         self._lock, self._lagging = threading.Lock(), 0
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server = _Server(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
@@ -116,7 +121,12 @@ class FaultyNode:
                 pass
 
             def do_POST(self) -> None:
-                asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                body = self.rfile.read(int(self.headers["content-length"]))
+                try:
+                    asked = json.loads(body)
+                except ValueError:  # the client was killed while it asked
+                    self.close_connection = True
+                    return
                 try:
                     answer = node._answer(asked["method"], asked["params"])
                 except OSError as error:

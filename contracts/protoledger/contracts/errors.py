@@ -71,12 +71,14 @@ class RpcError(ContractsError, RuntimeError):
     """The node answered with an error.
 
     Attributes:
+        method: what was asked.
         code: JSON-RPC's error code.
         text: what the node said.
     """
 
     def __init__(self, method: str, code: int, text: str) -> None:
         super().__init__(f"{method}: the node answered {code}: {text}")
+        self.method = method
         self.code = code
         self.text = text
 

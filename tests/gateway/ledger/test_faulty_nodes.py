@@ -55,7 +55,7 @@ def test_events_that_are_left_out_once_are_read_again(
         once.armed = True
         send(alice, OWNER, buffer.encode("removeGateway", alice.address))
         bob.wait(CodebookDropped)
-    assert once.hits >= 4
+    assert once.hits >= 3  # a removal stands in the state, and no event is asked for
     assert [e.note for e in alice.events if isinstance(e, Committed)] == ["n1", "n2", "n3"]
 
 

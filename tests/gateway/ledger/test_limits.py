@@ -20,6 +20,7 @@ from tests.support.faulty_node import FaultyNode, Raw
 from tests.support.ledgers import (
     ALICE,
     STRANGER,
+    Once,
     Site,
     book,
     deployed,
@@ -109,6 +110,26 @@ def test_without_a_checkpoint_a_pruned_owner_is_named_until_there_is_one(
         call = Buffer(alice.deployment.buffer).encode("checkpoint", alice.address, book(1).encode())
         send(alice, STRANGER, call)
         bob.sees(ALICE, book(1))
+
+
+@pytest.mark.parametrize("method", ["eth_call", "eth_getLogs", "eth_getBlockByNumber"])
+def test_a_replica_that_lacks_a_block_once_makes_nobody_disbelieved(
+    sites: tuple[Site, Site], proxy: FaultyNode, method: str
+) -> None:
+    alice, bob = sites
+    proxy.by_order = once = Once(
+        lambda asked, *_: (
+            {"error": {"code": -32000, "message": "header not found"}} if asked == method else None
+        )
+    )
+    with alice.ledger() as writer, bob.ledger(rpc_url=proxy.url):
+        for seed in (1, 2, 3):
+            writer.submit(book(seed))
+            once.armed = True
+            assert writer.flush(60)
+            bob.sees(ALICE, book(seed))
+    assert once.hits >= 1
+    assert not bob.count(OwnerLied)
 
 
 @pytest.mark.parametrize("kind", ["http", "body", "word", "null"])

@@ -69,10 +69,13 @@ def without_history(
         Versions to begin with, and the first block whose events the node has.
 
     Raises:
-        PrunedHistoryError: it has not even those of the newest block.
+        PrunedHistoryError: it has not even those of the newest block; or it has all of them now,
+            so that it was another replica that had not.
     """
     first, error = refused
     kept_from = _first_kept(node, buffer.address, first, head.number, error)
+    if kept_from == first or _has_events(node, buffer.address, kept_from - 1):
+        raise error
     standings = buffer.standings(node, at=head.number)
     taken = bases(node, standings, form)
     versions = []

@@ -140,6 +140,9 @@ class Follower:
                 self._begin(node, buffer, head, deployed_block)
             self._read(node, buffer, head)
         except PrunedHistoryError as error:
+            if error.method != "eth_getLogs":  # a state or header that a lagging replica has not
+                self._load()
+                raise
             self._skip_history(node, buffer, head, error)
             raise LaggingNodeError(f"{error}; going on after what the node has dropped") from error
         except BaseException:
