@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 from protoledger.edge.config import AgentConfig
 from protoledger.edge.readings.windows import WindowsOpener, open_windows
+from protoledger.edge.reload import refusals, tunings
 from protoledger.edge.status import AgentStatus, StatusFile
 from protoledger.protocol.errors import EquivocationError, LateError, ProtocolError
 from protoledger.protocol.rounds.agent import AgentRounds
@@ -74,7 +75,7 @@ class Agent:
         self.id = config.id
         self.answered = 0
         self.refused: collections.Counter[str] = collections.Counter()
-        self._site = site
+        self._site, self._roster, self._config = site, roster, config
         self._outgoing = outgoing
         identity = roster.check_owner(config.id, load_identity(config.identity_file))
         self._session = Session(config.id, identity, roster)
@@ -159,6 +160,30 @@ class Agent:
             answered_at=self._answered_at or 0.0,
             sensors={state.name: state.problem for state in self._windows.states()},
         )
+
+    def reload(self, config: AgentConfig, site: SiteConfig, roster: Roster) -> list[str]:
+        """Take up the agent's file as it is now, all of it or nothing.
+
+        Returns:
+            Why nothing was taken up, one line for each change; empty if all was.
+        """
+        reasons = refusals(self._config, config, (self._site, site), (self._roster, roster))
+        if reasons:
+            return reasons
+        self._windows.retune(tunings(config))
+        if config.home_assistant != self._assistant:
+            self._change_assistant(config.home_assistant)
+        self._config = config
+        return []
+
+    def _change_assistant(self, assistant: HomeAssistantConfig | None) -> None:
+        if self._assistant is not None and self._connected:
+            for topic, _ in discovery(self._assistant, self._site.site, self.id, "agent", ENTITIES):
+                self.link.publish(topic, b"", expiry_s=None)  # removes the entity
+        self._assistant, self._health_due = assistant, math.inf
+        if assistant is not None and self._connected:
+            self._introduce(assistant)
+            self._health_due = time.monotonic()
 
     def change_terms(self, change: Callable[[Terms], Terms]) -> None:
         """Make the agent follow other terms; for agents that lie, in emulations."""

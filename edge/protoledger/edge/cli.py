@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import sys
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -18,6 +19,8 @@ from protoledger.protocol.errors import ConfigurationError
 from protoledger.runtime.exits import Exit
 from protoledger.runtime.site import load
 from protoledger.sensors import SensorError
+
+log = logging.getLogger(__name__)
 
 app = typer.Typer(no_args_is_help=True, help="Run and check the agent on a Pi.")
 
@@ -39,7 +42,26 @@ def run(config: Configs, *, mock: Mock = False) -> None:
     """Read the sensors and take part in rounds until SIGTERM."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     with machine_for(mock=mock) as machine:
-        AgentHost(_open_all(config, partial(open_windows, machine=machine))).run()
+        agents = _open_all(config, partial(open_windows, machine=machine))
+        AgentHost(agents, reload=partial(_read_again, config)).run()
+
+
+def _read_again(paths: list[Path], agents: Mapping[str, Agent]) -> None:
+    """Read the agents' files again, at SIGHUP; a file with an error changes nothing."""
+    from protoledger.edge.check.agent_files import read_agent_files  # noqa: PLC0415 - rare
+
+    for path in paths:
+        found = read_agent_files(path)
+        config, site, roster = found.config, found.site, found.roster
+        if found.text or config is None or site is None or roster is None:
+            log.error("not read again: %s", found.text)
+        elif (agent := agents.get(config.id)) is None:
+            log.error("%s: not read again: id: is fixed; restart the agent", path)
+        elif reasons := agent.reload(config, site, roster):
+            log.error("%s: not read again:\n  %s", path, "\n  ".join(reasons))
+        else:
+            logging.getLogger().setLevel(config.log_level.upper())
+            log.info("%s: read again", path)
 
 
 def _open_all(paths: list[Path], opener: WindowsOpener) -> list[Agent]:
@@ -47,7 +69,10 @@ def _open_all(paths: list[Path], opener: WindowsOpener) -> list[Agent]:
     agents: list[Agent] = []
     for path in paths:
         try:
-            agents.append(Agent(load(path, AgentConfig), opener=opener))
+            loaded = load(path, AgentConfig)
+            if loaded.log_level != "info":  # which `run` has set
+                logging.getLogger().setLevel(loaded.log_level.upper())
+            agents.append(Agent(loaded, opener=opener))
         except (ConfigurationError, SensorError) as error:
             for agent in agents:
                 agent.close()

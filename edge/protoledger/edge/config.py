@@ -10,7 +10,7 @@ from protoledger.protocol.errors import ConfigurationError
 from protoledger.protocol.wire.identity import Roster
 from protoledger.protocol.wire.schema import NO_LABEL
 from protoledger.runtime.mqtt.home_assistant import HomeAssistantConfig
-from protoledger.runtime.site import CredentialsConfig, Model, Name, SiteConfig
+from protoledger.runtime.site import CredentialsConfig, LogLevel, Model, Name, SiteConfig
 from protoledger.sensors import SensorError
 from protoledger.sensors.registry import inputs, states
 
@@ -91,6 +91,7 @@ class AgentConfig(Model):
         description="File for the agent's state, which `edge check --running` reads: names of "
         "sensors and their problems, never readings.",
     )
+    log_level: LogLevel = Field(default="info", description="The least that is logged.")
     home_assistant: HomeAssistantConfig | None = Field(
         default=None,
         description="Publish the agent's state, never its readings, for Home Assistant; off by "

@@ -2,18 +2,26 @@
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from enum import Enum
 from types import FrameType
 
 from protoledger.edge.agent import Agent
 from protoledger.edge.shutdown import ShutdownGuard
 from protoledger.protocol.wire import topics
-from protoledger.runtime.exits import on_stop
+from protoledger.runtime.exits import on_reload, on_stop
 from protoledger.runtime.mqtt.loop import LinkLoop
 from protoledger.runtime.systemd import Notifier
 
 FAREWELL_S = 0.6
 """How long the last messages may take to reach the broker at the end."""
+
+
+class _Order(Enum):
+    """What other threads and signal handlers ask the loop to do."""
+
+    STOP = 1
+    RELOAD = 2
 
 
 class AgentHost:
@@ -22,22 +30,35 @@ class AgentHost:
     Args:
         agents: the agents, with their sensors open; the host closes them.
         notifier: reports to systemd.
+        reload: reads the agents' files again, at SIGHUP.
     """
 
-    def __init__(self, agents: Iterable[Agent], notifier: Notifier | None = None) -> None:
+    def __init__(
+        self,
+        agents: Iterable[Agent],
+        notifier: Notifier | None = None,
+        reload: Callable[[Mapping[str, Agent]], None] | None = None,
+    ) -> None:
         self.agents = {agent.id: agent for agent in agents}
-        self._links: LinkLoop[None] = LinkLoop([agent.link for agent in self.agents.values()])
+        self._links: LinkLoop[_Order] = LinkLoop([agent.link for agent in self.agents.values()])
+        self._reload = reload
         self._notifier = notifier or Notifier()
 
     def stop(self, *_signal: int | FrameType | None) -> None:
         """Make `run` return; callable from a signal handler or another thread."""
-        self._links.post(None)
+        self._links.post(_Order.STOP)
+
+    def read_again(self, *_signal: int | FrameType | None) -> None:
+        """Make the loop read the agents' files again; callable like `stop`."""
+        self._links.post(_Order.RELOAD)
 
     def run(self) -> None:
         """Connect all agents and serve them until `stop`."""
         if threading.current_thread() is threading.main_thread():
             with ShutdownGuard(self._release):
                 on_stop(self.stop)
+                if self._reload is not None:
+                    on_reload(self.read_again, self.stop)
                 self._run()
         else:
             self._run()
@@ -59,8 +80,12 @@ class AgentHost:
     def _serve(self) -> None:
         while True:
             for event in self._links.wait(self._patience()):
-                if event is None:
+                if event is _Order.STOP:
                     return
+                if event is _Order.RELOAD:
+                    if self._reload is not None:
+                        self._reload(self.agents)
+                    continue
                 self.agents[event.client].handle(event, time.monotonic())
             now = time.monotonic()
             for agent in self.agents.values():

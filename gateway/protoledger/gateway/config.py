@@ -10,7 +10,7 @@ from protoledger.gateway.ledger.config import LedgerConfig
 from protoledger.protocol.errors import ConfigurationError
 from protoledger.protocol.wire.identity import Roster
 from protoledger.runtime.mqtt.home_assistant import HomeAssistantConfig
-from protoledger.runtime.site import CredentialsConfig, Model, Name, SiteConfig
+from protoledger.runtime.site import CredentialsConfig, LogLevel, Model, Name, SiteConfig
 
 TestName = Literal["e-process", "mcnemar", "interval", "always"]
 """How a candidate is compared with what was committed last; see `training.significance`."""
@@ -85,6 +85,7 @@ class GatewayConfig(Model):
     metrics: MetricsConfig | None = Field(
         default=None, description="Metrics for Prometheus; without it there are none."
     )
+    log_level: LogLevel = Field(default="info", description="The least that is logged.")
     home_assistant: HomeAssistantConfig | None = Field(
         default=None, description="Tell Home Assistant predictions and health; off without it."
     )

@@ -30,7 +30,13 @@ from protoledger.runtime.mqtt.client import (
     LinkUp,
     Refused,
 )
-from protoledger.runtime.mqtt.home_assistant import Entity, discovery, health_topic, state
+from protoledger.runtime.mqtt.home_assistant import (
+    Entity,
+    HomeAssistantConfig,
+    discovery,
+    health_topic,
+    state,
+)
 from protoledger.runtime.site import RoundConfig, SiteConfig
 
 log = logging.getLogger(__name__)
@@ -91,10 +97,9 @@ class Rounds:
             ),
             will=(self._presence, topics.OFFLINE),
         )
-        self._discovery = []
-        if (assistant := config.home_assistant) is not None:
-            self._discovery = discovery(assistant, site.site, config.id, "gateway", ENTITIES)
         self._connected = False
+        self._discovery: list[tuple[str, bytes]] = []
+        self.introduce(config.home_assistant)
         self._started = False
         self._patience_over = 0.0
         self._told_waiting = False
@@ -105,6 +110,18 @@ class Rounds:
         self._flood = Flood(self.link, site.site)
         self._catch_up = CatchUp(self.terms, site.round)
         self._renewed_at: float | None = None
+
+    def introduce(self, assistant: HomeAssistantConfig | None) -> None:
+        """Tell Home Assistant of this gateway, or, for None, that it has gone."""
+        self._discovery = [(topic, b"") for topic, content in self._discovery if content]
+        if assistant is not None:
+            self._discovery += discovery(assistant, self._site.site, self._id, "gateway", ENTITIES)
+        if self._connected:
+            self._publish_discovery()
+
+    def _publish_discovery(self) -> None:
+        for topic, content in self._discovery:
+            self.link.publish(topic, content, expiry_s=None)
 
     @property
     def connected(self) -> bool:
@@ -170,8 +187,7 @@ class Rounds:
                 key_topic = topics.topic(self._site.site, Kind.KEY, self._id)
                 self.link.publish(key_topic, self._session.hello, expiry_s=None)
                 self.link.publish(self._presence, topics.ONLINE, expiry_s=None)
-                for topic, content in self._discovery:
-                    self.link.publish(topic, content, expiry_s=None)
+                self._publish_discovery()
                 log.info("connected to the broker")
             case LinkDown(reason=reason):
                 self._connected = False

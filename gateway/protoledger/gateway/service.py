@@ -32,13 +32,14 @@ from protoledger.gateway.ledger.events import (
 from protoledger.gateway.operations.assistant import Assistant, Newest
 from protoledger.gateway.operations.events import EventStream
 from protoledger.gateway.operations.health import Health, Snapshot, status_path
+from protoledger.gateway.operations.reload import ReadAgain, Reader, take_up
 from protoledger.gateway.rounds import Rounds
 from protoledger.gateway.training.store import Store
 from protoledger.gateway.training.trainer import Trainer
 from protoledger.protocol.rounds.states import Completed, Failed, Outcome
 from protoledger.protocol.wire import topics
 from protoledger.protocol.wire.schema import Sample
-from protoledger.runtime.exits import Exit, on_stop
+from protoledger.runtime.exits import Exit, on_reload, on_stop
 from protoledger.runtime.identity_files import load_roster
 from protoledger.runtime.mqtt.client import Arrived, LinkDown, LinkUp, Refused
 from protoledger.runtime.mqtt.loop import LinkLoop
@@ -61,13 +62,19 @@ class Service:
         config: the gateway's file.
         events: where to tell what happens.
         with_sums: tell decoded sums, too: for an emulator that knows the true ones.
+        reread: reads the gateway's file again, at SIGHUP; None if it has errors.
 
     Raises:
         ConfigurationError: if anything in its files does not fit.
     """
 
     def __init__(
-        self, config: GatewayConfig, events: EventStream, *, with_sums: bool = False
+        self,
+        config: GatewayConfig,
+        events: EventStream,
+        *,
+        with_sums: bool = False,
+        reread: Reader = lambda: None,
     ) -> None:
         self._with_sums = with_sums
         site = load(config.site_file, SiteConfig)
@@ -81,7 +88,7 @@ class Service:
         self._may_compile = config.learner.kernels.enabled
         self._warmup = Warmup(config.learner.kernels.path)
         self._rounds = Rounds(config, site, roster, self._store)
-        self._links: LinkLoop[LedgerEvent | None] = LinkLoop([self._rounds.link])
+        self._links: LinkLoop[LedgerEvent | ReadAgain | None] = LinkLoop([self._rounds.link])
         self._health = Health(status_path(config.store_file), len(roster.agents))
         self._labels = site.labels
         asking = config.home_assistant, config.learner.ask_below
@@ -101,6 +108,7 @@ class Service:
                 len(schema.labels),
                 self._links.post,
             )
+        self._config, self._reread = config, reread
         self._quiet_hours = config.commit.quiet_hours
         self._learnt_at = time.monotonic()
         self._saved_at = 0.0
@@ -113,9 +121,14 @@ class Service:
         """Make `run` return; callable from a signal handler or another thread."""
         self._links.post(None)
 
+    def read_again(self, *_signal: int | FrameType | None) -> None:
+        """Make the loop read the gateway's file again; callable like `stop`."""
+        self._links.post(ReadAgain())
+
     def run(self) -> Exit:
         """Serve until SIGTERM or SIGINT; returns the process's exit code."""
         on_stop(self.stop)
+        on_reload(self.read_again, self.stop)
         with self._links, self._warmup:
             try:
                 if self._ledger is not None:
@@ -139,7 +152,9 @@ class Service:
             for event in self._links.wait(self._patience()):
                 if event is None:
                     return
-                if isinstance(event, LINK_EVENTS):
+                if isinstance(event, ReadAgain):
+                    self._config = take_up(self._config, self._reread, self._take_up)
+                elif isinstance(event, LINK_EVENTS):
                     self._on_outcome(self._rounds.handle(event, time.monotonic()))
                 elif isinstance(event, SamplesArrived | SamplesRefused):
                     self._on_outside(event)
@@ -147,6 +162,12 @@ class Service:
                     return
             self._on_outcome(self._rounds.advance(time.monotonic()))
             self._housekeeping(time.monotonic())
+
+    def _take_up(self, config: GatewayConfig) -> None:
+        self._quiet_hours = config.commit.quiet_hours
+        self._assistant.change(config.home_assistant, config.learner.ask_below)
+        if config.home_assistant != self._config.home_assistant:
+            self._rounds.introduce(config.home_assistant)
 
     def _patience(self) -> float | None:
         due = [self._rounds.deadline(), self._health.due()]

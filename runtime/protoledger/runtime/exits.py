@@ -4,6 +4,7 @@ The codes are those of sysexits.h and an interface: systemd restarts a service e
 78, which no restart cures.
 """
 
+import os
 import signal
 from collections.abc import Callable
 from enum import IntEnum
@@ -28,6 +29,31 @@ class Exit(IntEnum):
     """A configuration, key or contract is wrong."""
     INTERRUPTED = 130
     """Ended by Ctrl-C."""
+
+
+def on_reload(
+    handler: Callable[[int, FrameType | None], None], gone: Callable[[int, FrameType | None], None]
+) -> None:
+    """Call `handler` on SIGHUP, or `gone` if it says that the terminal was closed.
+
+    A process that `nohup` started ignores SIGHUP, and goes on to do so.
+    """
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        return
+    had = _has_terminal()
+
+    def hung_up(number: int, frame: FrameType | None) -> None:
+        (gone if had and not _has_terminal() else handler)(number, frame)
+
+    signal.signal(signal.SIGHUP, hung_up)
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 def on_stop(handler: Callable[[int, FrameType | None], None]) -> None:

@@ -26,6 +26,7 @@ from protoledger.protocol.wire.topics import NAME_PATTERN
 from protoledger.runtime.yaml_files import read
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+LogLevel = Literal["debug", "info", "warning", "error"]
 Partitions = Literal["all"] | int
 """K, how many parts a vector is cut into: a number, or how to choose it."""
 

@@ -21,6 +21,8 @@ from protoledger.sensors.filters import FilterOptions, FilterState
 from protoledger.sensors.pins.machine import Machine
 from protoledger.sensors.registry import describe, explain, open_sensor
 
+Tuning = tuple[FilterOptions, Calibration]
+
 
 class Probe:
     """A sensor with its filters; owns and closes the sensor.
@@ -50,10 +52,18 @@ class Probe:
         calibration: Calibration | None = None,
     ) -> None:
         self.sensor = sensor
-        self.calibration = calibration or Calibration()
         self.counts: Counter[Quality] = Counter()
-        self._filters = FilterState(filters)
+        self._tuning = (calibration or Calibration(), FilterState(filters))
         self._clock = clock
+
+    @property
+    def calibration(self) -> Calibration:
+        """What is applied before the filters."""
+        return self._tuning[0]
+
+    def retune(self, filters: FilterOptions, calibration: Calibration) -> None:
+        """Judge later readings by other filters and calibration; from any thread."""
+        self._tuning = (calibration, FilterState(filters))  # one assignment: a read has both
 
     @property
     def unit(self) -> str:
@@ -65,12 +75,13 @@ class Probe:
         """Take one reading; may block for as long as the device does, and raises nothing."""
         try:
             reading = self.sensor.read()
-            calibrated = self.calibration.apply(reading.value)
+            calibration, filters = self._tuning
+            calibrated = calibration.apply(reading.value)
         except Exception as error:  # noqa: BLE001 - a third party's driver may raise anything
             reading = Reading(math.nan, Quality.MISSING, str(error) or type(error).__name__)
         else:
             reading = Reading(calibrated, reading.quality, reading.reason)
-            value, reason = self._filters.judge(calibrated, self._clock())
+            value, reason = filters.judge(calibrated, self._clock())
             if reason:
                 reading = Reading(value, Quality.SUSPECT, reason)
             elif not math.isfinite(calibrated):
@@ -147,6 +158,17 @@ def filters_for(
         raise BadOptions(f"driver {driver!r}", told) from None
 
 
+def tuning_for(
+    driver: str,
+    options: Mapping[str, object],
+    filters: Mapping[str, object],
+    calibration: Mapping[str, object],
+) -> Tuning:
+    """Check a sensor's filters and calibration; raises as `open_probe` does."""
+    calibrated = check_calibration(driver, calibration)
+    return filters_for(driver, options, filters, calibrated), calibrated
+
+
 def open_probe(
     driver: str,
     options: Mapping[str, object],
@@ -166,6 +188,5 @@ def open_probe(
     Raises:
         SensorError: as `open_sensor`, `check_calibration` and `filters_for`.
     """
-    calibrated = check_calibration(driver, calibration or {})
-    chosen = filters_for(driver, options, filters or {}, calibrated)
+    chosen, calibrated = tuning_for(driver, options, filters or {}, calibration or {})
     return Probe(open_sensor(driver, options, machine), chosen, calibration=calibrated)

@@ -9,8 +9,9 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from protoledger.edge.config import InputConfig, LabelConfig, SensorConfig
 from protoledger.edge.readings.buses import HANGS_AFTER_S, buses, close
 from protoledger.edge.readings.slots import Slot, SlotState
 from protoledger.protocol.wire.schema import NO_LABEL, Schema
@@ -76,6 +77,11 @@ class Kit:
         except SensorError:
             self.close()
             raise
+
+    def retune(self, wanted: Mapping[str, SensorConfig | InputConfig | LabelConfig]) -> None:
+        """Give each slot its filters and calibration, by name; see `Slot.retune`."""
+        for slot in self.slots:
+            slot.retune(wanted[slot.name])
 
     def read(self) -> tuple[list[float], int]:
         """Read all sensors once.

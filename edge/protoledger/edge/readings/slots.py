@@ -24,6 +24,7 @@ from protoledger.sensors import (
     open_probe,
 )
 from protoledger.sensors.errors import BadOptions, BadRecording, DriverBroken, UnknownDriver
+from protoledger.sensors.probe import Tuning, tuning_for
 from protoledger.sensors.registry import describe, inputs
 
 log = logging.getLogger(__name__)
@@ -96,6 +97,7 @@ class Slot:
         self._retry_at = 0.0
         self._retry_s = FIRST_RETRY_S
         self._reported = False
+        self._tuning: Tuning | None = None
 
     def open(self) -> None:
         """Open the sensor; if its device is absent, later reads try again.
@@ -105,6 +107,8 @@ class Slot:
         """
         try:
             self.probe = self._opener()
+            if self._tuning is not None:
+                self.probe.retune(*self._tuning)
             self.opened = True
         except MISCONFIGURED:
             raise
@@ -129,6 +133,18 @@ class Slot:
             self._release()
             self._back_off()
         return math.nan
+
+    def retune(self, wanted: SensorConfig | InputConfig | LabelConfig) -> None:
+        """Take up other filters and calibration, now and when the sensor is opened again.
+
+        Raises:
+            SensorError: they do not fit the driver; nothing is changed.
+        """
+        calibration = {} if isinstance(wanted, LabelConfig) else wanted.calibration
+        tuning = tuning_for(wanted.driver, wanted.options, wanted.filters, calibration)
+        self._tuning = tuning  # before `probe` is looked at: `open` may run in another thread
+        if (probe := self.probe) is not None:
+            probe.retune(*tuning)
 
     def supply(self, readings: Mapping[str, float]) -> None:
         """Give a computed sensor the good readings of this moment, by name."""

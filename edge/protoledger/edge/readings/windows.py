@@ -13,12 +13,12 @@ import collections
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import numpy as np
 
-from protoledger.edge.config import AgentConfig
+from protoledger.edge.config import AgentConfig, InputConfig, LabelConfig, SensorConfig
 from protoledger.edge.readings.averages import means, most_frequent
 from protoledger.edge.readings.backlog import Backlog
 from protoledger.edge.readings.kit import Kit
@@ -35,6 +35,9 @@ STALLED_S = 30.0
 JOIN_S = 0.3
 
 
+Tunings = Mapping[str, SensorConfig | InputConfig | LabelConfig]
+
+
 class Windows(Protocol):
     """Source of an agent's contributions."""
 
@@ -49,6 +52,9 @@ class Windows(Protocol):
 
     def states(self) -> list[SlotState]:
         """Return the state of every sensor; from any thread."""
+
+    def retune(self, wanted: Tunings, /) -> None:
+        """Take up filters and calibrations, by the names of the slots."""
 
     def close(self) -> None:
         """Release the sensors; idempotent."""
@@ -103,6 +109,10 @@ class RoundWindows:
     def states(self) -> list[SlotState]:
         """Return the state of every sensor."""
         return self._kit.states()
+
+    def retune(self, wanted: Tunings) -> None:
+        """Take up filters and calibrations."""
+        self._kit.retune(wanted)
 
     def close(self) -> None:
         """Release the sensors."""
@@ -186,6 +196,10 @@ class LiveWindows:
     def states(self) -> list[SlotState]:
         """Return the state of every sensor; from any thread."""
         return self._kit.states()
+
+    def retune(self, wanted: Tunings) -> None:
+        """Take up filters and calibrations."""
+        self._kit.retune(wanted)
 
     def close(self) -> None:
         """Stop reading and release the sensors; returns soon even if a driver hangs."""

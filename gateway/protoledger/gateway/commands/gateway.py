@@ -4,8 +4,9 @@ import csv
 import json
 import logging
 import sys
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +14,9 @@ from protoledger.contracts.errors import KeyFileError
 from protoledger.protocol.errors import ConfigurationError
 from protoledger.runtime.exits import Exit
 from protoledger.runtime.site import SiteConfig, load
+
+if TYPE_CHECKING:
+    from protoledger.gateway.config import GatewayConfig
 
 app = typer.Typer(no_args_is_help=True, help="Run, check and query a site's gateway.")
 
@@ -46,13 +50,27 @@ def run(
     try:
         loaded = load(config, GatewayConfig)
         stream = EventStream.to_stdout() if events else EventStream(None)
-        code = Service(loaded, stream, with_sums=event_sums).run()
+        if loaded.log_level != "info":
+            logging.getLogger().setLevel(loaded.log_level.upper())
+        reread = partial(_read_again, config)
+        code = Service(loaded, stream, with_sums=event_sums, reread=reread).run()
     except (ConfigurationError, KeyFileError) as error:
         from protoledger.gateway.operations.gateway_files import read_gateway_files  # noqa: PLC0415 - needed only when something is wrong
 
         typer.echo(read_gateway_files(config).text or f"protoledger gateway: {error}", err=True)
         sys.exit(Exit.CONFIGURATION)
     sys.exit(code)
+
+
+def _read_again(path: Path) -> "GatewayConfig | None":
+    """Read the gateway's file; logs every error in it."""
+    from protoledger.gateway.operations.gateway_files import read_gateway_files  # noqa: PLC0415
+
+    found = read_gateway_files(path)
+    if found.text:
+        logging.getLogger(__name__).error("not read again: %s", found.text)
+        return None
+    return found.config
 
 
 @app.command()

@@ -55,6 +55,12 @@ class Assistant:
         self._prediction = ""
         self._told = -math.inf
 
+    def change(self, config: HomeAssistantConfig | None, ask_below: float | None) -> None:
+        """Take up other settings."""
+        self._every_s = None if config is None else config.every_s
+        self._ask_below = ask_below
+        self._told = -math.inf
+
     def take(self, newest: Newest | None, status: Mapping[str, object]) -> None:
         """Say what changed with the newest sample; None: there was nothing to predict.
 

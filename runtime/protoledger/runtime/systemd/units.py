@@ -23,6 +23,7 @@ Type=notify
 NotifyAccess=main
 WatchdogSec={watchdog_s}
 ExecStart={command} {kind} run --config {config}
+ExecReload=/bin/kill -HUP $MAINPID
 """
 _OWN = {
     "edge": """\

@@ -14,7 +14,7 @@ from protoledger.edge.agent import Agent
 from protoledger.edge.config import AgentConfig
 from protoledger.edge.host import AgentHost
 from protoledger.edge.readings.slots import SlotState
-from protoledger.edge.readings.windows import Windows
+from protoledger.edge.readings.windows import Tunings, Windows
 from protoledger.protocol.wire.messages import Announce
 from protoledger.protocol.wire.schema import NO_LABEL, Schema, Window
 from protoledger.runtime.site import RoundConfig, load
@@ -46,6 +46,9 @@ class Steady:
     def states(self) -> list[SlotState]:
         """There are no sensors."""
         return []
+
+    def retune(self, _wanted: Tunings) -> None:
+        """There are no sensors."""
 
     def close(self) -> None:
         """Nothing is held."""
