@@ -33,6 +33,6 @@ fi
 if [[ $# == 0 ]]; then
   .venv/bin/python -m protoledger.contracts.tools.toolchain forge test
   # a file at a time on each core: tests of a file share a broker or a chain
-  set -- --numprocesses auto --maxprocesses 4 --dist loadfile
+  set -- --numprocesses auto --maxprocesses 4 --dist loadfile --durations 10
 fi
 exec .venv/bin/python -m pytest "${marks[@]}" "$@"
