@@ -30,11 +30,12 @@ def compare(model, twin):
     live = model.live()
     assert live.classes.tolist() == [twin.label[i] for i in rows]
     assert live.weights.tolist() == [twin.wins[i] for i in rows]
-    for row, i in enumerate(rows):
-        assert live.features[row] == pytest.approx(twin.position[i], rel=1e-9, abs=1e-12)
+    if rows:
+        positions = [twin.position[i] for i in rows]
+        np.testing.assert_allclose(live.features, positions, rtol=1e-9, atol=1e-12)
     ids = model._state.ids.tolist()
-    edges = {tuple(sorted((ids[rows.index(a)], ids[rows.index(b)]))): t
-             for (a, b), t in twin.age.items()}  # fmt: skip
+    at = {i: ids[row] for row, i in enumerate(rows)}
+    edges = {tuple(sorted((at[a], at[b]))): age for (a, b), age in twin.age.items()}
     assert model.edges() == edges
 
 
