@@ -5,8 +5,9 @@ import ssl
 
 import pytest
 
-from protoledger.emulator.processes import certificates
+from protoledger.emulator.processes.certificates import CertificateAuthority
 from protoledger.runtime.mqtt.client import forgive_clock, tls_context
+from protoledger.runtime.pki import certificates
 from protoledger.runtime.site import BrokerConfig, CredentialsConfig
 
 
@@ -19,7 +20,7 @@ def authority(folder, monkeypatch, days):
             return dt.datetime.now(tz) + dt.timedelta(days=days)
 
     monkeypatch.setattr(certificates, "datetime", Later)
-    return certificates.CertificateAuthority(folder)
+    return CertificateAuthority(folder)
 
 
 def shake(client, issued, name):
