@@ -53,7 +53,7 @@ def test_a_clock_that_is_certainly_wrong_keeps_nobody_out(tmp_path, monkeypatch)
     assert shake(client, issued, "localhost")
     with pytest.raises(ssl.SSLCertVerificationError, match="mismatch"):
         shake(client, issued, "elsewhere")
-    stranger = certificates.CertificateAuthority(tmp_path / "stranger").server()
+    stranger = CertificateAuthority(tmp_path / "stranger").server()
     with pytest.raises(ssl.SSLCertVerificationError):
         shake(client, stranger, "localhost")
 
