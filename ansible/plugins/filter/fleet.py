@@ -153,6 +153,32 @@ def service_unit(
         raise AnsibleFilterError(str(error)) from error
 
 
+def service_files(value: Any, names: list[str], folder: str) -> Any:
+    """Let options that name a file (`…_file`) name it where the service finds its credentials.
+
+    >>> service_files({"password_file": "home-password"}, ["home-password"], "/run/x")
+    {'password_file': '/run/x/home-password'}
+    """
+    if strange := [name for name in names if "/" in name or name in {"identity.key", "tls.key"}]:
+        raise AnsibleFilterError(f"edge_files: {strange[0]!r} cannot be a file's name there")
+    if isinstance(value, list):
+        return [service_files(item, names, folder) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    changed = {}
+    for key, item in value.items():
+        if not str(key).endswith("_file") or not isinstance(item, str) or item.startswith("/"):
+            changed[key] = service_files(item, names, folder)
+        elif item in names:
+            changed[key] = f"{folder}/{item}"
+        else:
+            raise AnsibleFilterError(
+                f"{key}: {item}: no such file is handed out; add its content to edge_files, "
+                f"from a vault if it is secret"
+            )
+    return changed
+
+
 def wifi_key(passphrase: str, ssid: str) -> str:
     """Derive WPA's 256-bit key, in 64 hexadecimal digits, from a passphrase.
 
@@ -175,6 +201,7 @@ class FilterModule:
             "fleet_addresses": addresses,
             "fleet_known": known,
             "fleet_needs": needs,
+            "service_files": service_files,
             "service_unit": service_unit,
             "wifi_key": wifi_key,
         }

@@ -12,7 +12,7 @@ from protoledger.edge.readings.slots import Slot, slot_for
 from protoledger.edge.readings.windows import STALLED_S, LiveWindows
 from protoledger.protocol.wire.schema import NO_LABEL, Channel, Schema
 from protoledger.sensors import DriverOptions, FilterOptions, Probe, Reading, Sensor
-from protoledger.sensors.errors import ReadFailed
+from protoledger.sensors.errors import BadOptions, ReadFailed
 
 SCHEMA = Schema(
     channels=tuple(Channel(name, "", 0.0, 10.0, 0.1) for name in ("a", "b", "c")), labels=("x", "y")
@@ -175,3 +175,84 @@ def test_what_shares_a_chip_or_a_bus_is_read_in_turn():
     assert named == [
         ["button"], ["cpu_temperature"], ["dht22", "dht22"], ["ds18b20"], ["mcp3008", "mcp3008"],
     ]  # fmt: skip
+
+
+class Constructed:
+    """Opens a sensor whose constructor hangs until `released` is set."""
+
+    def __init__(self, value=1.0, error=None):
+        self.released = threading.Event()
+        self.value, self.error, self.opened = value, error, 0
+
+    def __call__(self):
+        self.opened += 1
+        self.released.wait()
+        if self.error is not None:
+            raise self.error
+        return Probe(Scripted(self.value), FilterOptions())
+
+
+def opening(openers, shares=None):
+    slots = [
+        Slot(name, opener, shares=(shares or {}).get(name, ())) for name, opener in openers.items()
+    ]
+    return Kit(SCHEMA, slots, None)
+
+
+def ready(value):
+    opener = Constructed(value)
+    opener.released.set()
+    return opener
+
+
+@pytest.mark.timeout(60)
+def test_a_constructor_that_hangs_costs_its_own_bus_alone(caplog):
+    hanging = Constructed(3.0)
+    kit = opening({"a": hanging, "b": ready(2.0), "c": ready(4.0)}, {"c": ("bus",), "b": ("bus",)})
+    try:
+        kit.open()
+        assert "a: the driver hangs" in caplog.text
+        values, _ = kit.sample()
+        assert values[1:] == [2.0, 4.0]
+        assert problems(kit)["a"].startswith("hangs for ")
+        hanging.released.set()
+        deadline = time.monotonic() + 30
+        while (values := kit.sample()[0])[0] != 3.0:
+            assert time.monotonic() < deadline
+        assert hanging.opened == 1, "it is not opened twice"
+    finally:
+        hanging.released.set()
+        kit.close()
+
+
+@pytest.mark.timeout(60)
+def test_a_constructor_that_hangs_and_then_refuses_its_options_is_shown():
+    hanging = Constructed(error=BadOptions("driver 'x'", ["pin = 99: there is none"]))
+    kit = opening({"a": hanging, "b": ready(2.0)})
+    try:
+        kit.open()
+        hanging.released.set()
+        deadline = time.monotonic() + 30
+        while "there is none" not in problems(kit)["a"]:
+            assert kit.sample()[0][1] == 2.0
+            assert time.monotonic() < deadline
+    finally:
+        kit.close()
+
+
+@pytest.mark.timeout(60)
+def test_an_agent_ends_although_a_constructor_hangs(caplog):
+    hanging = Constructed()
+    kit = opening({"a": hanging, "b": ready(2.0)})
+    kit.open()
+    kit.close()
+    assert "a: cannot be closed" in caplog.text
+    hanging.released.set()
+
+
+def test_a_misconfigured_sensor_still_refuses_the_start():
+    broken = Constructed(error=BadOptions("driver 'x'", ["pin = 99: there is none"]))
+    broken.released.set()
+    last = ready(2.0)
+    with pytest.raises(BadOptions, match="there is none"):
+        opening({"a": broken, "b": last}).open()

@@ -1,9 +1,10 @@
 """Sensors read at the same time, each bus in a thread of its own.
 
 Sensors on one bus or chip are read one after the other, because their libraries share its state;
-all others are read in parallel. Nothing can interrupt a driver that does not return. It blocks its
-own bus only: the sensors on it count as missing, with a reason that names the one that hangs, until
-the driver returns. An answer that comes too late is dropped, as it is of another time.
+all others are read in parallel. Nothing can interrupt a driver that does not return, be it from a
+read or from its constructor. It blocks its own bus only: the sensors on it count as missing, with a
+reason that names the one that hangs, until the driver returns. An answer that comes too late is
+dropped, as it is of another time.
 """
 
 import logging
@@ -12,8 +13,10 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 from protoledger.edge.readings.slots import Slot, SlotState, state_without_value
+from protoledger.sensors import SensorError
 
 log = logging.getLogger(__name__)
 
@@ -22,9 +25,17 @@ HANGS_AFTER_S = 10.0
 CLOSING_S = 0.5
 
 
+class _Order(Enum):
+    """What a bus's thread is asked to do."""
+
+    OPEN = 1
+    READ = 2
+    STOP = 3
+
+
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A read under way: of which slot, and when it began (monotonic)."""
+    """A read, or an opening, under way: of which slot, and when it began (monotonic)."""
 
     slot: Slot
     began_at: float
@@ -44,7 +55,8 @@ class Bus:
     def __init__(self, slots: Sequence[Slot], clock: Callable[[], float] = time.monotonic) -> None:
         self.slots = tuple(slots)
         self._clock = clock
-        self._orders: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._orders: queue.SimpleQueue[_Order] = queue.SimpleQueue()
+        self._failure: SensorError | None = None
         self._idle = threading.Event()
         self._idle.set()
         self._values: dict[str, float] = {}
@@ -59,12 +71,26 @@ class Bus:
         if self._reported:
             log.info("%s: the driver returned", ", ".join(slot.name for slot in self.slots))
             self._reported = False
+        self._give(_Order.READ)
+        return True
+
+    def open(self, timeout_s: float) -> SensorError | None:
+        """Open all slots; returns the error of one that is misconfigured.
+
+        A driver whose constructor does not return in time goes on in this bus's thread: its sensors
+        are missing until it returns.
+        """
+        self._give(_Order.OPEN)
+        self.answer(timeout_s)
+        return self._failure
+
+    def _give(self, order: "_Order") -> None:
         if self._thread is None:
             self._thread = threading.Thread(target=self._serve, name="bus", daemon=True)
             self._thread.start()
-        self._idle.clear()
-        self._orders.put(True)
-        return True
+        if order is not _Order.STOP:
+            self._idle.clear()
+        self._orders.put(order)
 
     def answer(self, timeout_s: float) -> dict[str, float]:
         """Wait for the values by slot, NaN for a missing one; empty if they come too late."""
@@ -100,10 +126,7 @@ class Bus:
 
     def stop(self) -> None:
         """Make the thread close the slots and end, once the driver returns."""
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._serve, name="bus", daemon=True)
-            self._thread.start()
-        self._orders.put(False)
+        self._give(_Order.STOP)
 
     def join(self, timeout_s: float) -> bool:
         """Wait for the end; False if a driver still hangs."""
@@ -113,11 +136,14 @@ class Bus:
         return True
 
     def _serve(self) -> None:
-        while self._orders.get():
+        while (order := self._orders.get()) is not _Order.STOP:
             values = {}
             for slot in self.slots:
                 self._read = Read(slot, self._clock())
-                values[slot.name] = slot.read()
+                if order is _Order.READ:
+                    values[slot.name] = slot.read()
+                elif (failure := slot.try_open()) is not None:
+                    self._failure = self._failure or failure
             self._read = None
             self._values = values
             self._idle.set()

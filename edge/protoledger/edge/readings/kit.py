@@ -66,13 +66,18 @@ class Kit:
         return bool(self._buses) and all(bus.hangs for bus in self._buses)
 
     def open(self) -> None:
-        """Open all sensors.
+        """Open all sensors, one bus after the other; one whose constructor hangs is left behind.
 
         Raises:
             SensorError: one is misconfigured; those already open are closed.
         """
         try:
-            for slot in self.slots:
+            for bus in self._buses:
+                # not at the same time: libraries make what they share, such as the pins' factory,
+                # when it is first used
+                if (failure := bus.open(HANGS_AFTER_S)) is not None:
+                    raise failure
+            for slot in self._computed:
                 slot.open()
         except SensorError:
             self.close()

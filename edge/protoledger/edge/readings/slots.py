@@ -116,6 +116,16 @@ class Slot:
             self._show(_missing(str(error) or type(error).__name__))
             self._back_off()
 
+    def try_open(self) -> SensorError | None:
+        """Open the sensor; returns the error that `open` would raise, which later reads show."""
+        try:
+            self.open()
+        except SensorError as error:
+            self._show(_missing(str(error)))
+            self._back_off()
+            return error
+        return None
+
     def read(self) -> float:
         """Read once; NaN unless the reading is good."""
         now = self._clock()
