@@ -190,7 +190,8 @@ def typers(module):
 def wrong(words):
     """Return what of a command line does not exist."""
     if not words or words[0] in {"--version", "--help", "schema"}:
-        return "" if len(words) < 2 or words[1] in FILES else f"schema {words[1]}"
+        known = len(words) < 2 or words[1] in FILES or words[1].endswith((".yaml", "FILE"))
+        return "" if known else f"schema {words[1]}"
     if words[0] not in PARTS:
         return words[0]
     command, rest = typers(PARTS[words[0]][0]), words[1:]

@@ -36,7 +36,7 @@ _SITE_HEAD = """\
 # The site's file, of which every device holds a copy. After a change: `protoledger site renew`.
 # Channels and labels are fixed once contracts are deployed: schema_hash says for which they are.
 """
-_GATEWAY_HEAD = "# The gateway's file; docs/reference/configuration.md lists all keys.\n"
+_GATEWAY_HEAD = "# The gateway's file; `protoledger schema gateway` describes all keys.\n"
 
 
 @dataclass(frozen=True)
