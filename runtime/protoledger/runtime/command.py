@@ -143,6 +143,8 @@ def main() -> None:
         for part, (_, summary) in PARTS.items():
             app.command(part, help=summary)(lambda: None)
         app()
+    except KeyboardInterrupt:  # while a part is imported, which takes a second
+        sys.exit(Exit.INTERRUPTED)
     except SystemExit as ended:
         if ended.code == _TYPER_USAGE:
             sys.exit(Exit.USAGE)

@@ -12,7 +12,7 @@ import json
 import time
 from typing import TYPE_CHECKING
 
-from protoledger.contracts.client.account import Account
+from protoledger.contracts.client.account import Account, created_address
 from protoledger.contracts.client.binding import Buffer
 from protoledger.contracts.client.deployment import Sender, deploy
 from protoledger.contracts.client.node import Node
@@ -112,12 +112,49 @@ class OwnedContracts:
             time.sleep(0.1)
 
     def deploy(self, gateways: Sequence[str], *, fund_wei: int = 0) -> dict[str, object]:
-        """Create both contracts, let `gateways` commit, and keep the record."""
-        made = deploy(self._url, self.owner(), *self._schema, gateways, fund_wei=fund_wei)
-        record = dataclasses.asdict(made)
-        text = json.dumps(record, indent=2) + "\n"
-        write_secret(self._folder / "deployment.json", text.encode(), replace=True)
+        """Create both contracts, let `gateways` commit, and keep the record.
+
+        Where they will be is written down before anything is sent. So a run that was interrupted
+        while it waited is found by the next one, and costs no second deployment.
+        """
+        intended = self._folder / "deployment.intended.json"
+        account = Account(self.owner())
+        if record := self._found(intended):
+            self._keep("deployment.json", record)
+            self.admit(gateways)
+        else:
+            nonce = self.node.nonce(account.address)
+            genesis = self.node.block(0)
+            places = [created_address(account.address, nonce + after) for after in (0, 1)]
+            planned: dict[str, object] = {
+                "buffer": places[0],
+                "oracle": places[1],
+                "owner": account.address,
+                "chain_id": self.node.chain_id(),
+                "genesis_hash": genesis.hash if genesis else "",
+                "block": 0,
+                "gas_used": 0,
+            }
+            self._keep(intended.name, planned)
+            made = deploy(self._url, self.owner(), *self._schema, gateways, fund_wei=fund_wei)
+            record = dataclasses.asdict(made)
+            self._keep("deployment.json", record)
+        intended.unlink(missing_ok=True)
         return record
+
+    def _keep(self, name: str, record: dict[str, object]) -> None:
+        text = json.dumps(record, indent=2) + "\n"
+        write_secret(self._folder / name, text.encode(), replace=True)
+
+    def _found(self, intended: Path) -> dict[str, object]:
+        """Read where an interrupted run meant to deploy, if both contracts are there; else {}."""
+        if not intended.exists():
+            return {}
+        planned: dict[str, object] = json.loads(intended.read_text())
+        genesis = self.node.block(0)
+        same = genesis is not None and genesis.hash == planned["genesis_hash"]
+        there = [self.node.code(str(planned[name])) for name in ("buffer", "oracle")]
+        return planned if same and all(there) else {}
 
     def checked(self) -> Buffer:
         """Compare what was deployed with what is asked for.

@@ -110,13 +110,19 @@ def check_names(names: Sequence[str]) -> list[str]:
     return problems
 
 
-def check_clock() -> None:
+def check_clock(authority: Authority | None = None) -> None:
     """Refuse to sign certificates with a clock that is certainly wrong.
 
     Raises:
-        ConfigurationError: if this program is newer than the clock says.
+        ConfigurationError: if this program, or the site's authority, is newer than the clock says.
     """
     now = dt.datetime.now(dt.UTC)
+    if authority is not None and now < authority.certificate.not_valid_before_utc:
+        raise ConfigurationError(
+            f"this machine's clock says {now:%Y-%m-%d %H:%M} UTC, but the site's authority is "
+            f"valid only from {authority.certificate.not_valid_before_utc:%Y-%m-%d %H:%M} on: one "
+            f"of the two clocks was wrong; set this one, or begin the site again"
+        )
     if now < BUILT:
         raise ConfigurationError(
             f"this machine's clock says {now:%Y-%m-%d %H:%M} UTC, which is in the past: "

@@ -11,6 +11,7 @@ from pathlib import Path
 from cryptography import x509
 
 from protoledger.edge.check.agent_files import read_agent_files
+from protoledger.emulator.sites.beginning import check_clock
 from protoledger.emulator.sites.folder import SiteFolder
 from protoledger.emulator.sites.publish import broker_files, stale_copies
 from protoledger.gateway.config import GatewayConfig
@@ -94,6 +95,10 @@ def _authority(folder: SiteFolder) -> Item:
         revoked = len(authority.revoked())
     except (PkiError, ValueError) as error:
         return failed("authority", str(error), f"restore {folder.owner} from a backup")
+    try:
+        check_clock(authority)
+    except ConfigurationError as error:
+        return failed("authority", str(error), "until then no device is let in")
     left = days_left(authority.certificate)
     if left < 0:
         return failed("authority", f"ended {-left:.0f} days ago", "set the clock, or begin again")

@@ -144,11 +144,16 @@ def approve(
         wanted = [
             asked
             for asked, text in checked
-            if _is_wanted(asked, text, None if fingerprint is None else set(fingerprint), yes=yes)
+            if _is_wanted(asked, text, _fingerprints(fingerprint), yes=yes)
         ]
         _tell(on_devices.approve(folder, wanted))
         if waiting := folder.waiting:
             typer.echo(f"not approved yet: {', '.join(waiting)}")
+
+
+def _fingerprints(typed: list[str] | None) -> set[str] | None:
+    """Read fingerprints as people type them."""
+    return None if typed is None else {text.strip().lower().replace(" ", "-") for text in typed}
 
 
 def _is_wanted(asked: DeviceRequest, text: str, only: set[str] | None, *, yes: bool) -> bool:

@@ -69,18 +69,25 @@ def check_request(folder: SiteFolder, path: Path) -> tuple[DeviceRequest, str]:
     if bool(request.chain) != is_gateway:
         has = "has" if request.chain else "lacks"
         raise ConfigurationError(f"{path}: {has} a chain account, unlike the device {request.id}")
+    if clash := _clash(folder, request):
+        raise ConfigurationError(f"{path}: {clash}")
+    return request, f"{request.id}: {'the gateway' if is_gateway else 'an agent'}"
+
+
+def _clash(folder: SiteFolder, request: DeviceRequest) -> str:
+    """Say why a request contradicts one that was approved before; empty if it does not."""
     kept = folder.handed_in(request.id)
     if kept.exists() and (before := read_request(kept).fingerprint) != request.fingerprint:
-        raise ConfigurationError(
-            f"{path}: {request.id} has other keys already (fingerprint {before}, this one "
+        return (
+            f"{request.id} has other keys already (fingerprint {before}, this one "
             f"{request.fingerprint}); if its card was lost: protoledger site replace {request.id}"
         )
     if twin := _same_identity(folder, request):
-        raise ConfigurationError(
-            f"{path}: {request.id} has the identity of {twin}: its card was copied; remove its "
-            f"*.key files and make a request again"
+        return (
+            f"{request.id} has the identity of {twin}: its card was copied; remove its *.key "
+            f"files and make a request again"
         )
-    return request, f"{request.id}: {'the gateway' if is_gateway else 'an agent'}"
+    return ""
 
 
 def _same_identity(folder: SiteFolder, request: DeviceRequest) -> str:
@@ -95,9 +102,11 @@ def _same_identity(folder: SiteFolder, request: DeviceRequest) -> str:
 
 def approve(folder: SiteFolder, requests: Sequence[DeviceRequest]) -> list[str]:
     """Sign certificates for requests that the owner has compared, and hand out what follows."""
-    check_clock()
     authority = Authority(folder.owner / "pki")
+    check_clock(authority)
     for request in requests:
+        if clash := _clash(folder, request):  # with another of these requests
+            raise ConfigurationError(f"{clash}; the requests before it are approved")
         asked = request.certificate_request.encode()
         if why_sign(authority, request.id, asked, [], RENEW_DAYS):
             authority.issue(request.id, asked, "client", [], DEVICE_DAYS)
@@ -173,13 +182,8 @@ def replace(folder: SiteFolder, device: str) -> list[str]:
     """
     _known(folder, device)
     _revoke(folder, device)
-    config = folder.config(device)
-    text = config.read_bytes() if config.exists() else None
+    text = _configuration(folder, device)
     _put_away(folder, device)
-    if text is None and device == folder.plan.gateway:
-        text = dump(gateway_content(device)).encode()
-    if text is None:
-        raise ConfigurationError(f"{config} is missing: restore it, then replace {device} again")
     folder.device(device).mkdir(mode=0o700, parents=True)
     write_secret(folder.config(device), text)
     return publish(folder)
@@ -212,10 +216,10 @@ def retire(folder: SiteFolder, device: str) -> list[str]:
 
 def renew(folder: SiteFolder, devices: Sequence[str]) -> list[str]:
     """Sign certificates that end soon, or those of `devices`, and hand out all that has changed."""
-    check_clock()
+    authority, told = Authority(folder.owner / "pki"), []
+    check_clock(authority)
     for device in devices:
         _known(folder, device)
-    authority, told = Authority(folder.owner / "pki"), []
     names = broker_names(folder.plan.broker)
     kept = folder.handed_in(BROKER).with_suffix(".pem")
     if reason := why_sign(authority, BROKER, kept.read_bytes(), names, RENEW_DAYS):
@@ -246,6 +250,18 @@ def _revoke(folder: SiteFolder, device: str) -> None:
     issued = authority.issued(device)
     if issued is not None:
         authority.revoke([issued.serial_number])
+
+
+def _configuration(folder: SiteFolder, device: str) -> bytes:
+    """Read a device's own file, from where an interrupted replacement has put it if need be."""
+    config = folder.config(device)
+    kept = (folder.owner / "replaced").glob(f"{device}.*/device/{config.name}")
+    found = [path for path in (config, *sorted(kept, reverse=True)) if path.exists()]
+    if found:
+        return found[0].read_bytes()
+    if device == folder.plan.gateway:
+        return dump(gateway_content(device)).encode()
+    raise ConfigurationError(f"{config} is missing: restore it, then replace {device} again")
 
 
 def _put_away(folder: SiteFolder, device: str) -> None:
