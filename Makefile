@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help setup check test test-quick test-long test-pi test-fleet test-fleet-small test-fresh
-.PHONY: emulate lock contracts docs coverage geth clean
+.PHONY: prove emulate lock contracts docs coverage geth clean
 # A caller's environment must not lead Python elsewhere.
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
@@ -21,6 +21,9 @@ test: setup ## all tests but the long ones; ARGS: pytest's
 
 test-quick: setup ## half a minute: what tells most about a change
 	@bash scripts/test.sh --quick $(ARGS)
+
+prove: setup .venv/.halmos ## what the buffer holds to, for all inputs; ARGS: Halmos's
+	@bash scripts/prove.sh $(ARGS)
 
 test-long: setup ## all tests
 	@bash scripts/test.sh --long $(ARGS)
@@ -71,5 +74,8 @@ node_modules/.ready: package.json package-lock.json scripts/setup.sh
 .venv/.broker: | .venv/.ready
 	@bash scripts/setup.sh broker
 
-.venv/.slither: scripts/slither.lock | .venv/.ready
+.venv/.halmos: scripts/locks/halmos.lock | .venv/.ready
+	@bash scripts/setup.sh halmos
+
+.venv/.slither: scripts/locks/slither.lock | .venv/.ready
 	@bash scripts/setup.sh slither

@@ -8,10 +8,13 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
   --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet \
   --output-file requirements.lock "$@"
 
-# Slither needs an older web3 than the gateway: it gets a lock, and an environment, of its own.
-.venv/bin/uv pip compile scripts/slither.in --universal --python-version 3.11 \
-  --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet \
-  --output-file scripts/slither.lock "$@"
+# Slither needs an older web3 than the gateway, and Halmos other solvers than anybody: each gets a
+# lock, and an environment, of its own.
+for tool in slither halmos; do
+  .venv/bin/uv pip compile scripts/locks/$tool.in --universal --python-version 3.11 \
+    --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet \
+    --output-file scripts/locks/$tool.lock "$@"
+done
 
 # What the benchmarks compare with, which our own lock must not be bent to.
 printf 'flwr==1.41.0\n' | .venv/bin/uv pip compile - --universal --python-version 3.11 \

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs one part of what the project needs: `setup.sh python|node|broker|bench|slither|geth|pi`.
+# Installs one part of what the project needs: `setup.sh python|node|broker|bench|slither|halmos|geth|pi`.
 # Called by make when the part's stamp is missing or older than what it depends on.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -199,15 +199,17 @@ setup_broker() {
   touch .venv/.broker
 }
 
-# Checks the contracts; only `make check` needs it. Its web3 is older than a gateway's.
-setup_slither() {
-  local python=.venv/slither/bin/python
+# Slither checks the contracts in `make check`, Halmos proves them in `make prove`. Each wants other
+# versions of our packages' packages.
+setup_tool() {
+  local tool=$1
+  local python=.venv/$tool/bin/python
   hand_pip_settings_to_uv
-  say "Slither of scripts/slither.lock"
-  rm -rf .venv/slither
-  .venv/bin/uv --no-config venv --quiet --python .venv/bin/python .venv/slither
-  .venv/bin/uv --no-config pip sync --quiet --python $python --require-hashes scripts/slither.lock
-  touch .venv/.slither
+  say "scripts/locks/$tool.lock in .venv/$tool"
+  rm -rf ".venv/$tool"
+  .venv/bin/uv --no-config venv --quiet --python .venv/bin/python ".venv/$tool"
+  .venv/bin/uv --no-config pip sync --quiet --python "$python" --require-hashes "scripts/locks/$tool.lock"
+  touch ".venv/.$tool"
 }
 
 # Geth is no package of npm or PyPI: built from source, at one version, where Go is installed.
@@ -271,12 +273,12 @@ PACKAGES
 }
 
 case ${1-} in
-  slither) setup_slither ;;
+  slither | halmos) setup_tool "$1" ;;
   geth) setup_geth ;;
   python) setup_python ;;
   node) setup_node ;;
   broker) setup_broker ;;
   bench) setup_bench ;;
   pi) setup_pi ;;
-  *) die "usage: setup.sh python|node|broker|bench|slither|geth|pi" ;;
+  *) die "usage: setup.sh python|node|broker|bench|slither|halmos|geth|pi" ;;
 esac

@@ -250,3 +250,18 @@ def test_confirmations_on_a_chain_without_blocks_are_named(sites: tuple[Site, Si
         assert "`confirmations: 0`" in alice.wait(CommitRejected).reason
         alice.anvil.rpc("anvil_mine", "0x2")
         assert writer.flush(60)
+
+
+def test_a_rented_nodes_key_is_shown_nowhere(
+    sites: tuple[Site, Site], caplog: pytest.LogCaptureFixture
+) -> None:
+    alice, _ = sites
+    caplog.set_level("DEBUG", "protoledger")
+    nobody = f"127.0.0.1:{chain.free_port()}/v3/s3cret"
+    urls = {"rpc_url": f"http://me:s3cret@{nobody}", "rpc_urls": [f"http://{nobody}?k=s3cret"]}
+    config = alice.config(**urls, ws_url=f"ws://{nobody}")
+    assert config.rpc_url.endswith("s3cret")
+    with alice.ledger(**urls, ws_url=f"ws://{nobody}"):
+        said = alice.wait(LedgerUnavailable).reason
+    assert "http://127.0.0.1" in said
+    assert "s3cret" not in f"{said} {config!r} {config} {caplog.text}"

@@ -31,6 +31,7 @@ from protoledger.contracts.errors import (
     RateLimitedError,
     RpcError,
 )
+from protoledger.contracts.node_address import shown
 from protoledger.contracts.recursion import limit_kept
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class Node:
         sleep: waits between requests of a node that limits them.
 
     Attributes:
-        url: the same.
+        url: its address as it may be shown.
         w3: web3, for what is not here; its answers are not checked.
     """
 
@@ -84,7 +85,7 @@ class Node:
         self._provider = CheckedProvider(url, timeout_s, first_byte_s or timeout_s, retries)
         # No middleware: it checks what is checked here, and costs several times the request.
         self.w3 = web3(self._provider, middleware=[])
-        self.url = url
+        self.url = shown(url)
         self._sleep, self._gap_s, self._next_at = sleep, 0.0, 0.0
 
     # -- blocks and logs -------------------------------------------------------------------------

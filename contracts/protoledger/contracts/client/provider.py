@@ -20,6 +20,7 @@ from protoledger.contracts.errors import (
     NonsenseError,
     RateLimitedError,
 )
+from protoledger.contracts.node_address import shown
 
 if TYPE_CHECKING:
     from web3.types import RPCEndpoint, RPCResponse
@@ -41,6 +42,7 @@ class CheckedProvider(HTTPProvider):
     def __init__(self, url: str, timeout_s: float, first_byte_s: float, retries: int) -> None:
         self._session = requests.Session()
         self._session.trust_env = False  # looking for proxies costs more than a request
+        self._shown = shown(url)
         self._timeout_s, self._first_byte_s = timeout_s, first_byte_s
         patience = ExceptionRetryConfiguration(
             errors=(ChainUnreachableError,), retries=retries + 1, backoff_factor=0.25
@@ -66,14 +68,14 @@ class CheckedProvider(HTTPProvider):
             raise
         except (ValueError, RecursionError, TypeError) as error:
             raise NonsenseError(
-                f"{self.endpoint_uri} answers {method} with no JSON: {str(error)[:100]}"
+                f"{self._shown} answers {method} with no JSON: {str(error)[:100]}"
             ) from error
         if not isinstance(answer, dict):
-            raise NonsenseError(f"{self.endpoint_uri} answers {method} with no JSON-RPC")
+            raise NonsenseError(f"{self._shown} answers {method} with no JSON-RPC")
         if answer.get("error") is not None:
             raise refusal(method, answer["error"])
         if "result" not in answer:
-            raise NonsenseError(f"{self.endpoint_uri} answers {method} with no result")
+            raise NonsenseError(f"{self._shown} answers {method} with no result")
         return {"jsonrpc": "2.0", "id": 1, "result": answer["result"]}
 
     def close(self) -> None:
@@ -111,17 +113,17 @@ class CheckedProvider(HTTPProvider):
                 for chunk in answer.iter_content(_CHUNK):
                     body += chunk
                     if len(body) > _MOST_BYTES:
-                        raise NonsenseError(f"{self.endpoint_uri} answers {method} without an end")
+                        raise NonsenseError(f"{self._shown} answers {method} without an end")
                     if time.monotonic() > ends:
                         raise ChainUnreachableError(
-                            f"{self.endpoint_uri} answers {method} slower than {self._timeout_s} s"
+                            f"{self._shown} answers {method} slower than {self._timeout_s} s"
                         )
                 status, after = answer.status_code, answer.headers.get("retry-after")
         except (requests.RequestException, OSError) as error:
             if isinstance(error, ContractsError):
                 raise
             raise ChainUnreachableError(
-                f"{self.endpoint_uri} does not answer {method}: {_innermost(error)}; does the node "
+                f"{self._shown} does not answer {method}: {_innermost(error)}; does the node "
                 "run, and is that its address?"
             ) from error
         if status != requests.codes.ok and not _is_json_rpc(bytes(body)):

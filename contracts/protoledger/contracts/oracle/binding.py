@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from eth_hash.auto import keccak
 
 from protoledger.contracts.client.contract import Contract
-from protoledger.contracts.client.node import import_web3
 from protoledger.contracts.errors import RevertedError
+from protoledger.contracts.recursion import limit_kept
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -201,8 +201,8 @@ class Oracle(Contract):
         self, key: bytes, chain_id: int, feed: bytes, round_id: int, answer: int, observed_at: int
     ) -> Report:
         """Sign what a reporter read, for this contract on this chain and this round only."""
-        import_web3()
-        from eth_account import Account  # noqa: PLC0415 - half of web3's import time
+        with limit_kept():
+            from eth_account import Account  # noqa: PLC0415 - half of web3's import time
 
         domain = self._domain(chain_id)
         message = {"feed": feed, "roundId": round_id, "answer": answer, "observedAt": observed_at}
@@ -220,8 +220,8 @@ class Oracle(Contract):
         samples: bytes,
     ) -> bytes:
         """Sign a batch of labelled samples: records of the buffer's format, ids from 0."""
-        import_web3()
-        from eth_account import Account  # noqa: PLC0415 - half of web3's import time
+        with limit_kept():
+            from eth_account import Account  # noqa: PLC0415 - half of web3's import time
 
         domain = self._domain(chain_id)
         message = {
@@ -242,9 +242,9 @@ class Oracle(Contract):
 
     def signer(self, chain_id: int, feed: bytes, report: Report) -> str:
         """Give who signed a report; another address than it names if it was tampered with."""
-        import_web3()
-        from eth_account import Account  # noqa: PLC0415
-        from eth_account.messages import encode_typed_data  # noqa: PLC0415
+        with limit_kept():
+            from eth_account import Account  # noqa: PLC0415
+            from eth_account.messages import encode_typed_data  # noqa: PLC0415
 
         domain = self._domain(chain_id)
         message = {

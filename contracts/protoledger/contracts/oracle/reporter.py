@@ -77,7 +77,9 @@ class FeedConfig(_Config):
 class ReporterConfig(_Config):
     """A reporter's file."""
 
-    rpc_url: str = Field(pattern=r"^https?://", description="The node's JSON-RPC address.")
+    rpc_url: str = Field(
+        pattern=r"^https?://", repr=False, description="The node's JSON-RPC address."
+    )
     chain_id: int = Field(gt=0, description="The chain's id; another one is refused.")
     oracle: str = Field(pattern=r"^0x[0-9a-fA-F]{40}$", description="DataOracle's address.")
     key_file: Path = Field(description="The reporter's key, mode 0600.")

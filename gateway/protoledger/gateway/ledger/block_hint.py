@@ -14,6 +14,8 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Self
 
+from protoledger.contracts.node_address import shown
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -86,7 +88,7 @@ class BlockHint:
                             self._wake()
             except (OSError, WebSocketException, TimeoutError) as error:
                 if not said and not self._stop.is_set():
-                    _log.info("no hints from %s: %s; polling goes on", self._url, error)
+                    _log.info("no hints from %s: %s; polling goes on", shown(self._url), error)
                 said = True
             self._connection = None
             self._wake()  # nobody hints any more: back to the regular pace

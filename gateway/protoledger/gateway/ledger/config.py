@@ -18,15 +18,18 @@ _NodeUrl = Annotated[str, Field(pattern=r"^https?://")]
 class LedgerConfig(Model):
     """Which chain and contract, with which key, and how eagerly."""
 
-    rpc_url: _NodeUrl = Field(description="The node's JSON-RPC address.")
+    # A rented node's address holds its key: none of the three is shown.
+    rpc_url: _NodeUrl = Field(repr=False, description="The node's JSON-RPC address.")
     rpc_urls: tuple[_NodeUrl, ...] = Field(
         default=(),
+        repr=False,
         max_length=15,
         description="More nodes of the same chain, in the order of preference: they are asked when "
         "the first one fails, and compared with it.",
     )
     ws_url: str | None = Field(
         default=None,
+        repr=False,
         pattern=r"^wss?://",
         description="A node's WebSocket: a hint to look at once, and never more than that. With "
         "it an idle gateway asks its node once in five seconds.",
