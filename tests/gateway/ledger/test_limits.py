@@ -265,3 +265,23 @@ def test_a_rented_nodes_key_is_shown_nowhere(
         said = alice.wait(LedgerUnavailable).reason
     assert "http://127.0.0.1" in said
     assert "s3cret" not in f"{said} {config!r} {config} {caplog.text}"
+
+
+def test_blocks_that_carry_their_signers_are_blocks(
+    sites: tuple[Site, Site], proxy: FaultyNode
+) -> None:
+    alice, bob = sites
+
+    def signed(method: str, _params: list[Any], forward: Callable[..., Any]) -> Any:
+        if method != "eth_getBlockByNumber":
+            return None
+        found = forward()
+        found["result"]["extraData"] = "0x" + "d8" * 97  # as Clique, Polygon and BSC have it
+        return found
+
+    proxy.by_order = signed
+    with alice.ledger(rpc_url=proxy.url) as writer, bob.ledger(rpc_url=proxy.url):
+        writer.submit(book(1))
+        assert writer.flush(60)
+        bob.sees(ALICE, book(1))
+    assert not alice.count(LedgerUnavailable)
