@@ -1,4 +1,4 @@
-"""The recorded vectors, which `make_vectors` wrote without this package's code."""
+"""The recorded vectors, which `protoledger vectors make` writes without `protoledger.protocol`."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,6 @@ from protoledger.protocol.wire.schema import NO_LABEL, Channel, Schema, Window
 from protoledger.protocol.wire.sealing import Session, mark_of
 from protoledger.protocol.wire.terms import Terms
 from protoledger.runtime.identity_files import load_roster, write_roster
-from tests.support import make_vectors
 
 FOLDER = Path(__file__).parent / "vectors"
 
@@ -300,10 +299,3 @@ def test_a_roster_that_the_fleet_did_not_sign_is_refused(tmp_path):
     path.write_text(swapped)
     with pytest.raises(ConfigurationError, match="not signed by the fleet"):
         load_roster(path, fleet.public_key)
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("name", list(make_vectors.FILES))
-def test_the_files_are_what_the_slow_implementation_says(name):
-    text = (FOLDER / name).read_text(encoding="utf-8")
-    assert text == make_vectors.text_of(make_vectors.FILES[name]())

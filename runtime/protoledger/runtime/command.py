@@ -47,6 +47,10 @@ PARTS = {
         "protoledger.experiments.benchmarks.cli",
         "Measure speed, traffic and gas, and compare them with other projects.",
     ),
+    "vectors": (
+        "protoledger.experiments.vectors.cli",
+        "Make test vectors of the wire format, and check a client's against them.",
+    ),
     "keys": ("protoledger.runtime.keys", "Create identities and sign the roster."),
 }
 
