@@ -1,0 +1,98 @@
+"""What docs/protocol.md says of the code is so: its tables, and the tests that it names."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from protoledger.protocol.code.layout import Layout
+from protoledger.protocol.errors import ConfigurationError
+from protoledger.runtime.site import AggregationConfig
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
+
+
+def table(head):
+    """Return the rows of the table that begins so."""
+    lines = PAGE[PAGE.index(head) :].splitlines()[2:]
+    rows = []
+    for line in lines:
+        if not line.startswith("|"):
+            return rows
+        rows.append([cell.strip() for cell in line.strip("|").split("|")])
+    return rows
+
+
+def test_every_test_that_it_names_exists():
+    named = set(re.findall(r"`(test_\w+)`", PAGE))
+    assert len(named) > 15
+    listed = subprocess.run(
+        ["grep", "-rhoE", r"^def test_\w+", "tests", "--include=*.py"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout.split()  # fmt: skip
+    assert named - set(listed) == set()
+
+
+def test_every_property_has_a_proof_and_a_test():
+    rows = table("| property | proof | test |")
+    assert len(rows) > 10
+    for name, _proof, test in rows:
+        assert re.search(r"`test_\w+`", test), name
+
+
+def what_a_site_has(agents):
+    """A row of the page's table, from the code."""
+    plan = AggregationConfig().plan(agents)
+    nu = plan.committee
+    smallest = max(AggregationConfig().minimum(plan), plan.fewest(nu, agents))
+    named = "yes" if plan.corrects(nu) else "no"
+    numbers = [plan.collusion, plan.validity, nu, plan.needed(nu), plan.missing(nu), smallest]
+    return [str(cell) for cell in (agents, *numbers, named)]
+
+
+def test_what_a_site_has_is_what_the_code_gives():
+    rows = table("| N | T | code |")
+    assert [row[0] for row in rows][:8] == [str(n) for n in range(3, 11)]
+    assert rows == [what_a_site_has(int(row[0])) for row in rows]
+
+
+@pytest.mark.parametrize("agents", [*range(3, 40), 49, 50, 51, 100, 128, 500, 1000])
+def test_defaults_are_as_it_says(agents):
+    """ "Where the site file is silent": T, D, the code, positions, `minimum`."""
+    plan = AggregationConfig().plan(agents)
+    collusion = 1 + (agents >= 20) + (agents >= 50)
+
+    def of(dropouts):
+        proven = agents >= 3 * collusion + 1 + 2 * dropouts
+        most = max(10, 5 * collusion + 1 + 2 * dropouts) if proven else agents
+        return dropouts, "proven" if proven else "packed", min(agents, most, 64)
+
+    assert plan.collusion == collusion
+    try:
+        AggregationConfig(dropouts=1).plan(agents)
+        expected = of(1)
+    except ConfigurationError:
+        expected = of(0)
+    assert (plan.dropouts, plan.validity, plan.committee) == expected
+    assert AggregationConfig().minimum(plan) == collusion + 2
+
+
+@pytest.mark.parametrize("positions", range(3, 20))
+def test_the_packed_code_s_masks_are_as_it_says(positions):
+    """M is the smallest for which the smallest set is less than ν."""
+    plan = AggregationConfig(validity="packed").plan(positions)
+    layout = Layout(1, (6,), 0, (True,))
+    code = plan.code(layout, positions)
+
+    def least(masks):
+        h, d = positions - 1, masks + 1 - 1
+        return 3 if 3 * d > 2 * h else max(3, 1 + (positions - 1) * (2 * h - d) // (2 * h) + 1)
+
+    first = (positions + 1) // 2
+    assert 2 * (first + 1) > positions + 1
+    assert 2 * first <= positions + 1
+    wanted = next((m for m in range(first, positions) if least(m) < positions), positions - 1)
+    assert code.masks == wanted
+    assert code.parts == max(1, positions - wanted - plan.dropouts)
