@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import ansible.module_utils
@@ -15,6 +16,7 @@ from ansible.module_utils import basic
 
 from protoledger.contracts.errors import ToolMissingError
 from protoledger.contracts.tools.local_node import LocalNode
+from protoledger.runtime.broker.limits import joined, limits_of
 from protoledger.runtime.identity_files import create_identity, load_identity, load_roster
 from protoledger.runtime.site import SiteConfig
 
@@ -219,6 +221,27 @@ def filters() -> dict:
     loaded = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(loaded)
     return loaded.FilterModule().filters()
+
+
+def test_the_broker_allows_what_the_sites_need_and_no_more(filters):
+    """The same numbers as the emulator's broker has, from the inventory."""
+    inventory = yaml.safe_load((ANSIBLE / "inventory.example.yml").read_text())["all"]["vars"]
+    sites, channels = inventory["fleet_sites"], inventory["fleet_channels"]
+    agents = {"attic": 4, "cellar": 30}
+    members = {name: {"agents": [f"{name}-{i}" for i in range(n)]} for name, n in agents.items()}
+    found = filters["broker_limits"](sites, members, channels, inventory["fleet_labels"])
+    wanted = []
+    for name, count in agents.items():
+        own = {**sites[name], "broker": {**sites[name]["broker"], "ca_file": "ca.crt"}}
+        shared = {"site": name, "fleet_key": "0" * 64, "channels": channels}
+        site = SiteConfig(**own, **shared, labels=inventory["fleet_labels"])
+        wanted.append(limits_of(site.terms_of(count)))
+    assert found == asdict(joined(wanted))
+    assert found["packet_bytes"] == wanted[1].packet_bytes < 2**20
+    with pytest.raises(AnsibleFilterError, match=r"(?s)fleet_sites\.cellar: .*round\.windows"):
+        filters["broker_limits"](
+            {"cellar": {**sites["cellar"], "round": {"windows": 4097}}}, members, channels, []
+        )
 
 
 def test_the_administrator_may_clear_and_nothing_else(filters):

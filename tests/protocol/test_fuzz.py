@@ -252,11 +252,16 @@ class Table:
             assert isinstance(result.outcome, Completed | Failed)
 
 
+def owed(machine):
+    debts = getattr(machine, "_debts", None)
+    return dict(debts._owed) if debts is not None else {}
+
+
 def snapshot(machine):
     """All that a message may not change if it is refused."""
     session = machine._session
     rest = [session.mark, dict(session._last_sealed), dict(getattr(machine, "_last_rounds", {}))]
-    rest += [id(getattr(machine, "_memory", None)), dict(getattr(machine, "_debts", {}))]
+    rest += [id(getattr(machine, "_memory", None)), owed(machine)]
     blame = getattr(machine, "blame", None)
     rest += [blame and (set(blame.excluded), set(blame._edges), dict(blame._until))]
     return id(machine.state), rest
@@ -296,7 +301,7 @@ def recover(table):
     assert not site.gateway.blame.excluded
     site.gateway.blame._until.clear()
     site.gateway.blame._suspended.clear()
-    site.gateway._debts.clear()
+    site.gateway._debts._owed.clear()
     for _ in range(2):
         table.now += 100
         for machine in (site.gateway, *site.agents.values()):

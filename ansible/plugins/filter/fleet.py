@@ -5,15 +5,18 @@ import ipaddress
 import json
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from eth_hash.auto import keccak
 
+from protoledger.protocol.errors import ConfigurationError
 from protoledger.protocol.wire.topics import ROOT
 from protoledger.runtime.broker.access_list import NameRefusedError, acl_text
+from protoledger.runtime.broker.limits import joined, limits_of
+from protoledger.runtime.site import SiteConfig
 from protoledger.runtime.systemd.units import StateOfSystem, unit_text
 from protoledger.sensors import Needs, SensorError
 from protoledger.sensors.needs import join
@@ -36,6 +39,38 @@ def access_list(sites: Mapping[str, Mapping[str, Any]]) -> str:
     for kind in ("presence", "key"):
         administrator += [f"topic readwrite {ROOT}/{site}/{kind}/+" for site in sorted(sites)]
     return "\n".join([*parts, *administrator, ""])
+
+
+def broker_limits(
+    sites: Mapping[str, Mapping[str, Any]],
+    members: Mapping[str, Mapping[str, Any]],
+    channels: list[Mapping[str, Any]],
+    labels: list[str],
+) -> dict[str, int]:
+    """Give what the broker allows each client: as much as the sites' rounds need, and no more.
+
+    Args:
+        sites: the inventory's `fleet_sites`.
+        members: `site → {gateway, agents}`.
+        channels: the inventory's `fleet_channels`.
+        labels: the inventory's `fleet_labels`.
+    """
+    found = []
+    for name, content in sorted(sites.items()):
+        whole = {
+            **content,
+            "site": name,
+            "fleet_key": "0" * 64,  # of no consequence for sizes, and perhaps not made yet
+            "channels": channels,
+            "labels": labels,
+            "broker": {"ca_file": "ca.crt", **content.get("broker", {})},
+        }
+        try:
+            site = SiteConfig.model_validate(whole)
+            found.append(limits_of(site.terms_of(len(members[name]["agents"]))))
+        except (ConfigurationError, ValueError) as error:
+            raise AnsibleFilterError(f"fleet_sites.{name}: {error}") from error
+    return asdict(joined(found))
 
 
 def members(
@@ -196,6 +231,7 @@ class FilterModule:
         return {
             "chain_address": chain_address,
             "access_list": access_list,
+            "broker_limits": broker_limits,
             "fleet_members": members,
             "fleet_accounts": accounts,
             "fleet_addresses": addresses,

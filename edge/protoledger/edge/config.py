@@ -60,7 +60,8 @@ class SamplingConfig(Model):
     by_round: bool = Field(
         default=False,
         description="For recordings: window n is row n of the recording, counted from the first "
-        "window of round 1, so that all agents of a site observe the same moment.",
+        "window of round 1, so that all agents of a site observe the same moment. Which rows were "
+        "contributed is kept beside the identity file, in ID.spent.",
     )
 
     keep_windows: int = Field(

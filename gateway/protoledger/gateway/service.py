@@ -377,6 +377,10 @@ class Service:
                 "agents_flooding": len(self._rounds.flooding),
             },
             refused=dict(self._rounds.refused),
+            named={
+                "agent_excluded": self._rounds.excluded_names,
+                "agent_flooding": self._rounds.flooding,
+            },
         )
 
     def _ledger_settled(self, now: float) -> bool:

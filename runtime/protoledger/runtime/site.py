@@ -254,14 +254,26 @@ class SiteConfig(Model):
             ConfigurationError: names every setting that does not fit the roster.
         """
         problems = [*self._roster_problems(roster)]
+        terms: Terms | None = None
+        try:
+            terms = self.terms_of(len(roster.agents))
+        except ConfigurationError as error:
+            problems += error.problems
+        if problems or terms is None:
+            raise ConfigurationError(*problems)
+        return terms
+
+    def terms_of(self, agents: int) -> Terms:
+        """Derive the terms of a round of a site with so many agents; see `terms`."""
+        problems: list[str] = []
         schema, wanted = self.as_schema(), self.aggregation
         terms: Terms | None = None
         try:
-            schema.check_sums(len(roster.agents))
+            schema.check_sums(agents)
         except ConfigurationError as error:
             problems += error.problems
         try:
-            plan = wanted.plan(len(roster.agents))
+            plan = wanted.plan(agents)
             terms = Terms(
                 schema,
                 plan,

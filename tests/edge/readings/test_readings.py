@@ -11,6 +11,7 @@ from protoledger.edge.config import AgentConfig
 from protoledger.edge.readings.averages import means, most_frequent
 from protoledger.edge.readings.kit import Kit
 from protoledger.edge.readings.slots import Slot
+from protoledger.edge.readings.spent import SpentRows
 from protoledger.edge.readings.windows import LiveWindows, RoundWindows
 from protoledger.protocol.errors import ConfigurationError
 from protoledger.protocol.wire.identity import Member
@@ -96,6 +97,45 @@ def test_rows_of_a_recording_follow_the_round_and_are_given_once(tmp_path):
     assert windows.take(announce(4)).values[:, 0].tolist() == [6, 7]
     beyond = windows.take(announce(9))
     assert np.isnan(beyond.values).all()
+
+
+def test_a_restart_gives_no_row_a_second_time(tmp_path):
+    replay = recording(tmp_path, "a\n" + "".join(f"{i}\n" for i in range(8)))
+    file = tmp_path / "agent.spent"
+
+    def start():
+        return RoundWindows(kit_of({"a": replay("a")}), 2, SpentRows(file))
+
+    assert start().take(announce(2)).values[:, 0].tolist() == [2, 3]
+    for round_id in (1, 2):
+        assert np.isnan(start().take(announce(round_id)).values).all()
+    assert start().take(announce(3)).values[:, 0].tolist() == [4, 5]
+    assert file.read_text() == "6\n"
+
+
+def test_a_row_is_marked_before_it_is_read(tmp_path):
+    """Whatever happens while it is read, it is gone."""
+    replay = recording(tmp_path, "a\n0\n1\n")
+    file = tmp_path / "agent.spent"
+    kit = kit_of({"a": replay("a")})
+    kit.read = lambda: pytest.fail(f"spent until {file.read_text()}")
+    with pytest.raises(pytest.fail.Exception, match="spent until 2"):
+        RoundWindows(kit, 2, SpentRows(file)).take(announce(1))
+
+
+def test_what_cannot_be_marked_is_not_given(tmp_path, caplog):
+    replay = recording(tmp_path, "a\n0\n1\n")
+    windows = RoundWindows(kit_of({"a": replay("a")}), 2, SpentRows(tmp_path / "no" / "folder"))
+    for _ in range(2):
+        assert np.isnan(windows.take(announce(1)).values).all()
+    assert caplog.text.count("not contributed") == 1
+
+
+@pytest.mark.parametrize("text", ["", "-1", "1.5", "x", "9" * 30, "\N{SUPERSCRIPT TWO}"])
+def test_a_damaged_mark_is_an_error_and_no_licence(tmp_path, text):
+    (tmp_path / "agent.spent").write_text(text)
+    with pytest.raises(ConfigurationError, match=r"agent\.spent"):
+        SpentRows(tmp_path / "agent.spent")
 
 
 def test_a_sensor_without_rows_cannot_follow_rounds():

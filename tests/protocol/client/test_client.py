@@ -6,8 +6,6 @@ gateway over Mosquitto, which cannot complete without its shares and its answers
 
 import ast
 import json
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -15,26 +13,15 @@ import pytest
 import yaml
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from protoledger.emulator.options import Options
-from protoledger.emulator.processes.broker import Mosquitto, find_mosquitto
-from protoledger.emulator.processes.certificates import CertificateAuthority
-from protoledger.emulator.processes.children import ChildEvent, Children
-from protoledger.emulator.progress import opened_sums, true_sums
-from protoledger.emulator.site_files import plan_sites, write_gateway, write_sites
-from protoledger.emulator.sources.catalogue import open_source
-from protoledger.emulator.sources.dealing import deal
-from protoledger.protocol.wire.schema import Schema, Window
-from protoledger.runtime.broker.access_list import acl_text
-from protoledger.runtime.broker.limits import limits_of
-from protoledger.runtime.identity_files import load_roster
-from protoledger.runtime.site import SiteConfig, load
+from protoledger.emulator.processes.broker import find_mosquitto
+from protoledger.emulator.processes.children import Children
+from protoledger.protocol.wire.schema import Window
 from tests.protocol import client
 from tests.protocol.client import packing, seals, sharing
-from tests.support.site_of import change
+from tests.support.live_site import LiveSite
 
 HERE = Path(client.__file__).parent
 VECTORS = HERE.parent / "vectors"
-PATIENCE_S = 120.0
 
 
 def vectors(name):
@@ -175,96 +162,48 @@ def test_it_refuses_what_the_vectors_say():
 # -- live ----------------------------------------------------------------------------------------
 
 
-class LiveSite:
-    """A site of real processes but for one agent, which is the minimal client."""
+def start(site):
+    """Everybody but the first agent is ours; the last has a process of its own."""
+    site.start_gateway()
+    site.start_agents("agents", site.files.agents[1:-1])
+    site.start_agents("last", site.files.agents[-1:])
+    site.run("client", "tests.protocol.client", client_file(site))
 
-    def __init__(self, folder, children, agents):
-        self.children, self.folder = children, folder
-        self.dealt = deal(open_source("house"), sites=1, agents=agents, rounds=400, seed=3)
-        self.schema = Schema(self.dealt.channels, self.dealt.labels)
-        options = Options(sites=1, agents=agents, rounds=400, round_seconds=20.0, seed=3)
-        authority = CertificateAuthority(folder / "tls")
-        (self.files,) = plan_sites(folder, self.dealt)
-        acl = acl_text(self.files.name, self.files.gateway, self.files.agents)
-        broker = Mosquitto(folder / "broker", authority, acl, children)
-        where = broker.start(60.0)
-        write_sites([self.files], self.dealt, options, where, authority)
-        write_gateway(self.files, options, where, authority, {})
-        change(self.files.gateway_file, ledger=None)
-        change(self.files.folder / "site.yaml", round={
-            "windows": 1, "every_s": 0.5, "share_s": 10.0, "answer_s": 10.0})  # fmt: skip
-        site_file = self.files.folder / "site.yaml"
-        self.site = load(site_file, SiteConfig)
-        self.roster = load_roster(self.files.folder / "roster.json", unhex(self.site.fleet_key))
-        self.terms = self.site.terms(self.roster)
-        assert limits_of(self.terms).packet_bytes > self.terms.message_bytes
 
-    def start(self):
-        def run(name, *words):
-            self.children.start(name, [sys.executable, "-m", *map(str, words)])
-
-        run("gateway", "protoledger", "gateway", "run", "--events", "--event-sums", "-c",
-            self.files.gateway_file)  # fmt: skip
-        *most, last = self.files.agents[1:]
-        files = [word for name in most for word in ("-c", self.files.agent_file(name))]
-        run("agents", "protoledger", "edge", "run", *files)
-        run("last", "protoledger", "edge", "run", "-c", self.files.agent_file(last))
-        run("client", "tests.protocol.client", self.client_file())
-
-    def client_file(self):
-        """Tell the client what its owner would."""
-        me, folder = self.files.agents[0], self.files.folder
-        content = yaml.safe_load(self.files.agent_file(me).read_text())
-        plan, terms = self.terms.plan, self.terms
-        window = Window(self.dealt.sites[0].observed[0], self.dealt.sites[0].votes[0])
-        given = self.schema.contribution(window)
-        config = {
-            "id": me,
-            "broker": {
-                "host": self.site.broker.host, "port": self.site.broker.port,
-                "ca": str(self.site.broker.ca_file),
-                "certificate": content["credentials"]["certificate_file"],
-                "key": content["credentials"]["key_file"],
-            },
-            "roster": str(folder / "roster.json"),
-            "fleet_key": self.site.fleet_key,
-            "identity": str(folder / f"{me}.identity"),
-            "channels": [c.model_dump() for c in self.site.channels],
-            "labels": list(self.site.labels),
-            "validity": plan.validity,
-            "numbers": [
-                plan.agents, plan.collusion, plan.dropouts, plan.committee, plan.partitions,
-                terms.minimum, terms.windows, terms.window_ms, terms.share_ms, terms.answer_ms,
-            ],
-            "rows": [
-                [values, vote]
-                for values, vote in zip(given.values.tolist(), given.votes.tolist(), strict=True)
-            ],
-            "spent": str(folder / "spent"),
-        }  # fmt: skip
-        file = folder / "client.json"
-        file.write_text(json.dumps(config))
-        return file
-
-    def rounds(self, count, everybody):
-        """Wait for so many completed rounds of these agents; each must be exact."""
-        completed, deadline = 0, time.monotonic() + PATIENCE_S
-        while completed < count:
-            assert time.monotonic() < deadline, self.logs()
-            event = self.children.wait_any(1.0)
-            if not isinstance(event, ChildEvent) or event.data["event"] != "round":
-                continue
-            included = event.data["included"]
-            rows = slice(event.data["round"] - 1, event.data["round"])
-            read = self.dealt.sites[0].observed[included, rows]
-            votes = self.dealt.sites[0].votes[included, rows]
-            expected = opened_sums(self.schema, true_sums(self.schema, read, votes), 3)
-            assert event.data["sums"] == expected.tolist()
-            completed += included == everybody
-
-    def logs(self):
-        names = ("gateway", "agents", "client")
-        return "\n".join(f"{n}: {line}" for n in names for line in self.children.last_lines(n))
+def client_file(site):
+    """Tell the client what its owner would."""
+    me, folder = site.files.agents[0], site.files.folder
+    content = yaml.safe_load(site.files.agent_file(me).read_text())
+    plan, terms = site.terms.plan, site.terms
+    window = Window(site.dealt.sites[0].observed[0], site.dealt.sites[0].votes[0])
+    given = site.schema.contribution(window)
+    config = {
+        "id": me,
+        "broker": {
+            "host": site.site.broker.host, "port": site.site.broker.port,
+            "ca": str(site.site.broker.ca_file),
+            "certificate": content["credentials"]["certificate_file"],
+            "key": content["credentials"]["key_file"],
+        },
+        "roster": str(folder / "roster.json"),
+        "fleet_key": site.site.fleet_key,
+        "identity": str(folder / f"{me}.identity"),
+        "channels": [c.model_dump() for c in site.site.channels],
+        "labels": list(site.site.labels),
+        "validity": plan.validity,
+        "numbers": [
+            plan.agents, plan.collusion, plan.dropouts, plan.committee, plan.partitions,
+            terms.minimum, terms.windows, terms.window_ms, terms.share_ms, terms.answer_ms,
+        ],
+        "rows": [
+            [values, vote]
+            for values, vote in zip(given.values.tolist(), given.votes.tolist(), strict=True)
+        ],
+        "spent": str(folder / "spent"),
+    }  # fmt: skip
+    file = folder / "client.json"
+    file.write_text(json.dumps(config))
+    return file
 
 
 @pytest.mark.skipif(find_mosquitto() is None, reason="Mosquitto is not installed")
@@ -273,7 +212,7 @@ def test_it_takes_part_in_rounds_with_real_agents(tmp_path, agents, validity):
     with Children(tmp_path / "logs") as children:
         site = LiveSite(tmp_path, children, agents)
         assert site.terms.plan.validity == validity
-        site.start()
+        start(site)
         site.rounds(3, list(range(agents)))
         # with one agent fewer every answer is needed, the client's too
         children.stop("last")
@@ -281,5 +220,4 @@ def test_it_takes_part_in_rounds_with_real_agents(tmp_path, agents, validity):
         assert site.terms.plan.needed(fewer) == fewer
         site.rounds(2, list(range(fewer)))
         assert np.loadtxt(site.files.folder / "spent") >= 5
-        log = (tmp_path / "logs" / "client.log").read_text()
-        assert log.count("answered") >= 2
+        assert site.log("client").count("answered") >= 2

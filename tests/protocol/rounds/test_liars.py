@@ -136,7 +136,7 @@ def accused(folder):
 def test_an_honest_agent_explains_itself_and_stays(tmp_path):
     site, net, failed = accused(tmp_path)
     assert "agents 3 " in failed.reason
-    assert site.gateway._debts.keys() == {3}
+    assert site.gateway._debts.owners == {3}
     after = net.round(site.gateway._ended + 1)
     assert not site.gateway._debts
     assert 3 in after.included

@@ -22,7 +22,7 @@ from protoledger.protocol.rounds.states import (
 )
 from protoledger.protocol.wire import messages
 from protoledger.protocol.wire.messages import Kind, Sealed, Signed
-from tests.protocol.test_rounds import KINDS, SLOW, until
+from tests.protocol.rounds.test_rounds import KINDS, SLOW, until
 from tests.support.in_memory_site import (
     GATEWAY,
     Network,

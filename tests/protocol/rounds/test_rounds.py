@@ -216,7 +216,10 @@ def delivered(site, net, agent, members, declared=None):
         tuple(boxes[n] for n in sorted(members)),
     )  # fmt: skip
     session._last_sealed.clear()
-    return site.gateway._sealed(opening, number, messages.encode(body)).payload
+    return session.seal(
+        agent, opening.marks[number], Kind.DELIVER, opening.announce.round_id,
+        epoch=opening.announce.session, bound=opening.digest, plain=messages.encode(body),
+    )  # fmt: skip
 
 
 def test_a_second_set_is_refused_and_proves_what_the_gateway_did(tmp_path):

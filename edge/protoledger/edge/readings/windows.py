@@ -23,6 +23,7 @@ from protoledger.edge.readings.averages import means, most_frequent
 from protoledger.edge.readings.backlog import Backlog
 from protoledger.edge.readings.kit import Kit
 from protoledger.edge.readings.slots import SlotState, slot_for
+from protoledger.edge.readings.spent import SpentRows
 from protoledger.edge.readings.spool import SqliteSpool
 from protoledger.protocol.errors import ConfigurationError
 from protoledger.protocol.wire.messages import Announce, Kept
@@ -69,15 +70,16 @@ class RoundWindows:
     Args:
         kit: recordings, which can seek.
         count: B, windows in a round.
+        spent: which rows were contributed; None: since the process began.
 
     Raises:
         TypeError: if a sensor of the kit is not a recording.
     """
 
-    def __init__(self, kit: Kit, count: int) -> None:
+    def __init__(self, kit: Kit, count: int, spent: SpentRows | None = None) -> None:
         self._kit = kit
         self._count = count
-        self._next_row = 0
+        self._spent = spent or SpentRows()
         self._seekable: list[SeekableSensor] = []
         for slot in kit.slots:
             sensor = None if slot.probe is None else slot.probe.sensor
@@ -91,8 +93,8 @@ class RoundWindows:
         first = (announce.round_id - 1) * self._count
         values = np.full((self._count, self._kit.width), np.nan)
         labels = np.full(self._count, NO_LABEL, dtype=np.int64)
-        if announce.kept is None and first >= self._next_row:
-            self._next_row = first + self._count
+        fresh = announce.kept is None and first >= self._spent.next_row
+        if fresh and self._spent.spend(first + self._count):
             for window in range(self._count):
                 for sensor in self._seekable:
                     sensor.seek(first + window)
@@ -236,7 +238,11 @@ def open_windows(
     sampling = config.sampling
     try:
         if sampling.by_round:
-            return RoundWindows(kit, rounds.windows)
+            # rounds without a pause are an emulation's: to wait for a disk in each would stall it
+            spent = SpentRows(
+                config.identity_file.with_name(f"{config.id}.spent"), sync=rounds.every_s > 0
+            )
+            return RoundWindows(kit, rounds.windows, spent)
         backlog = Backlog(
             window_s=rounds.window_s,
             count=rounds.windows,
@@ -249,7 +255,7 @@ def open_windows(
         return LiveWindows(
             kit, rounds.window_s, sampling.read_every_s, rounds.windows, backlog=backlog
         )
-    except TypeError as error:
+    except (TypeError, ConfigurationError) as error:
         kit.close()
         raise ConfigurationError(f"{config.id}: {error}") from error
 

@@ -8,7 +8,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -79,11 +79,13 @@ class Snapshot:
         totals: counters by name, which only grow.
         values: gauges by name, which go up and down.
         refused: messages refused since the start, by kind of error.
+        named: agents' names by what is the matter with them.
     """
 
     totals: Mapping[str, float] = field(default_factory=dict)
     values: Mapping[str, float] = field(default_factory=dict)
     refused: Mapping[str, int] = field(default_factory=dict)
+    named: Mapping[str, Iterable[str]] = field(default_factory=dict)
 
 
 class Health:

@@ -86,6 +86,13 @@ class Metrics(Collector):
         for kind, count in now.refused.items():
             refused.add_metric([kind], count)
         yield refused
+        for name, agents in now.named.items():
+            family = GaugeMetricFamily(
+                f"protoledger_{name}", name.replace("_", " "), labels=["agent"]
+            )
+            for agent in sorted(agents):
+                family.add_metric([agent], 1)
+            yield family
 
     def close(self) -> None:
         """Stop serving."""

@@ -22,14 +22,15 @@ from protoledger.protocol.errors import (
 from protoledger.protocol.proofs.challenge import RHO_BYTES, commitment
 from protoledger.protocol.rounds.blame import Blame
 from protoledger.protocol.rounds.closing import Closing, close, read_answer
-from protoledger.protocol.rounds.collecting import read_boxes, settle
+from protoledger.protocol.rounds.collecting import read_boxes
 from protoledger.protocol.rounds.committee import choose
+from protoledger.protocol.rounds.debts import Debts
+from protoledger.protocol.rounds.delivering import Deliveries
 from protoledger.protocol.rounds.opening import open_round
 from protoledger.protocol.rounds.states import (
     GATEWAY_TRANSITIONS,
     Collecting,
     Completed,
-    Debt,
     Event,
     Failed,
     GatewayState,
@@ -45,17 +46,12 @@ from protoledger.protocol.wire import messages
 from protoledger.protocol.wire.messages import (
     Announce,
     Answer,
-    Asked,
     Boxes,
-    Delivered,
-    Delivery,
-    Explanation,
     Kept,
     Kind,
     Payload,
     Result,
     Sealed,
-    Signed,
 )
 from protoledger.protocol.wire.sealing import Session
 from protoledger.protocol.wire.terms import Terms
@@ -82,7 +78,7 @@ class GatewayRounds:
         self._terms = terms
         self._numbers = session.roster.positions
         self._names = [member.id for member in session.roster.agents]
-        self._debts: dict[int, Debt] = {}
+        self._debts = Debts(self.blame)
         self._counts: dict[int, int] = {}
 
     @property
@@ -124,7 +120,7 @@ class GatewayRounds:
             raise RefusedError("no round under way, and a higher number", f"round {round_id}")
         self._session.epoch = self._session.mark
         marks = {n: self._session.newest(self._names[n]) for n in sorted(self.reachable)}
-        self._settle_debts(round_id, marks)
+        self._debts.suspend_ended(round_id, marks)
         barred = self.blame.barred(round_id)
         marks = {n: mark for n, mark in marks.items() if mark is not None and n not in barred}
         present = frozenset(marks)
@@ -139,7 +135,7 @@ class GatewayRounds:
             holders=self._committee(round_id, present),
             commitment=commitment(rho),
             kept=kept,
-            asked=tuple(self._debts[n].asked for n in sorted(self._debts.keys() & present)),
+            asked=self._debts.asked(present),
         )
         signed = self._session.sign(Kind.ANNOUNCE, announce)
         opening = open_round(announce, present, signed, self._terms)
@@ -152,13 +148,6 @@ class GatewayRounds:
         flags: Mapping[int, Flags] = MappingProxyType({})
         self._move(Event.START, Collecting(opening, rho, now, deadline, empty, flags, present))
         return Step([Send(Kind.ANNOUNCE, signed)])
-
-    def _settle_debts(self, round_id: int, marks: dict[int, bytes | None]) -> None:
-        """Whoever ended its session rather than explain itself sits out; it cannot explain now."""
-        for number, debt in list(self._debts.items()):
-            if number in marks and marks[number] != debt.mark:
-                del self._debts[number]
-                self.blame.suspend(number, round_id)
 
     def _committee(self, round_id: int, present: frozenset[int]) -> tuple[int, ...]:
         return choose(self._terms.plan, self.blame, round_id, present)
@@ -252,7 +241,7 @@ class GatewayRounds:
         plain = self._session.open(sealed, opening.marks[number], epoch=epoch, bound=opening.digest)
         boxes = messages.decode(plain, Boxes)
         declared = read_boxes(self._terms, opening, number, boxes)
-        self._take_explanation(number, boxes.explanation)
+        self._debts.take(number, boxes.explanation)
         if boxes.kept is not None:
             self.kept[number] = boxes.kept
         if number in self.blame.excluded:  # its explanation has just proven it a liar
@@ -260,15 +249,6 @@ class GatewayRounds:
         everything = MappingProxyType({**state.boxes, number: boxes})
         flags = MappingProxyType({**state.declared, number: declared})
         return self._collected(state, everything, flags, {number}, now)
-
-    def _take_explanation(self, number: int, given: Explanation | None) -> None:
-        debt = self._debts.get(number)
-        if debt is None:
-            return
-        off = settle(debt, given)
-        del self._debts[number]
-        for position in sorted(off):
-            self.blame.edge(number, debt.holders[position], debt.asked.round_id)
 
     def _collected(
         self,
@@ -288,12 +268,10 @@ class GatewayRounds:
     def _deliver(self, state: Collecting, event: Event, now: float) -> Step:
         """Fix the set, and tell its holders ρ: from here on no boxes are taken."""
         opening = state.opening
-        members = tuple(sorted(state.boxes))
         least = self._terms.fewest(len(opening.seats), len(opening.present))
-        if len(members) < least:
-            return self._fail(
-                state, event, f"{len(members)} agents shared, {least} are needed", now
-            )
+        if len(state.boxes) < least:
+            reason = f"{len(state.boxes)} agents shared, {least} are needed"
+            return self._fail(state, event, reason, now)
         # a hello that newer ones have displaced since the announce cannot be sealed for any more
         there = frozenset(
             position
@@ -308,22 +286,14 @@ class GatewayRounds:
                     self.blame.silent(number, opening.announce.round_id)
             reason = f"{len(there)} holders of positions shared, {needed} must answer"
             return self._fail(state, event, reason, now)
-        packed = messages.pack_members(frozenset(members))
-        bits = b"".join(state.boxes[n].declared for n in members)
-        said = Delivered(opening.announce.round_id, opening.digest, packed, bits)
-        signed = messages.decode(self._session.sign(Kind.DELIVER, said), Signed)
-        sends = []
-        for holder, position in opening.seats.items():
-            if position in there:
-                boxes = tuple(state.boxes[n].boxes[position] for n in members)
-                body = Delivery(signed.signature, packed, bits, state.rho, boxes)
-                sends.append(self._sealed(opening, holder, messages.encode(body)))
+        out = Deliveries(self._session, opening, state.rho, state.boxes)
+        sends = list(out.sends(there))
         opened = Opened(
             opening=opening,
             rho=state.rho,
-            delivered=messages.digest(said),
-            members=members,
-            declared=np.array([state.declared[n] for n in members]),
+            delivered=out.digest,
+            members=out.members,
+            declared=np.array([state.declared[n] for n in out.members]),
             started=state.started,
             deadline=now + self._terms.answer_ms / 1000,
             answers=MappingProxyType({}),
@@ -331,19 +301,6 @@ class GatewayRounds:
         )
         self._move(event, opened)
         return Step(sends)
-
-    def _sealed(self, opening: Opening, holder: int, plain: bytes) -> Send:
-        name, round_id = self._names[holder], opening.announce.round_id
-        payload = self._session.seal(
-            name,
-            opening.marks[holder],
-            Kind.DELIVER,
-            round_id,
-            epoch=opening.announce.session,
-            bound=opening.digest,
-            plain=plain,
-        )
-        return Send(Kind.DELIVER, payload, name)
 
     # -- answers ---------------------------------------------------------------------------------
 
@@ -389,11 +346,7 @@ class GatewayRounds:
             self.blame.lied(holders[position], round_id)
         if closing.rest:
             self.blame.rest(sorted(opening.seats), round_id)
-        for number, reports in closing.unproven.items():
-            asked = Asked(number, round_id, state.rho)
-            self._debts[number] = Debt(
-                asked, opening.marks[number], opening.digest, holders, opening.code, reports
-            )
+        self._debts.note(state, closing.unproven)
         for number, position in opening.seats.items():
             if position in state.answers:
                 self.blame.answered(number)

@@ -5,6 +5,7 @@ that it reads itself, and reads none. What a broker keeps for a client is at mos
 flight and its queue; both follow from how large a round's messages are, and how many come at once.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from protoledger.protocol.wire.messages import MAX_BYTES
@@ -54,4 +55,22 @@ def limits_of(terms: Terms) -> BrokerLimits:
         queued_messages=_ROUNDS_QUEUED * (agents + 8) + 2 * agents,
         queued_bytes=max(_LEAST_QUEUED_BYTES, _ROUNDS_QUEUED * a_round + 2 * hellos),
         connections=max(_LEAST_CONNECTIONS, 2 * (agents + 1)),
+    )
+
+
+def joined(sites: Iterable[BrokerLimits]) -> BrokerLimits:
+    """Return what one broker of several sites allows: what the largest of them needs of each.
+
+    >>> small, large = BrokerLimits(10, 64, 5, 100, 32), BrokerLimits(20, 64, 9, 300, 40)
+    >>> both = joined([small, large])
+    >>> both.packet_bytes, both.queued_bytes, both.connections
+    (20, 300, 72)
+    """
+    each = list(sites)
+    return BrokerLimits(
+        packet_bytes=max(one.packet_bytes for one in each),
+        inflight_messages=max(one.inflight_messages for one in each),
+        queued_messages=max(one.queued_messages for one in each),
+        queued_bytes=max(one.queued_bytes for one in each),
+        connections=sum(one.connections for one in each),
     )
