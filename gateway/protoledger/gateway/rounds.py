@@ -8,7 +8,7 @@ once; with fewer agents than a quorum none is opened, for it could only fail.
 import logging
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from protoledger.gateway.config import GatewayConfig
 from protoledger.gateway.training.store import Store
@@ -147,6 +147,11 @@ class Rounds:
     def flooding(self) -> frozenset[str]:
         """Who is not read for now, as it floods the broker."""
         return self._flood.quiet
+
+    @property
+    def named(self) -> dict[str, Iterable[str]]:
+        """Agents by what is the matter with them, for metrics."""
+        return {"agent_excluded": self.excluded_names, "agent_flooding": self.flooding}
 
     @property
     def unseated(self) -> frozenset[int]:

@@ -377,10 +377,7 @@ class Service:
                 "agents_flooding": len(self._rounds.flooding),
             },
             refused=dict(self._rounds.refused),
-            named={
-                "agent_excluded": self._rounds.excluded_names,
-                "agent_flooding": self._rounds.flooding,
-            },
+            named=self._rounds.named,
         )
 
     def _ledger_settled(self, now: float) -> bool:
