@@ -4,8 +4,11 @@ import re
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from protoledger.emulator.sources.catalogue import open_source
+from protoledger.emulator.sources.dealing import deal
 from protoledger.protocol.code.layout import Layout
 from protoledger.protocol.errors import ConfigurationError
 from protoledger.runtime.site import AggregationConfig
@@ -96,3 +99,25 @@ def test_the_packed_code_s_masks_are_as_it_says(positions):
     wanted = next((m for m in range(first, positions) if least(m) < positions), positions - 1)
     assert code.masks == wanted
     assert code.parts == max(1, positions - wanted - plan.dropouts)
+
+
+def test_what_is_unanimous_and_what_differencing_gives_is_as_it_says():
+    """Six agents of the emulator's house, 2,000 rounds, every agent as the target."""
+    dealt = deal(open_source("house"), sites=1, agents=6, rounds=2000, seed=1)
+    votes = dealt.sites[0].votes
+    labels = range(len(dealt.labels))
+    counts = np.array([(votes == label).sum(axis=0) for label in labels])
+    unanimous = np.mean((counts > 0).sum(axis=0) == 1)
+    recovered = []
+    for target in range(len(votes)):
+        own = np.array([votes[target] == label for label in labels]).astype(int)
+        # sums without the target in one round, and with it in the next
+        difference = counts[:, 1:] - (counts - own)[:, :-1]
+        there = votes[target, 1:] >= 0
+        recovered.append((difference == own[:, 1:]).all(axis=0)[there])
+    found = re.search(
+        r"(\d+) % of the rounds are unanimous, and differencing recovers (\d+) % of the votes", PAGE
+    )
+    assert [int(number) for number in found.groups()] == [
+        round(100 * unanimous), round(100 * np.concatenate(recovered).mean()),
+    ]  # fmt: skip

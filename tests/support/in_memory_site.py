@@ -105,13 +105,17 @@ def acquaint(site, now=0.0):
             session.heard(other.me, other.hello, now)
 
 
-def true_sum(site, included, minimum=None):
-    """What a gateway should have decoded: values and counts of what enough declared."""
+def true_sum(site, included, minimum=None, positions=None):
+    """What a gateway should have decoded: values and counts of what enough declared.
+
+    The packed code opens whole symbols, whose coordinates depend on how many held positions; by
+    default as many as can.
+    """
     schema, layout = site.terms.schema, site.terms.layout
     given = [schema.contribution(site.inputs[names(len(site.agents))[n]]) for n in sorted(included)]
     declared = np.array([one.declared for one in given])
     minimum = minimum or site.terms.minimum
-    code = site.terms.code(min(len(site.agents), site.terms.plan.committee))
+    code = site.terms.code(positions or min(len(site.agents), site.terms.plan.committee))
     opened = (code if hasattr(code, "openable") else layout).openable(declared, minimum)
     total = np.sum([layout.coordinates(one).astype(np.int64) for one in given], axis=0) % P
     return schema.symbols(total[opened].astype(np.uint32), opened, layout.counts(declared))

@@ -188,15 +188,27 @@ class Layout:
         Raises:
             DecodeError: on another length, or a bit beyond the last.
         """
-        count = self.windows * (len(self.steps) + 1)
-        bits = np.unpackbits(np.frombuffer(data, dtype=np.uint8), bitorder="little")
-        if len(data) != self.declared_bytes or bits[count:].any():
+        flags: Flags = self.unpack_all_declared(data, 1)[0]
+        return flags
+
+    def unpack_all_declared(self, data: bytes, count: int) -> Flags:
+        """Decode those of so many contributions, one after the other: bool (count, B, C + 1).
+
+        Raises:
+            DecodeError: on another length, or a bit beyond a contribution's last.
+        """
+        used_bits = self.windows * (len(self.steps) + 1)
+        if len(data) != self.declared_bytes * count:
+            raise DecodeError(f"declared bits of {count} contributions, found {len(data)} bytes")
+        octets = np.frombuffer(data, dtype=np.uint8).reshape(count, self.declared_bytes)
+        bits = np.unpackbits(octets, axis=1, bitorder="little")
+        if bits[:, used_bits:].any():
             raise DecodeError(
-                f"declared bits {data.hex()[:40]} do not fit {count} channels and votes"
+                f"declared bits {data.hex()[:40]} do not fit {used_bits} channels and votes"
             )
-        if not self.labels and bits[:count].reshape(self.windows, -1)[:, -1].any():
+        flags: Flags = bits[:, :used_bits].astype(bool).reshape(count, self.windows, -1)
+        if not self.labels and flags[:, :, -1].any():
             raise DecodeError("a vote is declared, and the site has no labels")
-        flags: Flags = bits[:count].astype(bool).reshape(self.windows, -1)
         return flags
 
     @cached_property

@@ -27,7 +27,7 @@ from protoledger.protocol.errors import (
 )
 from protoledger.protocol.proofs.challenge import challenge, commitment
 from protoledger.protocol.proofs.proven import ProvenCode
-from protoledger.protocol.rounds.opening import open_round, split_declared
+from protoledger.protocol.rounds.opening import open_round
 from protoledger.protocol.rounds.states import (
     AGENT_TRANSITIONS,
     AgentState,
@@ -321,7 +321,7 @@ class AgentRounds:
             raise RefusedError(f"a set of at least {least}", f"one of {len(members)}")
         if commitment(delivery.rho) != opening.announce.commitment:
             raise RefusedError("the ρ of the announce", "another one")
-        declared = split_declared(terms, delivery.declared, len(members))
+        declared = terms.layout.unpack_all_declared(delivery.declared, len(members))
         if not np.array_equal(declared[members.index(self._me)], state.declared):
             raise RefusedError("what this agent declared", "something else")
         shares, unopened = self._open_boxes(state, members, delivery)

@@ -1,10 +1,7 @@
-"""How both parties read an announce, and the declared bits of a set."""
+"""How both parties read an announce."""
 
 from types import MappingProxyType
 
-import numpy as np
-
-from protoledger.protocol.code.layout import Flags
 from protoledger.protocol.errors import ConfigurationError, DecodeError, RefusedError
 from protoledger.protocol.rounds.states import Opening
 from protoledger.protocol.wire import messages
@@ -38,16 +35,3 @@ def open_round(announce: Announce, present: frozenset[int], signed: bytes, terms
     digest = messages.digest(announce)
     fixed = MappingProxyType(seats)
     return Opening(announce, digest, signed, present, MappingProxyType(marks), fixed, code)
-
-
-def split_declared(terms: Terms, data: bytes, count: int) -> Flags:
-    """Read the declared bits of so many members: bool of shape (count, B, C + 1).
-
-    Raises:
-        DecodeError: on another length, or bits beyond the last.
-    """
-    width = terms.layout.declared_bytes
-    if len(data) != width * count:
-        raise DecodeError(f"declared bits of {count} members, found {len(data)} bytes")
-    rows = [terms.layout.unpack_declared(data[i * width : (i + 1) * width]) for i in range(count)]
-    return np.array(rows)
