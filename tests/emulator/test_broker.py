@@ -268,7 +268,8 @@ def test_a_stranger_with_a_valid_certificate_may_nothing(where, clients):
 
 @needs_mosquitto
 def test_a_broken_configuration_is_told_with_the_log(tmp_path, authority, monkeypatch):
-    monkeypatch.setattr(broker_module, "_configuration", lambda *_: "no_such_option true\n")
+    told = "no_such_option true\n"
+    monkeypatch.setattr(broker_module, "configuration", lambda *_, **__: told)
     with Children(tmp_path) as children, pytest.raises(BrokerError, match="no_such_option"):
         Mosquitto(tmp_path, authority, ACL, children).start()
 

@@ -155,7 +155,7 @@ def test_another_chain_is_refused(node):
 
 
 def test_an_anvil_that_dies_at_once_is_told_with_its_log(tmp_path, monkeypatch):
-    monkeypatch.setattr(Anvil, "_options", lambda _self, _port: ["--no-such-option"])
+    monkeypatch.setattr(chain, "options", lambda _port, **_: ["--no-such-option"])
     with Children(tmp_path) as children, pytest.raises(ChainError, match="no-such-option"):
         Anvil(children).start()
 
