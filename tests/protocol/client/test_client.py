@@ -182,8 +182,8 @@ def client_file(site):
         "broker": {
             "host": site.site.broker.host, "port": site.site.broker.port,
             "ca": str(site.site.broker.ca_file),
-            "certificate": content["credentials"]["certificate_file"],
-            "key": content["credentials"]["key_file"],
+            "certificate": str(folder / content["credentials"]["certificate_file"]),
+            "key": str(folder / content["credentials"]["key_file"]),
         },
         "roster": str(folder / "roster.json"),
         "fleet_key": site.site.fleet_key,
