@@ -12,7 +12,15 @@ from protoledger.protocol.rounds.blame import Blame
 from protoledger.protocol.rounds.states import Completed, Failed
 from protoledger.protocol.wire.messages import Kind
 from protoledger.protocol.wire.sealing import Session
-from tests.support.in_memory_site import GATEWAY, Network, acquaint, make_site, names, true_sum
+from tests.support.in_memory_site import (
+    GATEWAY,
+    Network,
+    acquaint,
+    make_site,
+    names,
+    start_agent,
+    true_sum,
+)
 from tests.support.lying import contributor_cheats, make_liar, shifted
 
 CHEATS = list(contributor_cheats().values())
@@ -158,8 +166,8 @@ def test_a_session_that_ends_without_explaining_sits_out_for_a_while(tmp_path):
     make_liar(site, names(8)[0], on_shares=CHEATS[3])
     failed = net.round(1)
     assert isinstance(failed, Failed)
-    fresh = Session(names(8)[0], site.identities[names(8)[0]], site.roster)
-    site.sessions[names(8)[0]] = site.agents[names(8)[0]]._session = fresh
+    site.sessions[names(8)[0]] = Session(names(8)[0], site.identities[names(8)[0]], site.roster)
+    start_agent(site, names(8)[0])
     acquaint(site, now=100.0)
     outcome = net.round(2)
     assert isinstance(outcome, Completed)

@@ -20,9 +20,10 @@ from protoledger.protocol.code import field
 from protoledger.protocol.code.field import Symbols
 from protoledger.protocol.code.layout import Contribution
 from protoledger.protocol.errors import (
+    AuthenticationError,
+    DecodeError,
     EquivocationError,
     LateError,
-    ProtocolError,
     RefusedError,
 )
 from protoledger.protocol.proofs.challenge import challenge, commitment
@@ -157,23 +158,29 @@ class AgentRounds:
         epoch = self._session.epoch
         if epoch is not None and epoch != announce.session:
             # another session of the gateway may repeat round numbers: never the same keys in both
+            self._spend(announce)  # nor another key for the same announce once more
             self._session.renew()
             return [Send(Kind.KEY, self._session.hello)]
         if opening.marks[self._me] != self._session.mark:
             # a former process of ours is meant, which may have shared in this round
             return [Send(Kind.KEY, self._session.hello)]
-        for number in opening.seats:
+        # who holds a position opens boxes of all
+        needed = opening.present if self._me in opening.seats else opening.seats.keys()
+        for number in sorted(needed):
             if number != self._me and not self._knows(opening, number):
                 raise RefusedError(f"the hello of {self._names[number]}", "not here, or another")
         explanation = self._explain(announce)
         # From here on the round is spent: whatever happens, its number is never shared in again.
+        self._spend(announce)
+        self._last = announce, signed
+        given = self._terms.schema.contribution(self._contribute(announce))
+        return self._share(opening, given, explanation, now)
+
+    def _spend(self, announce: Announce) -> None:
         self._last_rounds.pop(announce.session, None)
         self._last_rounds[announce.session] = announce.round_id
         while len(self._last_rounds) > SESSIONS_KEPT:
             del self._last_rounds[next(iter(self._last_rounds))]
-        self._last = announce, signed
-        given = self._terms.schema.contribution(self._contribute(announce))
-        return self._share(opening, given, explanation, now)
 
     def _check_fresh(self, announce: Announce, signed: bytes) -> None:
         if not self._session.knows(self._gateway, announce.session):
@@ -209,6 +216,7 @@ class AgentRounds:
         self, opening: Opening, given: Contribution, explanation: Explanation | None, now: float
     ) -> list[Send]:
         code, announce = opening.code, opening.announce
+        self._session.pin(opening.marks.values())
         self._memory = None
         try:
             if isinstance(code, ProvenCode):
@@ -264,9 +272,9 @@ class AgentRounds:
         if memory is None or not isinstance(memory.opening.code, ProvenCode):
             return None
         opening, code = memory.opening, memory.opening.code
+        # by whatever key the gateway speaks now: only ρ tells which contribution is meant
         of = opening.announce
-        meant = (of.session, of.round_id, of.commitment)
-        if meant != (announce.session, asked.round_id, commitment(asked.rho)):
+        if (of.round_id, of.commitment) != (asked.round_id, commitment(asked.rho)):
             return None
         under = challenge(self._terms.layout, opening.digest, asked.rho)
         coefficients = field.to_bytes(code.explain(memory.secret, under)).tobytes()
@@ -359,7 +367,7 @@ class AgentRounds:
                     bound=opening.digest + delivery.declared[row * width : (row + 1) * width],
                 )
                 shares[row] = field.from_bytes(plain, opening.code.share_length)
-            except ProtocolError:
+            except (AuthenticationError, DecodeError):  # under a key that its owner has published
                 unopened.add(number)
         return shares, unopened
 
@@ -372,6 +380,8 @@ class AgentRounds:
         excluded = messages.unpack_members(result.excluded, self._terms.plan.agents)
         unheard = isinstance(state, Shared) and self._me in state.opening.seats
         self.excluded = self._me in excluded
+        if not result.reason:
+            self._memory = None  # nothing is left to explain
         self._move(Event.RESULT, Idle())
         if result.reason or unheard:
             # A broker that repeated a former hello of ours makes others seal for a session that

@@ -50,7 +50,9 @@ class Blame:
             return
         pair = contributor, holder
         self._edges.add(pair)
-        proven = [a for a in pair if len(self._neighbours(a)) > self._liars_left]
+        # once all T are found, an edge cannot be; one alone then shuts nobody out
+        most = max(1, self._liars_left)
+        proven = [a for a in pair if len(self._neighbours(a)) > most]
         if proven:
             # both can be beyond T only if both lie
             for agent in proven:

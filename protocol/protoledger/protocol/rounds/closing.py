@@ -131,7 +131,11 @@ def _close_proven(terms: Terms, state: Opened, code: ProvenCode) -> Closing:
         names = ", ".join(str(number) for number in bad)
         reason = f"the contributions of agents {names} could not be proven"
         return Closing(reason=reason, edges=tuple(edges), unproven=unproven)
-    sums = {j: given.sums for j, given in answers.items() if given.sums is not None}
+    # A holder adds up the shares that it reports on. Where a report is off, the sum is off too,
+    # also an honest holder's: it would vouch for what the contributor gave to it alone.
+    misled = {position for verdict in verdicts for position in verdict.off}
+    given_sums = {j: given.sums for j, given in answers.items() if j not in misled}
+    sums = {j: one for j, one in given_sums.items() if one is not None}
     opened = open_sum(code.quorum, sums, code.collusion)
     if opened is None:
         enough = len(sums) >= needed

@@ -120,7 +120,6 @@ class GatewayRounds:
             raise RefusedError("no round under way, and a higher number", f"round {round_id}")
         self._session.epoch = self._session.mark
         marks = {n: self._session.newest(self._names[n]) for n in sorted(self.reachable)}
-        self._debts.suspend_ended(round_id, marks)
         barred = self.blame.barred(round_id)
         marks = {n: mark for n, mark in marks.items() if mark is not None and n not in barred}
         present = frozenset(marks)
@@ -142,6 +141,7 @@ class GatewayRounds:
         least = self._terms.fewest(len(opening.seats), len(present))
         if len(present) < least:
             raise RefusedError(f"{least} agents", f"{len(present)}")
+        self._session.pin(opening.marks.values())
         deadline = now + self._terms.share_ms / 1000
         self._counts, self.kept = {}, {}
         empty: Mapping[int, Boxes] = MappingProxyType({})
@@ -241,10 +241,10 @@ class GatewayRounds:
         plain = self._session.open(sealed, opening.marks[number], epoch=epoch, bound=opening.digest)
         boxes = messages.decode(plain, Boxes)
         declared = read_boxes(self._terms, opening, number, boxes)
-        self._debts.take(number, boxes.explanation)
+        counts = self._debts.take(number, boxes.explanation, opening)
         if boxes.kept is not None:
             self.kept[number] = boxes.kept
-        if number in self.blame.excluded:  # its explanation has just proven it a liar
+        if not counts:
             return self._collected(state, state.boxes, state.declared, {number}, now)
         everything = MappingProxyType({**state.boxes, number: boxes})
         flags = MappingProxyType({**state.declared, number: declared})
@@ -326,7 +326,7 @@ class GatewayRounds:
         needed = self._terms.plan.needed(len(state.opening.seats))
         if not awaited or len(answers) + len(awaited) < needed:
             return self._finish(fuller, Event.ANSWER, now)
-        if len(answers) >= needed:
+        if len(answers) == needed:  # what contradicts itself now does so with more answers, too
             closing = close(self._terms, fuller)
             if closing.clean:
                 return self._conclude(fuller, Event.ANSWER, closing, now)

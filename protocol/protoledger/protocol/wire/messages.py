@@ -20,6 +20,8 @@ VERSION = 3
 MAX_BYTES = 16 * 2**20
 TAG_BYTES = 16
 MARK_BYTES = 16
+MOST_ASKED = 64
+"""Explanations that one announce can ask for."""
 """Of the digest of a whole hello, which tells a session from all others of its party."""
 
 Payload = bytes | bytearray
@@ -136,7 +138,7 @@ class Announce(Wire, frozen=True):
     holders: Annotated[tuple[Number, ...], Meta(min_length=1, max_length=64)]
     commitment: Hash
     kept: Kept | None
-    asked: Annotated[tuple[Asked, ...], Meta(max_length=64)]
+    asked: Annotated[tuple[Asked, ...], Meta(max_length=MOST_ASKED)]
 
 
 class Explanation(Wire, frozen=True):

@@ -14,6 +14,7 @@ limited.
 
 import hashlib
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from cryptography.exceptions import InvalidTag
@@ -86,6 +87,7 @@ class Session:
         self.roster = roster
         self._identity = identity
         self._peers: dict[str, _Peer] = {}
+        self._pinned: frozenset[bytes] = frozenset()
         self.renew()
 
     def __repr__(self) -> str:
@@ -145,12 +147,16 @@ class Session:
         peer.budget -= 1.0
         peer.hellos[mark] = bytes(hello)
         while len(peer.hellos) > HELLOS_KEPT:
-            oldest = next(iter(peer.hellos))
+            oldest = next((old for old in peer.hellos if old not in self._pinned), mark)
             del peer.hellos[oldest]
             peer.shared.pop(oldest, None)
             peer.bad.discard(oldest)
             peer.keys = {key: keys for key, keys in peer.keys.items() if key[0] != oldest}
         return True
+
+    def pin(self, marks: Iterable[bytes]) -> None:
+        """Keep the hellos that a round names until the next call: newer ones displace others."""
+        self._pinned = frozenset(marks)
 
     def newest(self, sender: str) -> bytes | None:
         """Return the mark of a party's newest hello that holds; None if none does."""
