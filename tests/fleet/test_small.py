@@ -85,7 +85,7 @@ def test_check_and_diff_work_and_change_nothing(fleet):
 def test_a_host_that_is_off_is_skipped_listed_and_caught_up_with(fleet):
     *others, absent = AGENTS
     fleet.machines[absent].power_off()
-    setting = {"fleet_sampling": {"window_s": 1.0, "read_every_s": 0.5}}
+    setting = {"fleet_sampling": {"read_every_s": 0.5}}
     fleet.agent_changes = setting
     fleet.write_inventory(base_ssh_from=["10.77.0.1", "localhost"])
     log = fleet.play("site")
