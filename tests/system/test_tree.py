@@ -28,13 +28,6 @@ LARGE_FOLDERS = {
     "tests": "mirrors the tree, and adds whole systems, machines and support",
     "tests/support": "a helper a file, for tests of all folders",
 }
-# What is still to be divided or renamed; strike off what is done, and add nothing.
-KNOWN_LONG: set[str] = set()
-KNOWN_LARGE = {
-    "gateway/protoledger/gateway/ledger",
-}
-KNOWN_LARGE: set[str] = set()
-KNOWN_TWICE = {"Opened"}
 ALWAYS_SO_CALLED = {
     "Job": "what an experiment runs: one in each study, as each has its `jobs`, `run` and `draw`",
 }
@@ -61,7 +54,7 @@ def test_no_file_is_long(tracked):
             is_test = path.parts[0] == "tests" or path.parts[:2] == ("contracts", "test")
             if lines > (MOST_TEST_LINES if is_test else MOST_LINES):
                 long[str(path)] = lines
-    assert {name: lines for name, lines in long.items() if name not in KNOWN_LONG} == {}
+    assert long == {}
 
 
 def test_no_folder_is_large(tracked):
@@ -72,8 +65,7 @@ def test_no_folder_is_large(tracked):
             entries["" if parent == Path() else str(parent)].add(name)
     sizes = {folder: len(names - NOT_COUNTED) for folder, names in entries.items()}
     large = {folder: size for folder, size in sizes.items() if size > MOST_ENTRIES}
-    allowed = KNOWN_LARGE | set(LARGE_FOLDERS)
-    assert {name: size for name, size in large.items() if name not in allowed} == {}
+    assert {name: size for name, size in large.items() if name not in LARGE_FOLDERS} == {}
 
 
 def modules():
@@ -118,8 +110,7 @@ def test_one_name_is_one_thing():
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 places[node.name].append(str(path.relative_to(ROOT)))
     twice = {name: found for name, found in places.items() if len(found) > 1}
-    allowed = KNOWN_TWICE | ALWAYS_SO_CALLED.keys()
-    assert {name: found for name, found in twice.items() if name not in allowed} == {}
+    assert {name: found for name, found in twice.items() if name not in ALWAYS_SO_CALLED} == {}
 
 
 @pytest.fixture(scope="module")

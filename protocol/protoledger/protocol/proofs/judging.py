@@ -36,7 +36,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Opened:
+class CorrectedSum:
     """Sums by opened coordinate, and the positions whose answers were corrected away."""
 
     sums: Symbols = field(repr=False)
@@ -160,7 +160,7 @@ def _combine(factors: list[int], rows: NDArray[np.object_]) -> list[int]:
     return [sum(f * row[c] for f, row in pairs) % P for c in columns]
 
 
-def open_sum(quorum: int, answers: Mapping[int, Symbols], liars: int) -> Opened | None:
+def open_sum(quorum: int, answers: Mapping[int, Symbols], liars: int) -> CorrectedSum | None:
     """Decode the sums of a set.
 
     Args:
@@ -177,7 +177,7 @@ def open_sum(quorum: int, answers: Mapping[int, Symbols], liars: int) -> Opened 
         return None
     table = np.array([answers[j] for j in positions])
     if not table.shape[1]:
-        return Opened(np.zeros(0, dtype=np.uint32), frozenset())
+        return CorrectedSum(np.zeros(0, dtype=np.uint32), frozenset())
     off: frozenset[int] | None = frozenset()
     if not fits(positions, table, quorum):
         off = locate(positions, table, quorum, min(spare // 2, spare - liars))
@@ -185,4 +185,4 @@ def open_sum(quorum: int, answers: Mapping[int, Symbols], liars: int) -> Opened 
         return None
     good = tuple(j for j in positions if j not in off)[:quorum]
     chosen = np.array([answers[j] for j in good])
-    return Opened(at_zero(good)(chosen)[0], off)
+    return CorrectedSum(at_zero(good)(chosen)[0], off)
