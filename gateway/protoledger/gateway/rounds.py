@@ -260,12 +260,12 @@ class Rounds:
     def _take(self, topic: str, payload: bytes, now: float) -> Outcome | None:
         try:
             address = topics.parse(topic)
+            self._flood.count(address.sender, now)
             if address.kind is None:
                 online = payload == topics.ONLINE
                 return self._act(self._machine.presence(address.sender, online=online, now=now))
             if not payload or (address.kind is Kind.KEY and address.sender == self._id):
                 return None  # a cleared retained message, or our own
-            self._flood.count(address.sender, now)
             return self._act(self._machine.handle(address.kind, address.sender, payload, now))
         except LateError:
             self.refused["LateError"] += 1  # normal: a quorum does not wait for the slowest

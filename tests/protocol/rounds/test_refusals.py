@@ -50,7 +50,7 @@ def test_hellos_are_limited_before_they_cost_a_signature(tmp_path, monkeypatch):
         refused += 1
     assert refused > 280
     assert not checked
-    assert len(site.gateway_session._peers[name].hellos) <= 4
+    assert len(site.gateway_session._peers[name].hellos) <= sealing.HELLOS_KEPT
 
 
 def test_messages_are_limited_before_they_are_opened(tmp_path):

@@ -5,9 +5,9 @@ an *edge* between the two: one of them lies, and nobody can tell which. But an h
 contradicts only liars, at most T of them. So an agent with more than T distinct neighbours is a
 proven liar: it is excluded, its edges are deleted, and there is one liar less to come.
 
-Below that, the holder loses its position for a time that doubles with each further edge of the same
-pair; the contributor goes on contributing. To exclude the contributor instead would let one lying
-holder put all honest ones out, one after the other.
+Below that, the holder loses its position, and from the second edge of the same pair on both do, for
+a time that doubles each time; both go on contributing. To exclude the contributor instead would let
+one lying holder put all honest ones out, one after the other.
 """
 
 from collections.abc import Iterable
@@ -59,7 +59,10 @@ class Blame:
                 self._exclude(agent)
             return
         self._times[pair] = self._times.get(pair, 0) + 1
-        self._until[holder] = round_id + FIRST_ROUNDS * 2 ** (self._times[pair] - 1)
+        until = round_id + FIRST_ROUNDS * 2 ** (self._times[pair] - 1)
+        # from the second time on both: else a lying contributor keeps its own, without its victim
+        for agent in pair if self._times[pair] > 1 else (holder,):
+            self._until[agent] = max(self._until.get(agent, 0), until)
 
     def _neighbours(self, agent: int) -> set[int]:
         return {other for pair in self._edges if agent in pair for other in pair if other != agent}
@@ -110,9 +113,14 @@ class Blame:
     def suspend(self, agent: int, round_id: int) -> None:
         """Leave an agent out that ended its session rather than explain its contribution."""
         times = self._suspensions[agent] = self._suspensions.get(agent, 0) + 1
-        self._suspended[agent] = round_id + FIRST_ROUNDS * 2 ** (times - 1)
+        rounds = min(FIRST_ROUNDS * 2 ** (times - 1), MOST_SILENT_ROUNDS)
+        self._suspended[agent] = round_id + rounds
+
+    def suspended(self, round_id: int) -> list[int]:
+        """Return who is suspended in a round, the one first that is so for the shortest time."""
+        waiting = [a for a, until in self._suspended.items() if until >= round_id]
+        return sorted(waiting, key=lambda agent: (self._suspended[agent], agent))
 
     def barred(self, round_id: int) -> set[int]:
         """Return who takes no part in a round: proven liars, and who is suspended."""
-        waiting = {agent for agent, until in self._suspended.items() if until >= round_id}
-        return self.excluded | waiting
+        return self.excluded.union(self.suspended(round_id))

@@ -89,15 +89,21 @@ class GatewayRounds:
     @property
     def reachable(self) -> frozenset[int]:
         """Numbers of the agents that are online, have said hello and may take part."""
-        barred = self.blame.barred(self._ended + 1)
-        return frozenset(
-            n for n in self.online - barred if self._session.newest(self._names[n]) is not None
-        )
+        there = {n for n in self.online if self._session.newest(self._names[n]) is not None}
+        able = frozenset(there - self.blame.barred(self._ended + 1))
+        # a suspension is counted in rounds: where it leaves too few for one, it would never end
+        for number in self.blame.suspended(self._ended + 1):
+            if self._suffice(able):
+                break
+            able |= {number} & there - self.blame.excluded
+        return able
 
     @property
     def ready(self) -> bool:
         """Whether enough agents are reachable for a round to succeed."""
-        present = self.reachable
+        return self._suffice(self.reachable)
+
+    def _suffice(self, present: frozenset[int]) -> bool:
         holders = self._committee(self._ended + 1, present)
         if len(holders) < self._terms.plan.least_positions:
             return False
@@ -120,8 +126,7 @@ class GatewayRounds:
             raise RefusedError("no round under way, and a higher number", f"round {round_id}")
         self._session.epoch = self._session.mark
         marks = {n: self._session.newest(self._names[n]) for n in sorted(self.reachable)}
-        barred = self.blame.barred(round_id)
-        marks = {n: mark for n, mark in marks.items() if mark is not None and n not in barred}
+        marks = {n: mark for n, mark in marks.items() if mark is not None}
         present = frozenset(marks)
         rho = secrets.token_bytes(RHO_BYTES)
         announce = Announce(
