@@ -67,6 +67,17 @@ def test_a_long_first_scan_keeps_what_it_has_read(
     assert asked.count(min(asked)) <= 12  # the halving; never the whole again
 
 
+def pruned_below(block: int) -> Callable[..., Any]:
+    """A node that has dropped the events of earlier blocks (EIP-4444)."""
+
+    def pruned(method: str, params: list[Any], _forward: Callable[..., Any]) -> Any:
+        if method == "eth_getLogs" and int(params[0]["fromBlock"], 16) < block:
+            return {"error": {"code": 4444, "message": "pruned history unavailable"}}
+        return None
+
+    return pruned
+
+
 def test_pruned_history_is_no_obstacle_where_a_checkpoint_stands(
     sites: tuple[Site, Site], proxy: FaultyNode
 ) -> None:
@@ -77,12 +88,7 @@ def test_pruned_history_is_no_obstacle_where_a_checkpoint_stands(
     alice.anvil.rpc("anvil_mine", hex(30))
     cut = int(str(alice.anvil.rpc("eth_blockNumber")), 16) - 10
 
-    def pruned(method: str, params: list[Any], _forward: Callable[..., Any]) -> Any:
-        if method == "eth_getLogs" and int(params[0]["fromBlock"], 16) < cut:
-            return {"error": {"code": 4444, "message": "pruned history unavailable"}}
-        return None
-
-    proxy.by_order = pruned
+    proxy.by_order = pruned_below(cut)
     with bob.ledger(rpc_url=proxy.url) as writer:
         bob.sees(ALICE, book(1))
         writer.submit(book(5))
@@ -97,12 +103,7 @@ def test_without_a_checkpoint_a_pruned_owner_is_named_until_there_is_one(
     alice.anvil.rpc("anvil_mine", hex(30))
     cut = int(str(alice.anvil.rpc("eth_blockNumber")), 16) - 10
 
-    def pruned(method: str, params: list[Any], _forward: Callable[..., Any]) -> Any:
-        if method == "eth_getLogs" and int(params[0]["fromBlock"], 16) < cut:
-            return {"error": {"code": 4444, "message": "pruned history unavailable"}}
-        return None
-
-    proxy.by_order = pruned
+    proxy.by_order = pruned_below(cut)
     with bob.ledger(rpc_url=proxy.url) as writer:
         assert "contracts checkpoint" in bob.wait(OwnerLied).evidence
         writer.submit(book(5))

@@ -1,8 +1,5 @@
 """Whom the ledger client believes: liars, how they come back, and what checkpoints save."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from protoledger.contracts.client.answers import Log
@@ -18,7 +15,6 @@ from protoledger.gateway.ledger.events import (
     OwnerLied,
 )
 from protoledger.gateway.ledger.store import LedgerStore
-from tests.support import chain
 from tests.support.ledgers import (
     ALICE,
     BOB,
@@ -26,23 +22,10 @@ from tests.support.ledgers import (
     OWNER,
     Site,
     book,
-    deployed,
     leading_to,
     lie,
     send,
 )
-
-
-@pytest.fixture(scope="module")
-def anvil() -> Iterator[chain.Anvil]:
-    with chain.Anvil() as running:
-        yield running
-
-
-@pytest.fixture
-def sites(anvil: chain.Anvil, tmp_path: Path) -> tuple[Site, Site]:
-    deployment = deployed(anvil, ALICE, BOB)
-    return Site(anvil, deployment, tmp_path, ALICE), Site(anvil, deployment, tmp_path, BOB)
 
 
 def test_a_liar_is_named_and_ignored(sites: tuple[Site, Site]) -> None:

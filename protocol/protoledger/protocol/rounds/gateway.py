@@ -277,13 +277,7 @@ class GatewayRounds:
         if len(state.boxes) < least:
             reason = f"{len(state.boxes)} agents shared, {least} are needed"
             return self._fail(state, event, reason, now)
-        # a hello that newer ones have displaced since the announce cannot be sealed for any more
-        there = frozenset(
-            position
-            for number, position in opening.seats.items()
-            if number in state.boxes
-            and self._session.knows(self._names[number], opening.marks[number])
-        )
+        there = frozenset(seat for number, seat in opening.seats.items() if number in state.boxes)
         needed = self._terms.plan.needed(len(opening.seats))
         if len(there) < needed:
             if there:  # else it is the broker, or this gateway

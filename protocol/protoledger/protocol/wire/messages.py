@@ -20,9 +20,9 @@ VERSION = 3
 MAX_BYTES = 16 * 2**20
 TAG_BYTES = 16
 MARK_BYTES = 16
+"""Of the digest of a whole hello, which tells a session from all others of its party."""
 MOST_ASKED = 64
 """Explanations that one announce can ask for."""
-"""Of the digest of a whole hello, which tells a session from all others of its party."""
 
 Payload = bytes | bytearray
 Octets = Payload | memoryview
