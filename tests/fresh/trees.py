@@ -24,6 +24,8 @@ _CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pro
 _RECIPE = "1"  # raise it when the steps below change
 _WITHOUT = ("man", "doc", "locale", "info")
 _PATIENCE_S = 20.0
+_HOSTS = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"
+"""What the installer writes, and mmdebstrap does not."""
 
 
 def packages() -> list[str]:
@@ -109,6 +111,7 @@ def machine(archive: Path, network: Network, user: str) -> Iterator[Machine]:
         made = Machine(folder, user, network.environment)
         if user != "root":
             _run("chroot", str(folder), "useradd", "--create-home", "--shell", "/bin/bash", user)
+        (folder / "etc/hosts").write_text(_HOSTS)
         network.hand_to(folder, folder / made.home.lstrip("/"))
         _run("git", "clone", "--quiet", "--bare", str(ROOT), str(folder / "srv/protoledger.git"))
         owned = [made.home, "/srv/protoledger.git"]

@@ -14,10 +14,11 @@ from protoledger.edge.agent import Agent
 from protoledger.edge.config import AgentConfig
 from protoledger.edge.host import AgentHost
 from protoledger.edge.readings.slots import machine_for
-from protoledger.edge.readings.windows import WindowsOpener, open_kit, open_windows
+from protoledger.edge.readings.windows import Windows, WindowsOpener, open_kit, open_windows
 from protoledger.protocol.errors import ConfigurationError
+from protoledger.protocol.wire.schema import Schema
 from protoledger.runtime.exits import Exit
-from protoledger.runtime.site import load
+from protoledger.runtime.site import RoundConfig, load
 from protoledger.sensors import SensorError
 
 log = logging.getLogger(__name__)
@@ -41,8 +42,14 @@ def _edge() -> None:
 def run(config: Configs, *, mock: Mock = False) -> None:
     """Read the sensors and take part in rounds until SIGTERM."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    with machine_for(mock=mock) as machine:
-        agents = _open_all(config, partial(open_windows, machine=machine))
+    with contextlib.ExitStack() as machines:
+
+        def open_own(agent: AgentConfig, schema: Schema, rounds: RoundConfig) -> Windows:
+            """Open an agent's sensors; simulated agents have a Pi each, as their pins are equal."""
+            machine = machines.enter_context(machine_for(mock=mock))
+            return open_windows(agent, schema, rounds, machine)
+
+        agents = _open_all(config, open_own)
         AgentHost(agents, reload=partial(_read_again, config)).run()
 
 

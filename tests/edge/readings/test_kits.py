@@ -1,5 +1,6 @@
 """The kits: file, wiring table and drawing say the same, and each runs on simulated pins."""
 
+import contextlib
 import re
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -96,6 +97,21 @@ def test_a_kit_on_simulated_pins_reads_what_its_site_can_take(kit):
                 assert probe.unit == channel.unit
             assert reading.quality is Quality.GOOD, reading
             assert channel.low <= reading.value <= channel.high
+
+
+def test_two_simulated_pis_have_pins_of_their_own(kit):
+    config = agent(kit)
+    sensors = [*config.sensors, *([config.label] if config.label else [])]
+    with SimulatedMachine() as pi, SimulatedMachine() as other, contextlib.ExitStack() as stack:
+        for machine in (pi, other):
+            for sensor in sensors:
+                opened = open_probe(sensor.driver, sensor.options, {}, machine)
+                assert stack.enter_context(opened).read().quality is Quality.GOOD
+        stack.close()
+        pi.close()  # does not take the other's pins along
+        sensor = config.sensors[0]
+        with open_probe(sensor.driver, sensor.options, {}, other) as probe:
+            assert probe.read().quality is Quality.GOOD
 
 
 @pytest.fixture(scope="module")

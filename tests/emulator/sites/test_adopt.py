@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import sqlite3
 import subprocess
 import sys
@@ -16,12 +15,11 @@ from typer.testing import CliRunner
 from protoledger.emulator.processes.broker import find_mosquitto
 from protoledger.emulator.sites import cli
 from protoledger.runtime.exits import Exit
-from tests.system.test_by_hand import namespace
+from tests.support.isolation import isolated
 
 ROUNDS = 12
 SCRIPT = """
 set -e
-ip link set lo up
 trap 'kill $(jobs -p); wait' EXIT
 cd site-1
 protoledger site chain &
@@ -78,12 +76,12 @@ def test_an_adopted_site_goes_on_where_the_emulation_ended(kept, tmp_path, monke
     made = tmp_path / "site-1"
     agent = yaml.safe_load((made / "devices/site-1.agent-1/agent.yaml").read_text())
     assert {sensor["options"]["path"] for sensor in agent["sensors"]} == {"agent-1.csv"}
-    isolated = namespace()
-    if isolated is None or find_mosquitto() is None or shutil.which("ip") is None:
+    isolation = isolated()
+    if isolation is None or find_mosquitto() is None:
         pytest.skip("needs Mosquitto and a network namespace")
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     run = subprocess.run(
-        [*isolated, "bash", "-c", SCRIPT],
+        [*isolation, "bash", "-c", SCRIPT],
         env={**os.environ, "PATH": path},
         capture_output=True,
         text=True,

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from gpiozero.pins import mock
+from gpiozero import OutputDevice
+from gpiozero.pins import SPI, mock
+from gpiozero.pins.spi import SPISoftwareBus
 
 Wave = Callable[[str, float, float], float]
 """Gives the present value of a named signal between two bounds."""
@@ -18,7 +20,7 @@ _SOUND_M_PER_S = 343.26
 
 def new_header() -> Any:
     """The 40 pins of a Pi 4B, with nothing connected."""
-    return mock.MockFactory(revision="c03112", pin_class=mock.MockPin)
+    return _Header(revision="c03112", pin_class=mock.MockPin)
 
 
 def connect(
@@ -73,6 +75,31 @@ def _switch(pin: Any, arguments: dict[str, object], wave: Wave) -> Callable[[], 
             (pin.drive_low if active == low_is_active else pin.drive_high)()
 
     return drive
+
+
+class _Header(mock.MockFactory):  # type: ignore[misc] # gpiozero has no types
+    """A header whose SPI bus is its own: gpiozero shares one among all headers of a process."""
+
+    def _get_spi_class(self, *_shared: bool, **_hardware: bool) -> type:
+        return _Spi
+
+
+class _Bus(SPISoftwareBus):  # type: ignore[misc] # as above
+    @classmethod
+    def _shared_key(cls, *pins: int, pin_factory: Any = None) -> tuple[object, ...]:
+        return (pin_factory, *pins)
+
+
+class _Spi(mock.MockSPIInterface):  # type: ignore[misc] # as above
+    def __init__(
+        self, clock_pin: int, mosi_pin: int, miso_pin: int, select_pin: int, *, pin_factory: Any
+    ) -> None:
+        self._bus = self._select = None  # what `close` looks at
+        SPI.__init__(self, pin_factory=pin_factory)
+        self._clock_phase = self._lsb_first = False
+        self._bits_per_word = 8
+        self._bus = _Bus(clock_pin, mosi_pin, miso_pin, pin_factory=pin_factory)
+        self._select = OutputDevice(select_pin, active_high=False, pin_factory=pin_factory)
 
 
 class _Sonar(mock.MockTriggerPin):  # type: ignore[misc] # gpiozero has no types

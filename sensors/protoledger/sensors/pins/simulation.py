@@ -74,9 +74,9 @@ class SimulatedMachine(Machine):
             hush(gpiozero)
             warnings.filterwarnings("ignore", category=gpiozero.SPISoftwareFallback)
             self._pins = simulated_pins.new_header()
-            # gpiozero's software SPI always uses the default pin factory.
-            if gpiozero.Device.pin_factory is None:
-                gpiozero.Device.pin_factory = self._pins
+        # gpiozero's software SPI asks for a default pin factory, whichever it is
+        if gpiozero.Device.pin_factory is None:
+            gpiozero.Device.pin_factory = self._pins
         driven = simulated_pins.connect(self._pins, kind, arguments, wave)
         device = getattr(gpiozero, kind)(pin_factory=self._pins, **arguments)
         if driven is not None:
