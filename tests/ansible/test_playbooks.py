@@ -13,6 +13,9 @@ import pytest
 import yaml
 from ansible.errors import AnsibleFilterError
 from ansible.module_utils import basic
+from ansible.parsing.dataloader import DataLoader
+from ansible.plugins.loader import filter_loader
+from ansible.template import Templar, trust_as_template
 
 from protoledger.contracts.errors import ToolMissingError
 from protoledger.contracts.tools.local_node import LocalNode
@@ -242,6 +245,37 @@ def test_the_broker_allows_what_the_sites_need_and_no_more(filters):
         filters["broker_limits"](
             {"cellar": {**sites["cellar"], "round": {"windows": 4097}}}, members, channels, []
         )
+
+
+def test_filters_take_variables_as_ansible_hands_them_out():
+    """Its lists and dictionaries template their items when they are looked at, and not before."""
+    filter_loader.add_directory(str(ANSIBLE / "plugins/filter"))
+    variables = trusted(
+        yaml.safe_load((ANSIBLE / "inventory.example.yml").read_text())["all"]["vars"]
+    )
+    variables["members"] = {site: {"agents": list("abcdef")} for site in variables["fleet_sites"]}
+    variables["sensors"] = [{"driver": "mcp3008", "options": {"channel": 0}}]
+    templar = Templar(loader=DataLoader(), variables=variables)
+
+    def evaluated(expression: str):
+        return templar.template(trusted("{{ " + expression + " }}"))
+
+    found = evaluated("fleet_sites | broker_limits(members, fleet_channels, fleet_labels)")
+    assert found["packet_bytes"] > 0
+    assert evaluated("sensors | fleet_needs({'groups': ['x']})")["groups"] == ["gpio", "spi", "x"]
+    options = "{'opt': '/o', 'etc': '/e', 'private': '/p', 'file': 'f', 'keys': ['identity.key'],"
+    options += " 'needs': (sensors | fleet_needs), 'watchdog_s': 60}"
+    assert "char-spi" in evaluated(f"'edge' | service_unit('a', {options})")
+    assert evaluated("sensors | service_files([], '/run')") == variables["sensors"]
+
+
+def trusted(value):
+    """Mark text as templates, as Ansible does with what an inventory says."""
+    if isinstance(value, dict):
+        return {key: trusted(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [trusted(item) for item in value]
+    return trust_as_template(value) if isinstance(value, str) else value
 
 
 def test_the_administrator_may_clear_and_nothing_else(filters):

@@ -56,13 +56,13 @@ def broker_limits(
         labels: the inventory's `fleet_labels`.
     """
     found = []
-    for name, content in sorted(sites.items()):
+    for name, content in sorted(_plain(sites).items()):
         whole = {
             **content,
             "site": name,
             "fleet_key": "0" * 64,  # of no consequence for sizes, and perhaps not made yet
-            "channels": channels,
-            "labels": labels,
+            "channels": _plain(channels),
+            "labels": _plain(labels),
             "broker": {"ca_file": "ca.crt", **content.get("broker", {})},
         }
         try:
@@ -71,6 +71,19 @@ def broker_limits(
         except (ConfigurationError, ValueError) as error:
             raise AnsibleFilterError(f"fleet_sites.{name}: {error}") from error
     return asdict(joined(found))
+
+
+def _plain(value: Any) -> Any:
+    """Copy a variable of the inventory.
+
+    Ansible hands out lists and dictionaries whose items are templated when they are looked at, and
+    only from Python: pydantic's validators, which are not, see placeholders instead.
+    """
+    if isinstance(value, Mapping):
+        return {str(key): _plain(value[key]) for key in value}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value
 
 
 def members(
