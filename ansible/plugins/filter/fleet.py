@@ -15,7 +15,8 @@ from eth_hash.auto import keccak
 from protoledger.protocol.errors import ConfigurationError
 from protoledger.protocol.wire.topics import ROOT
 from protoledger.runtime.broker.access_list import NameRefusedError, acl_text
-from protoledger.runtime.broker.limits import joined, limits_of
+from protoledger.runtime.broker.limits import BrokerLimits, joined, limits_of
+from protoledger.runtime.broker.mosquitto import configuration
 from protoledger.runtime.site import SiteConfig
 from protoledger.runtime.systemd.units import StateOfSystem, unit_text
 from protoledger.sensors import Needs, SensorError
@@ -28,8 +29,16 @@ def chain_address(point: str) -> str:
     return "0x" + keccak(bytes.fromhex(point))[12:].hex() if point else ""
 
 
-def access_list(sites: Mapping[str, Mapping[str, Any]]) -> str:
-    """Write the broker's access list from `site → {gateway, agents}`."""
+def access_list(sites: Mapping[str, Mapping[str, Any]], extra: str = "") -> str:
+    """Write the broker's access list from `site → {gateway, agents}`, and `extra` lines.
+
+    Extra lines must begin with a user's, or they would give rights to whoever stands before them.
+    """
+    first = next((line for line in extra.splitlines() if line.strip()), "user -")
+    if not first.startswith("user "):
+        raise AnsibleFilterError(
+            f"broker_extra_access: begins with {first!r}; its first line must be `user NAME`"
+        )
     try:
         parts = [acl_text(site, d["gateway"], d["agents"]) for site, d in sorted(sites.items())]
     except NameRefusedError as error:
@@ -38,7 +47,7 @@ def access_list(sites: Mapping[str, Mapping[str, Any]]) -> str:
     administrator = ["user protoledger-administrator"]
     for kind in ("presence", "key"):
         administrator += [f"topic readwrite {ROOT}/{site}/{kind}/+" for site in sorted(sites)]
-    return "\n".join([*parts, *administrator, ""])
+    return "\n".join([*parts, *administrator, "", *([extra.strip(), ""] if extra.strip() else [])])
 
 
 def broker_limits(
@@ -84,6 +93,26 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list):
         return [_plain(item) for item in value]
     return value
+
+
+def broker_configuration(folder: str, port: int, limits: Mapping[str, int]) -> str:
+    """Write the file that Mosquitto's service includes, as `protoledger site` does.
+
+    Args:
+        folder: with its key, certificates and access list.
+        port: of its listener.
+        limits: as `broker_limits` gives them.
+    """
+    return configuration(
+        str(port),
+        BrokerLimits(**{name: int(number) for name, number in limits.items()}),
+        authority=f"{folder}/ca.crt",
+        certificate=f"{folder}/tls.crt",
+        key=f"{folder}/tls.key",
+        acl=f"{folder}/acl",
+        revoked=f"{folder}/crl.pem",
+        service=True,
+    )
 
 
 def members(
@@ -244,6 +273,7 @@ class FilterModule:
         return {
             "chain_address": chain_address,
             "access_list": access_list,
+            "broker_configuration": broker_configuration,
             "broker_limits": broker_limits,
             "fleet_members": members,
             "fleet_accounts": accounts,

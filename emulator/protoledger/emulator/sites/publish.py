@@ -101,7 +101,7 @@ def broker_configurations(host: str, port: int, terms: Terms) -> list[tuple[str,
     """Write Mosquitto's configuration, to start it in the site's folder, and for its service."""
     listener = f"{port} localhost" if host in LOOPBACK_NAMES else str(port)
 
-    def text(base: str) -> bytes:
+    def text(base: str, *, service: bool = False) -> bytes:
         return configuration(
             listener,
             limits_of(terms),
@@ -110,13 +110,14 @@ def broker_configurations(host: str, port: int, terms: Terms) -> list[tuple[str,
             key=f"{base}/tls.key",
             acl=f"{base}/acl",
             revoked=f"{base}/crl.pem",
+            service=service,
         ).encode()
 
     here = "# for `protoledger site broker`, which starts Mosquitto in the site's folder\n"
     service = f"# for /etc/mosquitto/conf.d/, with this folder copied to {INSTALLED}\n"
     return [
         ("mosquitto.conf", here.encode() + text("broker")),
-        ("service.conf", service.encode() + text(INSTALLED).replace(b"user root\n", b"")),
+        ("service.conf", service.encode() + text(INSTALLED, service=True)),
     ]
 
 

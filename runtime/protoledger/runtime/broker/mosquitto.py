@@ -14,6 +14,7 @@ def configuration(
     key: str,
     acl: str,
     revoked: str = "",
+    service: bool = False,
 ) -> str:
     """Return the text of the configuration file.
 
@@ -25,6 +26,8 @@ def configuration(
         key: file of its private key.
         acl: file of the access list.
         revoked: file of the revoked certificates; empty for none.
+        service: it is included by the configuration of Debian's service, which says where messages
+            are kept and where the log goes; a value that is set twice stops Mosquitto.
     """
     lines = [
         f"listener {listener}",
@@ -37,7 +40,6 @@ def configuration(
         "use_identity_as_username true",
         "allow_anonymous false",
         f"acl_file {acl}",
-        "persistence false",
         "set_tcp_nodelay true",
         f"max_connections {limits.connections}",
         f"max_packet_size {limits.packet_bytes}",
@@ -45,10 +47,12 @@ def configuration(
         f"max_queued_messages {limits.queued_messages}",
         f"max_queued_bytes {limits.queued_bytes}",
         "sys_interval 0",
-        "log_dest stderr",
-        *(f"log_type {kind}" for kind in ("error", "warning", "notice")),
-        "connection_messages false",
+        f"connection_messages {'true' if service else 'false'}",
     ]
+    if service:
+        return "\n".join([*lines, ""])
+    lines += ["persistence false", "log_dest stderr"]
+    lines += [f"log_type {kind}" for kind in ("error", "warning", "notice")]
     if os.geteuid() == 0:
         lines.append("user root")  # otherwise it becomes a user that cannot read the files above
     return "\n".join([*lines, ""])
