@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from gpiozero import OutputDevice
+from gpiozero import OutputDevice, SharedMixin
 from gpiozero.pins import SPI, mock
 from gpiozero.pins.spi import SPISoftwareBus
 
@@ -90,7 +90,13 @@ class _Bus(SPISoftwareBus):  # type: ignore[misc] # as above
         return (pin_factory, *pins)
 
 
-class _Spi(mock.MockSPIInterface):  # type: ignore[misc] # as above
+class _Spi(SharedMixin, mock.MockSPIInterface):  # type: ignore[misc] # as above
+    """One chip's interface, which all open inputs of that chip share."""
+
+    @classmethod
+    def _shared_key(cls, *pins: int, pin_factory: Any, **named: int) -> tuple[object, ...]:
+        return (pin_factory, *pins, *sorted(named.items()))
+
     def __init__(
         self, clock_pin: int, mosi_pin: int, miso_pin: int, select_pin: int, *, pin_factory: Any
     ) -> None:
