@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -66,6 +67,35 @@ def test_what_is_no_emulation_and_what_exists_is_refused(kept, tmp_path, monkeyp
     assert CliRunner().invoke(cli.app, ["adopt", str(kept)]).exit_code == Exit.CONFIGURATION
 
 
+def test_agents_go_over_to_sensors_one_by_one(kept, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert CliRunner().invoke(cli.app, ["adopt", str(kept)]).exit_code == Exit.OK
+    words = ["check", "--site", "site-1", "--no-broker", "--no-chain"]
+
+    def replaying():
+        done = CliRunner().invoke(cli.app, words)
+        assert done.exit_code == Exit.OK, done.output
+        return re.findall(r"! (\S+) .*\n.*no real sensor gives co2, .*the label", done.output)
+
+    assert replaying() == [f"site-1.agent-{number}" for number in range(1, 5)]
+    path = tmp_path / "site-1/devices/site-1.agent-1/agent.yaml"
+    content = yaml.safe_load(path.read_text())
+    names = [sensor["channel"] for sensor in content["sensors"]]
+    del content["sampling"]
+    content["sensors"] = [
+        {"channel": name, "driver": "iio", "options": {"name": "ads1015", "channel": f"voltage{n}"}}
+        for n, name in enumerate(names)
+    ]
+    content["label"] = {"driver": "button", "options": {"pin": 4, "mode": "toggle"}}
+    path.write_text(yaml.safe_dump(content))
+    site_file = tmp_path / "site-1/site.yaml"
+    site = yaml.safe_load(site_file.read_text())
+    site["round"] = {"window_s": 10, "every_s": 10}
+    site_file.write_text(yaml.safe_dump(site))
+    assert CliRunner().invoke(cli.app, ["renew", "--site", "site-1"]).exit_code == Exit.OK
+    assert replaying() == [f"site-1.agent-{number}" for number in range(2, 5)]
+
+
 @pytest.mark.timeout(500)
 def test_an_adopted_site_goes_on_where_the_emulation_ended(kept, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -76,6 +106,7 @@ def test_an_adopted_site_goes_on_where_the_emulation_ended(kept, tmp_path, monke
     made = tmp_path / "site-1"
     agent = yaml.safe_load((made / "devices/site-1.agent-1/agent.yaml").read_text())
     assert {sensor["options"]["path"] for sensor in agent["sensors"]} == {"agent-1.csv"}
+    assert "replay recordings until" in done.output
     isolation = isolated()
     if isolation is None or find_mosquitto() is None:
         pytest.skip("needs Mosquitto and a network namespace")

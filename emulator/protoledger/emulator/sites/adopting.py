@@ -27,6 +27,10 @@ from protoledger.runtime.pki.owner import FLEET_KEY
 from protoledger.runtime.site import SiteConfig, load
 
 _CREDENTIALS = {"certificate_file": "tls.crt", "key_file": "tls.key"}
+_AGENT_HEAD = """\
+# The sensors below replay a recording. For real ones put those of a kit in place of `sampling`,
+# `sensors` and `label`; see "From recordings to sensors" in docs/by-hand.md.
+"""
 _OWN = {"site_file": "site.yaml", "roster_file": "roster.json", "identity_file": "identity.key"}
 
 
@@ -169,4 +173,4 @@ def _take_agent(folder: SiteFolder, source: Path, agent: str) -> None:
             # the emulation has used up its rows, so it begins again
             options |= {"path": recording.name, "loop": True}
     write_secret(place / "identity.key", read_secret(source / f"{agent}.identity"))
-    write_secret(folder.config(agent), dump(content).encode())
+    write_secret(folder.config(agent), (_AGENT_HEAD + dump(content)).encode())

@@ -3,7 +3,7 @@
 import datetime as dt
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from protoledger.edge.check.report import BUILT
 from protoledger.emulator.sites.folder import SiteFolder, SitePlan
-from protoledger.emulator.sites.kits import KitFile, known_channels, known_labels, open_kit
+from protoledger.emulator.sites.kits import KitFile, OwnSchema, channels_and_labels, open_kit
 from protoledger.emulator.sites.publish import (
     BROKER,
     broker_configurations,
@@ -52,6 +52,7 @@ class Wish:
         gateway: the gateway's id.
         chain: the node's URL, or empty.
         window_s: length of a window and time between rounds.
+        schema: channels and labels of the owner's own.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Wish:
     gateway: str
     chain: str
     window_s: float
+    schema: OwnSchema = field(default_factory=lambda: OwnSchema({}))
 
 
 def begin_site(parent: Path, wish: Wish) -> SiteFolder:
@@ -144,12 +146,23 @@ def _checked(wish: Wish) -> list[KitFile]:
             kits.append(open_kit(name))
         except ConfigurationError as error:
             problems += error.problems
-    if problems:
-        raise ConfigurationError("\n  ".join(["cannot begin a site:", *problems]))
+    _refuse(problems)
     dealt = [kit for kit, _ in zip(cycle(kits), wish.agents, strict=False)]
     site = _site(wish, dealt, "0" * 64)
+    _refuse(
+        [
+            line
+            for kit in {kit.name: kit for kit in dealt}.values()
+            for line in kit.problems_with(site)
+        ]
+    )
     planned_terms(site, wish.gateway, members(dealt, wish.agents))
     return dealt
+
+
+def _refuse(problems: Sequence[str]) -> None:
+    if problems:
+        raise ConfigurationError("\n  ".join(["cannot begin a site:", *problems]))
 
 
 def members(kits: Sequence[KitFile], agents: Sequence[str]) -> list[Member]:
@@ -159,13 +172,10 @@ def members(kits: Sequence[KitFile], agents: Sequence[str]) -> list[Member]:
 
 
 def _content(wish: Wish, kits: Sequence[KitFile], fleet_key: str) -> dict[str, object]:
-    known, used = known_channels(), {name for kit in kits for name in kit.channels}
-    if strange := sorted(used - known.keys()):
-        raise ConfigurationError(
-            f"no range is known for {', '.join(strange)}; the kits' channels are "
-            f"{', '.join(known)}: use their names, or begin with a kit and edit site.yaml"
-        )
-    labels = list(known_labels()) if any(kit.votes for kit in kits) else []
+    try:
+        channels, labels = channels_and_labels(kits, wish.schema)
+    except ConfigurationError as error:
+        raise ConfigurationError("\n  ".join(["cannot begin a site:", *error.problems])) from error
     if wish.chain and not labels:
         raise ConfigurationError(
             "a site without labels has nothing for a ledger: leave --chain out, or add a kit with "
@@ -174,11 +184,7 @@ def _content(wish: Wish, kits: Sequence[KitFile], fleet_key: str) -> dict[str, o
     return {
         "site": wish.name,
         "fleet_key": fleet_key,
-        "channels": [
-            channel.model_dump(exclude_defaults=True)
-            for name, channel in known.items()
-            if name in used
-        ],
+        "channels": [channel.model_dump(exclude_defaults=True) for channel in channels],
         "labels": labels,
         "round": {"window_s": wish.window_s, "every_s": wish.window_s},
         "broker": {"host": wish.broker, "port": wish.port, "ca_file": "ca.crt"},
@@ -187,8 +193,8 @@ def _content(wish: Wish, kits: Sequence[KitFile], fleet_key: str) -> dict[str, o
 
 def _site(wish: Wish, kits: Sequence[KitFile], fleet_key: str) -> SiteConfig:
     site, problems = fit(_content(wish, kits, fleet_key), SiteConfig)
-    if site is None or problems:
-        raise ConfigurationError("\n  ".join(["cannot begin a site:", *problems]))
+    _refuse(problems)
+    assert site is not None  # noqa: S101 - it has no problems
     return site
 
 

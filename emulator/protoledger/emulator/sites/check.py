@@ -11,6 +11,7 @@ from pathlib import Path
 from cryptography import x509
 
 from protoledger.edge.check.agent_files import read_agent_files
+from protoledger.edge.config import AgentConfig
 from protoledger.emulator.sites.beginning import check_clock
 from protoledger.emulator.sites.folder import SiteFolder
 from protoledger.emulator.sites.publish import broker_files, stale_copies
@@ -29,6 +30,7 @@ from protoledger.runtime.yaml_files import read
 
 RENEW = "run: protoledger site renew, and copy what it names to its device"
 SOON_DAYS = 30
+SYNTHETIC = {"replay", "mock"}
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -145,12 +147,31 @@ def _device(folder: SiteFolder, device: str) -> Item:
     left = f"certificate has {days_left(issued):.0f} days left"
     if not (folder.device(device) / "identity.key").exists():
         return ok(device, f"{left}; its keys are on the device, check it there")
-    is_gateway = device == folder.plan.gateway
-    path = folder.config(device)
+    return _device_files(
+        folder.config(device), device, left, is_gateway=device == folder.plan.gateway
+    )
+
+
+def _device_files(path: Path, device: str, left: str, *, is_gateway: bool) -> Item:
     text = read_gateway_files(path).text if is_gateway else read_agent_files(path).text
     if text:
         return failed(device, text, "correct these lines; each says how")
+    if not is_gateway and (made_up := _made_up(path)):
+        found = f"{left}, files are up to date\nno real sensor gives {', '.join(made_up)}"
+        return note(
+            device, found, f"give {path} sensors: docs/by-hand.md, From recordings to sensors"
+        )
     return ok(device, f"{left}, files are up to date")
+
+
+def _made_up(path: Path) -> list[str]:
+    """Name what an agent reads from recordings, as adopted ones do, or makes up."""
+    config, _ = read(path, AgentConfig)
+    if config is None:
+        return []
+    found = [sensor.channel for sensor in config.sensors if sensor.driver in SYNTHETIC]
+    label = config.label is not None and config.label.driver in SYNTHETIC
+    return [*found, "the label"] if label else found
 
 
 def _certificate_problems(authority: Authority, issued: x509.Certificate) -> Iterator[str]:

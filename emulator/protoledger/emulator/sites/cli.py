@@ -15,7 +15,13 @@ from protoledger.emulator.errors import ProgramMissingError
 from protoledger.emulator.sites import devices as on_devices
 from protoledger.emulator.sites.beginning import Wish, begin_site
 from protoledger.emulator.sites.folder import SiteFolder
-from protoledger.emulator.sites.kits import kit_names
+from protoledger.emulator.sites.kits import (
+    OwnSchema,
+    kit_names,
+    open_schema,
+    own_schema,
+    parse_channel,
+)
 from protoledger.protocol.errors import ConfigurationError
 from protoledger.runtime.exits import Exit
 from protoledger.runtime.pki.certificates import PkiError
@@ -70,14 +76,28 @@ def init(
     gateway: Annotated[str | None, typer.Option(help="The gateway's name.")] = None,
     chain: Annotated[str, typer.Option(help="The URL of a node's JSON-RPC.")] = "",
     window: Annotated[float, typer.Option(min=0.1, help="Seconds of a window and a round.")] = 10,
+    channel: Annotated[
+        list[str] | None,
+        typer.Option(help="What a kit of yours measures: name:unit:low:high:step; repeat it."),
+    ] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(help="A class, in the order of its number; repeat it.")
+    ] = None,
+    schema: Annotated[
+        Path | None,
+        typer.Option(help="A file with all channels and labels, such as another site.yaml."),
+    ] = None,
 ) -> None:
     """Write the folder of a new site: authority, broker, site file, and a folder per device."""
     names = agent or [f"{name}-{number}" for number in range(1, agents + 1)]
-    wish = Wish(name, broker, port, kit, names, gateway or f"{name}-gateway", chain, window)
     with _reported():
-        folder = begin_site(Path(), wish)
-        schema = folder.site.as_schema().digest.hex()
-    typer.echo(f"{folder.path}: {len(names)} agents, a gateway, a broker; schema 0x{schema}")
+        own = _own_schema(channel or [], label or [], schema)
+        gateway = gateway or f"{name}-gateway"
+        folder = begin_site(
+            Path(), Wish(name, broker, port, kit, names, gateway, chain, window, own)
+        )
+        digest = folder.site.as_schema().digest.hex()
+    typer.echo(f"{folder.path}: {len(names)} agents, a gateway, a broker; schema 0x{digest}")
     typer.echo(
         f"next, in {folder.path}:\n"
         "  protoledger site request devices/ID     on each device, in its copy of the folder\n"
@@ -85,6 +105,14 @@ def init(
         + ("  protoledger site deploy                 the contracts\n" if chain else "")
         + "  protoledger site check                  says what is missing"
     )
+
+
+def _own_schema(channels: list[str], labels: list[str], file: Path | None) -> OwnSchema:
+    if file is None:
+        return own_schema([parse_channel(text) for text in channels], labels)
+    if channels or labels:
+        raise typer.BadParameter("a schema file has all channels and labels: leave the others out")
+    return open_schema(file)
 
 
 @app.command("adopt")
@@ -105,6 +133,7 @@ def adopt_emulation(
         typer.echo(f"{folder.path}: {len(folder.plan.agents)} agents, a gateway, a broker")
         if folder.plan.chain:
             typer.echo(f"its chain is {folder.plan.chain}: `protoledger site chain` runs it again")
+        typer.echo("its agents replay recordings until you give them sensors: docs/by-hand.md")
 
 
 @app.command()

@@ -162,11 +162,7 @@ def add(folder: SiteFolder, agents: Sequence[str], kit: str) -> list[str]:
     ]
     problems += [f"{one!r} was retired; choose another name" for one in retired]
     chosen = open_kit(kit)
-    site = folder.site
-    if strange := set(chosen.channels) - {channel.name for channel in site.channels}:
-        problems.append(f"the site does not measure {', '.join(sorted(strange))} of kit {kit!r}")
-    if chosen.votes and not site.labels:
-        problems.append(f"the site has no labels, and kit {kit!r} votes for one")
+    problems += chosen.problems_with(folder.site)
     if problems:
         raise ConfigurationError("\n  ".join(["cannot add:", *problems]))
     for agent in agents:
