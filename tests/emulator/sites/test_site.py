@@ -1,38 +1,23 @@
 """A site's folder: what is written, and what is refused, by people and machines that err or lie."""
 
 import json
-import os
 import shutil
 import stat
 import time
 
 import pytest
-import yaml
 from typer.testing import CliRunner
 
-from protoledger.emulator.sites import beginning, cli, devices, publish
+from protoledger.emulator.sites import beginning, devices, publish
 from protoledger.emulator.sites.folder import SiteFolder
 from protoledger.protocol.errors import ConfigurationError
 from protoledger.runtime.exits import Exit
 from protoledger.runtime.identity_files import load_roster
 from protoledger.runtime.pki.certificates import Authority, request_for
 from protoledger.runtime.pki.requests import read_request
+from tests.support.site_command import approve, init, site_command
 
-
-@pytest.fixture
-def site(tmp_path, monkeypatch):
-    """Run `protoledger site` in an empty folder; gives the exit code and what was printed."""
-    monkeypatch.chdir(tmp_path)
-    before = os.umask(0o077)
-
-    def run(*arguments, typed=None):
-        done = CliRunner().invoke(cli.app, [str(one) for one in arguments], input=typed)
-        if done.exception is not None and not isinstance(done.exception, SystemExit):
-            raise done.exception
-        return done.exit_code, done.output
-
-    yield run
-    os.umask(before)
+site = pytest.fixture(site_command)
 
 
 @pytest.fixture
@@ -43,16 +28,6 @@ def house(site, tmp_path):
     code, text = site("request", *sorted((tmp_path / "house/devices").iterdir()))
     assert code == Exit.OK, text
     return tmp_path / "house"
-
-
-def init(site, name="house", *more):
-    return site("init", name, "--broker", "localhost", "--kit", "climate", *more)
-
-
-def approve(site, house, *ids, more=("--yes",)):
-    names = ids or [folder.name for folder in sorted((house / "devices").iterdir())]
-    files = [house / "devices" / name / "request.json" for name in names]
-    return site("approve", "--site", house, *more, *files)
 
 
 def content(folder):
@@ -440,61 +415,6 @@ def test_a_damaged_memory_is_refused(site, house):
     for changed in ({**plan, "agents": ["../../x"]}, {**plan, "port": "x"}, [], {**plan, "y": 1}):
         path.write_text(json.dumps(changed))
         assert site("renew", "--site", house)[0] == Exit.CONFIGURATION
-
-
-def test_one_s_own_kit(site, tmp_path):
-    kit = yaml.safe_load((beginning.open_kit("climate")).text)
-    kit["credentials"] = {"certificate_file": "/x/y.crt", "key_file": "/x/y.key"}
-    (tmp_path / "own.yaml").write_text(yaml.dump(kit))
-    code, text = site("init", "h", "--broker", "b", "--kit", "own.yaml")
-    assert code == Exit.OK, text
-    made = yaml.safe_load((tmp_path / "h/devices/h-1/agent.yaml").read_text())
-    assert made["credentials"] == {"certificate_file": "tls.crt", "key_file": "tls.key"}
-    kit["sensors"][0]["channel"] = "pressure"
-    (tmp_path / "own.yaml").write_text(yaml.dump(kit))
-    code, text = site("init", "g", "--broker", "b", "--kit", "own.yaml")
-    assert code == Exit.CONFIGURATION
-    assert "no range is known for 'pressure'" in text
-    own = ("--channel", "pressure:hPa:900:1100:0.1", "--label", "off", "--label", "on")
-    code, text = site("init", "g", "--broker", "b", "--kit", "own.yaml", *own)
-    assert code == Exit.OK, text
-    made = SiteFolder.read(tmp_path / "g").site
-    assert [channel.name for channel in made.channels] == ["humidity", "pressure"]
-    assert (made.channels[1].low, made.channels[1].unit) == (900, "hPa")
-    assert made.labels == ("off", "on")
-    code, text = site("init", "f", "--broker", "b", "--kit", "own.yaml", "--schema", "g/site.yaml")
-    assert code == Exit.OK, text  # the two may share contracts
-    assert SiteFolder.read(tmp_path / "f").site.schema_hash == made.schema_hash
-
-
-@pytest.mark.parametrize(
-    ("words", "says"),
-    [
-        (["--channel", "temperature:°C:0:40"], "has 4 parts"),
-        (["--channel", "temperature:°C:cold:40:1"], "low = 'cold' is no number"),
-        (["--channel", "temperature:°C:nan:40:1"], "finite"),
-        (["--channel", "temperature:°C:40:0:1"], "must exceed"),
-        (["--channel", "temperature:°C:0:40:0"], "greater than 0"),
-        (["--channel", "co2:ppm:0:9:1"], "'co2' is measured by no kit"),
-        (["--channel", "temperature::0:1:1", "--channel", "temperature::0:2:1"], "more than once"),
-        (["--label", "only"], "no label has this number"),
-        (["--label", "a", "--label", "a"], "more than once: a"),
-        (["--label", "a", "--label", ""], "labels.1"),
-        (["--schema", "absent.yaml"], "cannot be read"),
-        (["--schema", "."], "cannot be read"),
-        (["--schema", "few.yaml"], "no range is known for 'humidity'"),
-        (["--schema", "odd.yaml"], "channels.0.step"),
-        (["--window", "1"], "read more often"),
-    ],
-)
-def test_channels_and_labels_that_cannot_be(site, tmp_path, words, says):
-    few = {"channels": [{"name": "temperature", "low": 0, "high": 40, "step": 1}]}
-    (tmp_path / "few.yaml").write_text(yaml.dump(few))
-    (tmp_path / "odd.yaml").write_text(yaml.dump({"channels": [{"name": "t", "low": 0}]}))
-    code, text = init(site, "house", *words)
-    assert code == Exit.CONFIGURATION, text
-    assert says in text
-    assert not any(tmp_path.glob("*house*"))
 
 
 def test_two_commands_at_once_wait_for_each_other(house):
