@@ -13,10 +13,14 @@ from protoledger.edge.readings.kit import Kit
 from protoledger.edge.readings.slots import GIVE_UP_S, Slot
 from protoledger.edge.readings.windows import STALLED_S, LiveWindows
 from protoledger.emulator.processes.broker import find_mosquitto
+from protoledger.gateway.config import GatewayConfig
+from protoledger.gateway.operations.health import read_status, status_path
 from protoledger.protocol.wire.schema import Channel, Schema
+from protoledger.runtime.site import load
 from protoledger.runtime.systemd import Notifier
 from protoledger.sensors import FilterOptions, Probe, Quality, Reading, Sensor
 from protoledger.sensors.errors import BadOptions, ReadFailed, SensorMissing
+from tests.support.broker_client import until
 from tests.support.site_of import command, copy, live, running_agent, running_site
 
 SCHEMA = Schema((Channel("a", "", 0, 10, 0.1), Channel("b", "", 0, 10, 0.1)), ("no", "yes"))
@@ -330,6 +334,7 @@ def test_a_gateway_is_checked_and_watched(tmp_path, manager):
 
     with running_site(tmp_path) as (files, _):
         path = files.gateway_file
+        store = status_path(load(path, GatewayConfig).store_file)
         done = command("gateway", "check", "-c", path, "--json")
         items = {item["name"]: item for item in json.loads(done.stdout)["items"]}
         assert done.returncode == 0, done.stdout
@@ -344,6 +349,11 @@ def test_a_gateway_is_checked_and_watched(tmp_path, manager):
             manager.wait("WATCHDOG=1")
             manager.wait("0 of 4 agents here")
             assert command("gateway", "check", "-c", path, "--running").returncode == 0
+            until(lambda: (status := read_status(store)) and status.connected)
+            done = command("gateway", "check", "-c", path, "--json")
+            items = {item["name"]: item for item in json.loads(done.stdout)["items"]}
+            assert "is connected" in items["broker"]["found"]
+            assert items["access list"]["verdict"] == "skipped"
             done = command("gateway", "check", "-c", path, "--wait", "0.5")
             assert done.returncode == 69
             assert "no round completed" in done.stdout

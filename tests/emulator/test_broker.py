@@ -29,7 +29,9 @@ from protoledger.emulator.processes.embedded_broker import EmbeddedBroker
 from protoledger.protocol.wire.messages import Kind
 from protoledger.protocol.wire.topics import agent_subscriptions, gateway_subscriptions, topic
 from protoledger.runtime.broker.access_list import NameRefusedError, acl_text, checked_name
+from protoledger.runtime.broker.limits import BrokerLimits
 from tests.support.broker_client import Client, until
+from tests.support.raw_client import RawClient
 
 needs_mosquitto = pytest.mark.skipif(find_mosquitto() is None, reason="Mosquitto not installed")
 GATEWAY, A1, A2 = "a.gateway", "a.agent-1", "a.agent-2"
@@ -239,10 +241,39 @@ def test_who_may_write_and_who_then_reads(where, clients):
 
 
 def test_a_certificate_decides_whatever_the_client_calls_itself(where, clients):
-    """A2 connects under A1's client id, yet with its own certificate."""
-    impostor = clients(where, A1, certificate=A2).ready()
-    assert not impostor.publish(topic("a", Kind.BOXES, A1))
-    assert impostor.publish(topic("a", Kind.BOXES, A2))
+    """A2 connects under the others' client ids, yet with its own certificate."""
+    others = [clients(where, name).ready() for name in (A1, GATEWAY)]
+    for name in (A1, GATEWAY):
+        impostor = clients(where, name, certificate=A2).ready()
+        assert not impostor.publish(topic("a", Kind.BOXES, A1))
+        assert impostor.publish(topic("a", Kind.BOXES, A2))
+        impostor.close()
+    for other in others:
+        assert other.lost == 0
+    assert others[0].publish(topic("a", Kind.BOXES, A1))
+
+
+def test_a_certificate_has_one_connection(authority, tmp_path):
+    """Five hundred are opened under as many ids; honest clients keep theirs, and get new ones."""
+    if find_mosquitto() is None:
+        pytest.skip("Mosquitto not installed")
+    limits = BrokerLimits(2**16, 64, 100, 2**20, connections=32)
+    with Children(tmp_path / "logs") as children, ExitStack() as stack:
+        broker = Mosquitto(tmp_path / "few", authority, ACL, children, limits).start()
+
+        def connect(name):
+            client = Client(broker, authority, name)
+            stack.callback(client.close)
+            return client.ready()
+
+        honest = [connect(A1), connect(GATEWAY)]
+        held = [RawClient(broker, authority, A2, client_id=f"enemy-{i}") for i in range(500)]
+        late = connect(B1)
+        for client, name in zip([*honest, late], (A1, GATEWAY, B1), strict=True):
+            assert client.publish(topic(name[0], Kind.KEY, name))
+            assert client.lost == 0
+        for client in held:
+            client.close()
 
 
 def test_a_will_in_another_s_name_is_refused(where, clients):

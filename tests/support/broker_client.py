@@ -11,6 +11,7 @@ class Client:
     def __init__(self, where, authority, client_id, certificate=None, will=None, topics=()):
         self.received, self.refused, self.acknowledged = [], [], []
         self.connected = self.why = None
+        self.lost = 0
         self.paho = mqtt.Client(
             mqtt.CallbackAPIVersion.VERSION2, client_id=client_id, protocol=mqtt.MQTTv5
         )
@@ -20,6 +21,7 @@ class Client:
             self.paho.will_set(*will, qos=1, retain=True)
         self.paho.on_connect = self._on_connect
         self.paho.on_message = lambda _c, _u, m: self.received.append((m.topic, m.payload))
+        self.paho.on_disconnect = lambda *_: self._on_disconnect()
         self.paho.on_publish = lambda _c, _u, _m, reason, _p: self._on_publish(reason)
         self.topics = list(topics)
         self.paho.connect(where.host, where.port, keepalive=10)
@@ -29,6 +31,9 @@ class Client:
         self.connected, self.why = not reason.is_failure, reason
         if self.connected and self.topics:
             self.paho.subscribe([(name, 1) for name in self.topics])
+
+    def _on_disconnect(self):
+        self.lost += 1
 
     def _on_publish(self, reason):
         (self.refused if reason.is_failure else self.acknowledged).append(str(reason))

@@ -9,13 +9,19 @@ import yaml
 
 from protoledger.edge import cli
 from protoledger.edge.check.agent_files import read_agent_files
+from protoledger.edge.config import AgentConfig
 from protoledger.edge.readings.backlog import Anchor
 from protoledger.edge.readings.spool import SqliteSpool
+from protoledger.edge.status import read_status
 from protoledger.emulator.processes.broker import find_mosquitto
+from protoledger.runtime.check import broker as broker_check
 from protoledger.runtime.exits import Exit
 from protoledger.runtime.identity_files import load_identity
+from protoledger.runtime.mqtt.client import tls_context
+from protoledger.runtime.site import load
 from protoledger.sensors import SimulatedMachine
 from protoledger.sensors.errors import PinInUse
+from tests.support.broker_client import until
 from tests.support.site_of import change, command, copy, invoke, live, running_agent, running_site
 
 needs_mosquitto = pytest.mark.skipif(find_mosquitto() is None, reason="Mosquitto not installed")
@@ -49,12 +55,41 @@ def test_everything_is_fine(site):
 
 @needs_mosquitto
 def test_a_running_agent_is_not_thrown_out(site):
-    """The check has a client id of its own."""
+    """A broker of ours lets a device have one connection: the check must not open a second."""
+    path = site.agent_file(site.agents[1])
+    change(path, status_file="status.json")
     with running_agent(site, 1) as agent:
-        code, _ = checked(site.agent_file(site.agents[1]))
+        until(lambda: (status := read_status(path.parent / "status.json")) and status.connected)
+        code, items = checked(path)
         assert code == 0
+        assert f"process {agent.process.pid} is connected" in items["broker"]["found"]
+        assert items["access list"]["verdict"] == "skipped"
         assert agent.poll() is None
     assert "Session taken over" not in agent.errors
+    code, items = checked(path)
+    assert code == 0
+    assert items["access list"]["verdict"] == "ok"
+
+
+@needs_mosquitto
+def test_a_check_that_loses_its_connection_says_so(site, monkeypatch):
+    """Its device runs on another machine, and connects again."""
+    path = site.agent_file(site.agents[2])
+    access = broker_check._access
+
+    def taken_over(client, answers, broker, me):
+        config = load(path, AgentConfig)
+        other, others = broker_check._client(
+            broker, config.credentials, me, tls_context(broker, config.credentials)
+        )
+        assert broker_check._connect(other, others, broker) is None
+        return access(client, answers, broker, me)
+
+    monkeypatch.setattr(broker_check, "_access", taken_over)
+    code, items = checked(path)
+    assert code == Exit.UNAVAILABLE
+    assert items["broker"]["verdict"] == "ok"
+    assert "stop it first" in items["access list"]["advice"]
 
 
 @needs_mosquitto

@@ -1,6 +1,9 @@
 """`edge check --running`: what a running agent's status file says, and what it must not hide."""
 
 import json
+import os
+import subprocess
+import sys
 
 import msgspec
 import pytest
@@ -24,7 +27,7 @@ class Config:
 
 def status(**changes):
     given = {
-        "id": "pi", "pid": 7, "written_at": 1000.0, "connected": True, "last_round": 9,
+        "id": "pi", "pid": os.getpid(), "written_at": 1000.0, "connected": True, "last_round": 9,
         "answered": 3, "answered_at": 999.0, "sensors": GOOD,
     }  # fmt: skip
     return AgentStatus(**{**given, **changes})
@@ -54,6 +57,10 @@ def test_an_old_file_is_no_running_agent(tmp_path):
     write(tmp_path, status())
     for now in (1000.0 + STALE_S, 10.0):  # 10 s after another boot
         assert verdicts(tmp_path, now)["service"][0] == "failed"
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        ended.wait(60)
+    write(tmp_path, status(pid=ended.pid))
+    assert verdicts(tmp_path, 1001.0)["service"][0] == "failed"
     (tmp_path / "status.json").write_text("{")
     assert verdicts(tmp_path, 1001.0)["service"][0] == "failed"
 

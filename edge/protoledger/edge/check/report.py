@@ -7,18 +7,22 @@ import contextlib
 import datetime as dt
 import queue
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from protoledger.edge.check.agent_files import read_agent_files
+from protoledger.edge.check.running import is_running
 from protoledger.edge.check.spool_file import check_spool
 from protoledger.edge.config import AgentConfig, InputConfig, LabelConfig, SensorConfig
 from protoledger.edge.readings.slots import Slot, SlotState, machine_for, missing_state, slot_for
+from protoledger.edge.status import read_status
 from protoledger.protocol.wire.identity import Roster
 from protoledger.runtime.check.aggregation import aggregation
 from protoledger.runtime.check.broker import Client, check_broker
 from protoledger.runtime.check.device_files import DeviceFiles
 from protoledger.runtime.check.findings import Item, failed, note, ok, skipped
+from protoledger.runtime.check.running import is_connected
 from protoledger.runtime.exits import Exit
 from protoledger.runtime.site import ChannelConfig, SiteConfig
 from protoledger.sensors import Machine, SensorError, WantedSensor, find_problems
@@ -244,6 +248,10 @@ def _read_once(slot: Slot, readings: Mapping[str, float]) -> SlotState:
 def _broker(
     found: DeviceFiles[AgentConfig], config: AgentConfig, site: SiteConfig
 ) -> Iterator[Item]:
+    status = None if config.status_file is None else read_status(config.status_file)
+    if is_running(status, time.monotonic()) and status.connected:
+        yield from is_connected(site.broker, config.id, status.pid)
+        return
     me = Client(site.site, config.id, _other_device(config.id, found.roster), is_agent=True)
     yield from check_broker(site.broker, config.credentials, me)
 

@@ -8,11 +8,13 @@ part in then, one must be completed after the call.
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeGuard
 
 from protoledger.edge.check.agent_files import read_agent_files
 from protoledger.edge.config import AgentConfig
 from protoledger.edge.status import STALE_S, AgentStatus, read_status
 from protoledger.runtime.check.findings import Item, failed, note, ok, skipped
+from protoledger.runtime.check.running import is_alive
 from protoledger.runtime.exits import Exit
 
 POLL_S = 0.5
@@ -68,6 +70,11 @@ def running(
         time.sleep(POLL_S)
 
 
+def is_running(status: AgentStatus | None, now: float) -> TypeGuard[AgentStatus]:
+    """Return whether an agent wrote this that runs; `now` in monotonic seconds."""
+    return status is not None and 0 <= now - status.written_at < STALE_S and is_alive(status.pid)
+
+
 def _is_bad(item: Item) -> bool:
     return item.result.value == "failed"
 
@@ -75,7 +82,7 @@ def _is_bad(item: Item) -> bool:
 def _items(
     status: AgentStatus | None, path: Path, before: AgentStatus | None, called_at: float, now: float
 ) -> Iterator[Item]:
-    if status is None or not 0 <= now - status.written_at < STALE_S:
+    if not is_running(status, now):
         seen = "no status" if status is None else "an old status"
         yield failed(
             "service",

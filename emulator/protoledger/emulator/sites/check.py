@@ -18,9 +18,9 @@ from protoledger.emulator.sites.publish import broker_files, stale_copies
 from protoledger.gateway.config import GatewayConfig
 from protoledger.gateway.operations.chain import check_chain
 from protoledger.gateway.operations.gateway_files import read_gateway_files
-from protoledger.gateway.operations.report import check_progress
+from protoledger.gateway.operations.report import check_broker_of, check_progress
 from protoledger.protocol.errors import ConfigurationError
-from protoledger.runtime.check.broker import Client, check_broker
+from protoledger.runtime.check.broker import Client
 from protoledger.runtime.check.findings import Item, failed, note, ok, skipped
 from protoledger.runtime.identity_files import load_roster
 from protoledger.runtime.pki.certificates import Authority, PkiError, days_left
@@ -61,11 +61,14 @@ def check_site(path: Path, *, broker: bool, chain: bool, wait_s: float) -> Itera
     yield _roster(folder, site)
     for device in folder.plan.devices:
         yield _device(folder, device)
+    if wait_s:  # first: once the gateway is connected, nothing else may connect in its name
+        yield check_progress(_store(folder), wait_s)
     yield from _broker(folder, site, connect=broker)
     yield from _chain(folder, site, ask=chain)
-    if wait_s:
-        store = folder.device(folder.plan.gateway) / "gateway.db"
-        yield check_progress(store, wait_s)
+
+
+def _store(folder: SiteFolder) -> Path:
+    return folder.device(folder.plan.gateway) / "gateway.db"
 
 
 def _secrets(folder: SiteFolder) -> Item:
@@ -224,7 +227,7 @@ def _broker(folder: SiteFolder, site: SiteConfig, *, connect: bool) -> Iterator[
         return
     me = Client(site.site, folder.plan.gateway, agents[0] if agents else "x", is_agent=False)
     shown = CredentialsConfig(certificate_file=keys[1], key_file=keys[0])
-    yield from check_broker(mine.broker, shown, me)
+    yield from check_broker_of(_store(folder), mine.broker, shown, me)
 
 
 def _chain(folder: SiteFolder, site: SiteConfig, *, ask: bool) -> Iterator[Item]:

@@ -18,8 +18,9 @@ from protoledger.runtime.check.aggregation import aggregation
 from protoledger.runtime.check.broker import Client, check_broker
 from protoledger.runtime.check.device_files import DeviceFiles
 from protoledger.runtime.check.findings import Item, failed, note, ok, skipped
+from protoledger.runtime.check.running import is_alive, is_connected
 from protoledger.runtime.exits import Exit
-from protoledger.runtime.site import SiteConfig
+from protoledger.runtime.site import BrokerConfig, CredentialsConfig, SiteConfig
 
 LEAST_FREE_MB = 100
 LOOK_EVERY_S = 0.2
@@ -81,7 +82,26 @@ def _broker(
 ) -> Iterator[Item]:
     other = found.roster.agents[0].id if found.roster else "somebody.else"
     me = Client(site.site, config.id, other, is_agent=False)
-    yield from check_broker(site.broker, config.credentials, me)
+    yield from check_broker_of(config.store_file, site.broker, config.credentials, me)
+
+
+def check_broker_of(
+    store_file: Path, broker: BrokerConfig, credentials: CredentialsConfig, me: Client
+) -> Iterator[Item]:
+    """Test the broker as a gateway; one that runs on this store and is connected is not disturbed.
+
+    Args:
+        store_file: the gateway's store.
+        broker: the broker's address.
+        credentials: the gateway's.
+        me: the gateway.
+    """
+    path = status_path(store_file)
+    status = read_status(path)
+    if status is not None and status.connected and not _stands_still(status, path, time.time()):
+        yield from is_connected(broker, me.id, status.pid)
+    else:
+        yield from check_broker(broker, credentials, me)
 
 
 def _kernels(config: GatewayConfig) -> Item:
@@ -173,11 +193,7 @@ def check_progress(store_file: Path, wait_s: float, clock: Callable[[], float] =
 def _stands_still(status: GatewayStatus | None, path: Path, now: float) -> str:
     if status is None:
         return f"the gateway is not running: there is no {path}"
-    try:
-        os.kill(status.pid, 0)
-    except ProcessLookupError:
+    if not is_alive(status.pid):
         return f"the gateway is not running: its process {status.pid} has ended"
-    except PermissionError:
-        pass  # it runs, as another user
     silent_s = now - status.written_at
     return f"the gateway hangs: no status for {silent_s:.0f} s" if silent_s > STALE_S else ""

@@ -38,6 +38,8 @@ def configuration(
         "tls_version tlsv1.2",  # the lowest version accepted
         "require_certificate true",
         "use_identity_as_username true",
+        # whatever a client calls itself: else it could take over the connections of others
+        "use_username_as_clientid true",
         "allow_anonymous false",
         f"acl_file {acl}",
         "set_tcp_nodelay true",

@@ -1,12 +1,12 @@
 """Tests a broker: whether it accepts the device, and what its access list allows.
 
-The test connects with the device's credentials but another client id, because a broker disconnects
-a running agent when a second client connects with its id. Only MQTT 5 reports a refused publish, by
-its reason code; with MQTT 3.1.1 Mosquitto drops the message silently. All test messages are empty
-and not retained: agents and gateways ignore empty messages.
+The test connects as the device itself: our brokers bind a client's id to its certificate, so that a
+second connection of a device ends its first one, under whatever id. While a device runs its status
+file answers instead (`running`). Only MQTT 5 reports a refused publish, by its reason code;
+with MQTT 3.1.1 Mosquitto drops the message silently. All test messages are empty and not retained:
+agents and gateways ignore empty messages.
 """
 
-import secrets
 import socket
 import ssl
 import time
@@ -97,7 +97,7 @@ def _client(
     five = broker.version == 5
     client = mqtt.Client(
         CallbackAPIVersion.VERSION2,
-        client_id=f"{me.id}.check-{secrets.token_hex(4)}",
+        client_id=me.id,
         protocol=MQTTProtocolVersion.MQTTv5 if five else MQTTProtocolVersion.MQTTv311,
         clean_session=None if five else True,
     )
@@ -235,7 +235,13 @@ def _judge_access(
     )
     problems = []
     if answers.lost:
-        problems.append(f"the broker ended the connection: {answers.lost}")
+        return failed(
+            "access list",
+            f"not tested: the broker ended the connection: {answers.lost}",
+            f"if {me.id} runs, here or elsewhere, stop it first: a device has one connection. If "
+            "it does not, see the broker's log (journalctl -u mosquitto)",
+            Exit.UNAVAILABLE,
+        )
     for topic, what in must.items():
         reason = answers.published.get(sent[topic])
         if reason is None or reason.is_failure:
