@@ -178,7 +178,7 @@ class Table:
         self.pool += [(Kind.KEY, name, session.hello) for name, session in old.items()]
         stale = messages.Announce(
             1, old[GATEWAY].mark, self.site.roster.digest, bytes(32), b"\3", bytes(32), (0, 1),
-            bytes(32), None, (),
+            bytes(32), None, (), (),
         )  # fmt: skip
         self.pool.append((Kind.ANNOUNCE, GATEWAY, old[GATEWAY].sign(Kind.ANNOUNCE, stale)))
         net = Network(self.site, self.rng)

@@ -230,7 +230,7 @@ def test_what_is_invented_is_refused_and_kept_by_nobody(hall):
     )  # another key under a known name
     announce = messages.Announce(
         999, stranger.mark, hall.roster.digest, bytes(32), messages.pack_members({0, 1, 2}),
-        bytes(48), (0, 1, 2), bytes(32), None, (),
+        bytes(48), (0, 1, 2), bytes(32), None, (), (),
     )  # fmt: skip
     insider = hall.parties[hall.names[3]].session
     deliver = topic("site-1", Kind.DELIVER, hall.gateway, hall.victim)

@@ -19,7 +19,7 @@ from protoledger.edge.reload import refusals, tunings
 from protoledger.edge.status import AgentStatus, StatusFile
 from protoledger.protocol.errors import EquivocationError, LateError, ProtocolError
 from protoledger.protocol.rounds.agent import AgentRounds
-from protoledger.protocol.rounds.states import Send
+from protoledger.protocol.rounds.states import Idle, Send
 from protoledger.protocol.wire import topics
 from protoledger.protocol.wire.identity import Roster
 from protoledger.protocol.wire.messages import Kind
@@ -254,9 +254,10 @@ class Agent:
 
     def _publish(self, messages: list[Send]) -> None:
         for message in self._outgoing(messages):
-            if message.kind in {Kind.BOXES, Kind.ANSWER}:
+            takes_part = not isinstance(self._rounds.state, Idle)  # else it says what it lacks
+            if takes_part and message.kind in {Kind.BOXES, Kind.ANSWER}:
                 self._answered_at = time.monotonic()
-            self.answered += message.kind is Kind.BOXES
+            self.answered += takes_part and message.kind is Kind.BOXES
             target = topics.topic(self._site.site, message.kind, self.id, message.receiver)
             # the broker retains session keys for devices that connect later
             expiry_s = None if message.kind is Kind.KEY else self._expiry_s

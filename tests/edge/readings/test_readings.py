@@ -44,6 +44,7 @@ def announce(round_id, kept=None):
         b"c" * 32,
         kept,
         (),
+        (),
     )
 
 

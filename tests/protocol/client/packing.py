@@ -128,9 +128,11 @@ SHAPES = {
     "SessionKey": fields(HASH, octets(16), octets(32)),
     "Announce": fields(
         ROUND, MARK, HASH, HASH, MEMBERS, octets(0, 16000), many(NUMBER, 1, 64), HASH, KEPT,
-        many(fields(NUMBER, ROUND, HASH), 0, 64),
+        many(fields(NUMBER, ROUND, HASH), 0, 64), many(octets(0, 256), 0, 64),
     ),
-    "Boxes": fields(ANY, KEPT, optional(fields(ROUND, octets(0, 2**14))), many(ANY, 0, 64)),
+    "Boxes": fields(
+        ANY, KEPT, optional(fields(ROUND, octets(0, 2**14))), MEMBERS, many(ANY, 0, 64)
+    ),
     "Delivered": fields(ROUND, HASH, MEMBERS, ANY),
     "Delivery": fields(octets(64), MEMBERS, ANY, HASH, many(ANY, 0, 1000)),
     "Answer": fields(MEMBERS, ANY, ANY),

@@ -10,6 +10,7 @@ from .seals import (
     KEY,
     RESULT,
     commitment,
+    mark_of,
     open_signed,
     sha256,
     verify,
@@ -45,7 +46,8 @@ class Opening:
 
     def __init__(self, body, terms):
         (self.round, self.session, self.roster, self.terms, present, marks, self.holders,
-         self.commitment, self.kept, self.asked) = decode(body, "Announce")  # fmt: skip
+         self.commitment, self.kept, self.asked, self.hellos,
+         ) = decode(body, "Announce")  # fmt: skip
         self.digest = sha256(body)
         self.present = unpack_members(present, terms.agents)
         if len(marks) != 16 * len(self.present):
@@ -107,12 +109,32 @@ class Agent:
             return [(KEY, keys.hello)]
         if opening.marks[self.number] != keys.mark:
             return [(KEY, keys.hello)]
-        others = [n for n in opening.holders if n != self.number]
-        for n in others:
-            keys.public_of(keys.roster.agents[n], opening.marks[n])
+        lacking = self.lacking(opening)
         explanation = self.explain(opening)
         self.last[opening.session], keys.epoch = opening.round, opening.session
+        if lacking:
+            self.state = opening, None, None, b""
+            body = [b"", None, explanation, pack_members(lacking), []]
+            sent, self.state = self.seal(BOXES, opening.digest, body), None
+            return [(BOXES, sent)]
         return self.share(opening, code, self.take(opening), explanation)
+
+    def lacking(self, opening):
+        """Keep the hellos that the announce carries; whose are needed, and not here?"""
+        keys, owners = self.keys, {mark: n for n, mark in opening.marks.items()}
+        for hello in opening.hellos:
+            if mark_of(hello) not in owners:
+                raise RefusedError("the hello of somebody who is not present")
+            keys.heard(keys.roster.agents[owners[mark_of(hello)]], hello)
+        needed = opening.present if self.number in opening.holders else opening.holders
+        lacking = []
+        for n in needed:
+            try:
+                if n != self.number:
+                    keys.public_of(keys.roster.agents[n], opening.marks[n])
+            except RefusedError:
+                lacking.append(n)
+        return lacking
 
     def share(self, opening, code, rows, explanation):
         drawn, declared = code.draw(rows), self.terms.layout.pack_flags(rows)
@@ -131,7 +153,9 @@ class Agent:
         self.state = opening, code, own, declared
         self.memory = opening, code, drawn, declared
         self.answered = None
-        return [(BOXES, self.seal(BOXES, opening.digest, [declared, None, explanation, boxes]))]
+        return [
+            (BOXES, self.seal(BOXES, opening.digest, [declared, None, explanation, b"", boxes]))
+        ]
 
     def seal(self, kind, bound, body):
         opening = self.state[0]

@@ -338,17 +338,6 @@ def test_no_peer_can_speak_for_the_gateway(tmp_path):
         site.agents[name].handle(Kind.ANNOUNCE, other, forged, 0.1)
 
 
-def test_a_holder_s_hello_that_is_not_here_costs_the_agent_its_part_and_no_window(tmp_path):
-    site = make_site(tmp_path)
-    (opening,) = site.gateway.start(1, 0.0).send
-    agent = site.agents[names(6)[0]]
-    agent._session._peers.pop(names(6)[1])
-    with pytest.raises(RefusedError, match="hello"):
-        agent.handle(Kind.ANNOUNCE, GATEWAY, opening.payload, 0.1)
-    assert not site.taken
-    assert agent.last_round == 0
-
-
 def test_an_agent_that_restarts_in_mid_round_does_not_share_in_it_again(tmp_path):
     site = make_site(tmp_path)
     (opening,) = site.gateway.start(1, 0.0).send

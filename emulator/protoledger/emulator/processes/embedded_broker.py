@@ -2,8 +2,9 @@
 
 It supports MQTT 5 over TLS, retained messages, last wills and message expiry. Unlike Mosquitto, it
 requires no client certificates and has no access list, so a client can publish in the name of
-another, or connect under its id and so end its connection. The protocol does not rely on the broker for that, because its messages are signed or
-sealed; but a line of defence is missing, so use it for emulation only.
+another, or connect under its id and so end its connection. The protocol does not rely on the broker
+for that, because its messages are signed or sealed; but a line of defence is missing, so use it for
+emulation only.
 """
 
 import importlib.util

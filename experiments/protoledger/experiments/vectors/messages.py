@@ -52,8 +52,8 @@ class _Site:
             self.known[name] = one._replace(mark=wire.mark(hello))
         self.rho = seed("rho")
         self.both = wire.bitmap([0, 1])
-        self.live = self._announce(ROUND, [1, 0], None, [])
-        self.kept = self._announce(8, [0, 1], [5, 300], [[1, ROUND, self.rho]])
+        self.live = self._announce(ROUND, [1, 0], None, [], [FIRST, SECOND])
+        self.kept = self._announce(8, [0, 1], [5, 300], [[1, ROUND, self.rho]], [])
         self.digest = wire.sha256(self.live)
         self.delivered = wire.pack([ROUND, self.digest, self.both, b"\x07\x03"])
 
@@ -62,12 +62,18 @@ class _Site:
         return wire.pack([self.roster, one.nonce, one.session_public])
 
     def _announce(
-        self, round_id: int, holders: list[int], kept: list[int] | None, asked: list[object]
+        self,
+        round_id: int,
+        holders: list[int],
+        kept: list[int] | None,
+        asked: list[object],
+        carried: list[str],
     ) -> bytes:
+        hellos = [bytes.fromhex(str(self.signed(KEY, n, self.hello(n))["hex"])) for n in carried]
         marks = self.known[FIRST].mark + self.known[SECOND].mark
         return wire.pack(
             [round_id, self.known[GATEWAY].mark, self.roster, seed("terms"), self.both, marks,
-             holders, wire.commitment(self.rho), kept, asked]
+             holders, wire.commitment(self.rho), kept, asked, hellos]
         )  # fmt: skip
 
     def signed(self, kind: int, sender: str, body: bytes) -> Content:
@@ -105,8 +111,9 @@ def message_vectors() -> Content:
     envelopes = [site.signed(*one) for one in bodies]
     numbers = drawn("sealed", 5)
     plain = b"".join(symbol.to_bytes(4, "little") for symbol in numbers)
-    boxes = wire.pack([b"\x07", None, None, [b"", bytes(36)]])
-    more = wire.pack([b"\x07", [5, 12], [6, plain], [b"", bytes(36)]])
+    boxes = wire.pack([b"\x07", None, None, b"", [b"", bytes(36)]])
+    more = wire.pack([b"\x07", [5, 12], [6, plain], b"", [b"", bytes(36)]])
+    lacking = wire.pack([b"", None, None, wire.bitmap([1]), []])
     signature = bytes.fromhex(envelopes[2]["signature"])
     delivery = wire.pack([signature, site.both, b"\x07\x03", site.rho, [b"", bytes(36)]])
     answer = wire.pack([b"", plain, plain])
@@ -116,6 +123,7 @@ def message_vectors() -> Content:
         site.sealed(DELIVER, GATEWAY, FIRST, site.digest, delivery),
         site.sealed(ANSWER, FIRST, GATEWAY, wire.sha256(site.delivered), answer),
         site.sealed(BOX, FIRST, SECOND, site.digest + b"\x07", plain),
+        site.sealed(BOXES, FIRST, GATEWAY, site.digest, lacking),
     ]
     return {
         "site": SITE,

@@ -106,7 +106,7 @@ def _sealed(box: bytes) -> Cases:
 
 
 def _announces(announce: bytes, delivered: bytes) -> Cases:
-    open_ = [7, MARK, HASH, HASH, b"\x03", bytes(32), [0, 1], HASH, None, []]
+    open_ = [7, MARK, HASH, HASH, b"\x03", bytes(32), [0, 1], HASH, None, [], []]
     return [
         ("short session", wire.pack([7, MARK[:-1], *open_[2:]])),
         ("short roster", wire.pack([*open_[:2], HASH[:-1], *open_[3:]])),
@@ -116,10 +116,12 @@ def _announces(announce: bytes, delivered: bytes) -> Cases:
         ("65 holders", wire.pack([*open_[:6], list(range(65)), *open_[7:]])),
         ("holder 1000", wire.pack([*open_[:6], [1000], *open_[7:]])),
         ("short commitment", wire.pack([*open_[:7], HASH[:-1], *open_[8:]])),
-        ("windows of no outage", wire.pack([*open_[:8], [5], []])),
-        ("group zero", wire.pack([*open_[:8], [5, 0], []])),
-        ("a short rho", wire.pack([*open_[:9], [[1, 7, HASH[:-1]]]])),
-        ("no asked", wire.pack(open_[:-1])),
+        ("windows of no outage", wire.pack([*open_[:8], [5], [], []])),
+        ("group zero", wire.pack([*open_[:8], [5, 0], [], []])),
+        ("a short rho", wire.pack([*open_[:9], [[1, 7, HASH[:-1]]], []])),
+        ("a hello of 257 bytes", wire.pack([*open_[:10], [bytes(257)]])),
+        ("65 hellos", wire.pack([*open_[:10], [b""] * 65])),
+        ("no hellos", wire.pack(open_[:-1])),
         ("extra field", wire.pack([*open_, 1])),
         ("trailing byte", announce + b"\x00"),
         ("a delivered set", delivered),
@@ -127,11 +129,12 @@ def _announces(announce: bytes, delivered: bytes) -> Cases:
 
 
 def _boxes() -> Cases:
-    boxes: list[object] = [b"", None, None, []]
+    boxes: list[object] = [b"", None, None, b"", []]
     return [
-        ("a box as a number", wire.pack([*boxes[:3], [7]])),
-        ("65 boxes", wire.pack([*boxes[:3], [b""] * 65])),
-        ("an explanation of nothing", wire.pack([b"", None, [], []])),
+        ("a box as a number", wire.pack([*boxes[:4], [7]])),
+        ("65 boxes", wire.pack([*boxes[:4], [b""] * 65])),
+        ("lacking in 129 bytes", wire.pack([*boxes[:3], bytes(129), []])),
+        ("an explanation of nothing", wire.pack([b"", None, [], b"", []])),
         ("missing field", wire.pack(boxes[:-1])),
         ("trailing byte", wire.pack(boxes) + b"\0"),
     ]

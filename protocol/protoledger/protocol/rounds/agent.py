@@ -29,6 +29,7 @@ from protoledger.protocol.errors import (
 from protoledger.protocol.proofs.challenge import challenge, commitment
 from protoledger.protocol.proofs.proven import ProvenCode
 from protoledger.protocol.rounds.opening import open_round
+from protoledger.protocol.rounds.relaying import take_relayed
 from protoledger.protocol.rounds.states import (
     AGENT_TRANSITIONS,
     AgentState,
@@ -104,7 +105,7 @@ class AgentRounds:
 
     @property
     def last_round(self) -> int:
-        """The highest round shared in, of the gateway's present session."""
+        """The highest round spent, of the gateway's present session."""
         return self._last_rounds.get(self._session.epoch or b"", 0)
 
     @property
@@ -164,11 +165,8 @@ class AgentRounds:
         if opening.marks[self._me] != self._session.mark:
             # a former process of ours is meant, which may have shared in this round
             return [Send(Kind.KEY, self._session.hello)]
-        # who holds a position opens boxes of all
-        needed = opening.present if self._me in opening.seats else opening.seats.keys()
-        for number in sorted(needed):
-            if number != self._me and not self._knows(opening, number):
-                raise RefusedError(f"the hello of {self._names[number]}", "not here, or another")
+        if lacking := take_relayed(self._session, opening, self._me):
+            return self._lack(opening, lacking)
         explanation = self._explain(announce)
         # From here on the round is spent: whatever happens, its number is never shared in again.
         self._spend(announce)
@@ -209,14 +207,20 @@ class AgentRounds:
             raise RefusedError("enough agents for the plan", f"{len(present)}")
         return opening
 
-    def _knows(self, opening: Opening, number: int) -> bool:
-        return self._session.knows(self._names[number], opening.marks[number])
+    def _lack(self, opening: Opening, lacking: frozenset[int]) -> list[Send]:
+        """Say whose hellos are not here: the next announce carries them. No window is spent."""
+        announce = opening.announce
+        explanation = self._explain(announce)
+        self._spend(announce)
+        body = Boxes(b"", self._kept(), explanation, messages.pack_members(lacking), ())
+        payload = self._sealed(Kind.BOXES, opening, opening.digest, messages.encode(body))
+        self._move(Event.ANNOUNCE, Idle())
+        return [Send(Kind.BOXES, payload)]
 
     def _share(
         self, opening: Opening, given: Contribution, explanation: Explanation | None, now: float
     ) -> list[Send]:
         code, announce = opening.code, opening.announce
-        self._session.pin(opening.marks.values())
         self._memory = None
         try:
             if isinstance(code, ProvenCode):
@@ -239,7 +243,7 @@ class AgentRounds:
                     bound=opening.digest + declared,
                     plain=field.to_bytes(shares[position]),
                 )
-        body = Boxes(declared, self._kept(), explanation, tuple(boxes))
+        body = Boxes(declared, self._kept(), explanation, b"", tuple(boxes))
         payload = self._sealed(Kind.BOXES, opening, opening.digest, messages.encode(body))
         seat = opening.seats.get(self._me)
         own = None if seat is None else shares[seat].copy()

@@ -41,6 +41,7 @@ class Blame:
         self._until: dict[int, int] = {}
         self._rests: dict[int, int] = {}
         self._silent: dict[int, int] = {}
+        self._excused: set[int] = set()
         self._suspended: dict[int, int] = {}
         self._suspensions: dict[int, int] = {}
 
@@ -94,13 +95,21 @@ class Blame:
 
         Whether it lies or is cut off nobody can tell; it keeps its place as a contributor.
         """
+        if holder in self._excused and holder not in self._silent:
+            self._silent[holder] = 0
+            return
         times = self._silent[holder] = self._silent.get(holder, 0) + 1
         rounds = min(2**times, MOST_SILENT_ROUNDS)
         self._until[holder] = max(self._until.get(holder, 0), round_id + rounds)
 
+    def excuse(self, holder: int) -> None:
+        """Note that a holder lacks hellos: until it answers, one lost round is not its fault."""
+        self._excused.add(holder)
+
     def answered(self, holder: int) -> None:
         """Note that a holder answers again."""
         self._silent.pop(holder, None)
+        self._excused.discard(holder)
 
     def unseated(self, round_id: int) -> set[int]:
         """Return who holds no position in a round."""

@@ -6,6 +6,7 @@ from protoledger.protocol.errors import DecodeError, RefusedError
 from protoledger.protocol.proofs.judging import contradicted
 from protoledger.protocol.proofs.proven import ProvenCode
 from protoledger.protocol.rounds.states import Debt, Opening
+from protoledger.protocol.wire import messages
 from protoledger.protocol.wire.messages import TAG_BYTES, Boxes, Explanation
 from protoledger.protocol.wire.terms import Terms
 
@@ -22,6 +23,22 @@ def read_boxes(terms: Terms, opening: Opening, number: int, boxes: Boxes) -> Fla
     if [len(box) for box in boxes.boxes] != sizes:
         raise DecodeError(f"boxes of agent {number} are not {len(sizes)} of {size} bytes")
     return terms.layout.unpack_declared(boxes.declared)
+
+
+def read_lacking(terms: Terms, opening: Opening, number: int, boxes: Boxes) -> frozenset[int]:
+    """Read whose hellos an agent lacks.
+
+    Raises:
+        DecodeError: if it shares nevertheless, or these are not others of those present.
+        RefusedError: if the announce carries one of these.
+    """
+    lacking = messages.unpack_members(boxes.lacking, terms.plan.agents)
+    others = opening.present - {number}
+    if boxes.boxes or boxes.declared or not others.issuperset(lacking):
+        raise DecodeError(f"agent {number} lacks hellos, and shares or is wrong about whose")
+    if carried := lacking & opening.hellos.keys():
+        raise RefusedError("an agent that takes what the announce carries", f"{sorted(carried)}")
+    return lacking
 
 
 def settle(debt: Debt, given: Explanation | None) -> frozenset[int]:

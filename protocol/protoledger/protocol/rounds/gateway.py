@@ -14,19 +14,16 @@ from types import MappingProxyType
 import numpy as np
 
 from protoledger.protocol.code.layout import Flags
-from protoledger.protocol.errors import (
-    FloodError,
-    LateError,
-    RefusedError,
-)
+from protoledger.protocol.errors import FloodError, LateError, RefusedError
 from protoledger.protocol.proofs.challenge import RHO_BYTES, commitment
 from protoledger.protocol.rounds.blame import Blame
 from protoledger.protocol.rounds.closing import Closing, close, read_answer
-from protoledger.protocol.rounds.collecting import read_boxes
+from protoledger.protocol.rounds.collecting import read_boxes, read_lacking
 from protoledger.protocol.rounds.committee import choose
 from protoledger.protocol.rounds.debts import Debts
 from protoledger.protocol.rounds.delivering import Deliveries
 from protoledger.protocol.rounds.opening import open_round
+from protoledger.protocol.rounds.relaying import Relays
 from protoledger.protocol.rounds.states import (
     GATEWAY_TRANSITIONS,
     Collecting,
@@ -79,6 +76,7 @@ class GatewayRounds:
         self._numbers = session.roster.positions
         self._names = [member.id for member in session.roster.agents]
         self._debts = Debts(self.blame)
+        self._relays = Relays()
         self._counts: dict[int, int] = {}
 
     @property
@@ -125,8 +123,8 @@ class GatewayRounds:
         if not isinstance(self.state, Waiting) or round_id <= self._ended:
             raise RefusedError("no round under way, and a higher number", f"round {round_id}")
         self._session.epoch = self._session.mark
-        marks = {n: self._session.newest(self._names[n]) for n in sorted(self.reachable)}
-        marks = {n: mark for n, mark in marks.items() if mark is not None}
+        newest = {n: self._session.newest(self._names[n]) for n in sorted(self.reachable)}
+        marks = {n: mark for n, mark in newest.items() if mark is not None}
         present = frozenset(marks)
         rho = secrets.token_bytes(RHO_BYTES)
         announce = Announce(
@@ -135,17 +133,19 @@ class GatewayRounds:
             roster=self._session.roster.digest,
             terms=self._terms.digest,
             present=messages.pack_members(present),
-            marks=b"".join(mark for mark in marks.values() if mark is not None),
+            marks=b"".join(marks.values()),
             holders=self._committee(round_id, present),
             commitment=commitment(rho),
             kept=kept,
             asked=self._debts.asked(present),
+            hellos=self._relays.hellos(self._session, marks),
         )
         signed = self._session.sign(Kind.ANNOUNCE, announce)
         opening = open_round(announce, present, signed, self._terms)
         least = self._terms.fewest(len(opening.seats), len(present))
         if len(present) < least:
             raise RefusedError(f"{least} agents", f"{len(present)}")
+        self._relays.sent(opening.marks, opening.hellos)
         self._session.pin(opening.marks.values())
         deadline = now + self._terms.share_ms / 1000
         self._counts, self.kept = {}, {}
@@ -245,6 +245,8 @@ class GatewayRounds:
         epoch = opening.announce.session
         plain = self._session.open(sealed, opening.marks[number], epoch=epoch, bound=opening.digest)
         boxes = messages.decode(plain, Boxes)
+        if boxes.lacking:
+            return self._on_lacking(state, number, boxes, now)
         declared = read_boxes(self._terms, opening, number, boxes)
         counts = self._debts.take(number, boxes.explanation, opening)
         if boxes.kept is not None:
@@ -254,6 +256,16 @@ class GatewayRounds:
         everything = MappingProxyType({**state.boxes, number: boxes})
         flags = MappingProxyType({**state.declared, number: declared})
         return self._collected(state, everything, flags, {number}, now)
+
+    def _on_lacking(self, state: Collecting, number: int, boxes: Boxes, now: float) -> Step:
+        """Take note of whose hellos an agent lacks: the next announce carries them."""
+        lacking = read_lacking(self._terms, state.opening, number, boxes)
+        self._debts.take(number, boxes.explanation, state.opening)
+        self._relays.lacks(lacking)
+        self.blame.excuse(number)
+        if boxes.kept is not None:
+            self.kept[number] = boxes.kept
+        return self._collected(state, state.boxes, state.declared, {number}, now)
 
     def _collected(
         self,

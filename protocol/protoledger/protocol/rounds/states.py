@@ -52,6 +52,7 @@ class Opening:
         signed: the envelope, for evidence.
         present: numbers of the agents that may contribute.
         marks: of their hellos, by number.
+        hellos: those that the announce carries, by number.
         seats: position by number.
         code: of the round.
     """
@@ -61,6 +62,7 @@ class Opening:
     signed: bytes = field(repr=False)
     present: frozenset[int]
     marks: Mapping[int, bytes] = field(repr=False)
+    hellos: Mapping[int, bytes] = field(repr=False)
     seats: Mapping[int, int]
     code: Code
 

@@ -23,6 +23,10 @@ MARK_BYTES = 16
 """Of the digest of a whole hello, which tells a session from all others of its party."""
 MOST_ASKED = 64
 """Explanations that one announce can ask for."""
+MOST_RELAYED = 64
+"""Hellos that one announce can carry."""
+RELAYED_BYTES = 256
+"""Of one: a hello that holds is shorter."""
 
 Payload = bytes | bytearray
 Octets = Payload | memoryview
@@ -127,6 +131,7 @@ class Announce(Wire, frozen=True):
         commitment: of ρ, see `proofs.challenge`.
         kept: None for live windows, or which ones of an outage.
         asked: agents whose contributions nobody could prove.
+        hellos: of those present, whose marks are new, or that somebody said it lacks.
     """
 
     round_id: RoundId
@@ -139,6 +144,9 @@ class Announce(Wire, frozen=True):
     commitment: Hash
     kept: Kept | None
     asked: Annotated[tuple[Asked, ...], Meta(max_length=MOST_ASKED)]
+    hellos: Annotated[
+        tuple[Annotated[bytes, Meta(max_length=RELAYED_BYTES)], ...], Meta(max_length=MOST_RELAYED)
+    ]
 
 
 class Explanation(Wire, frozen=True):
@@ -155,12 +163,14 @@ class Boxes(Wire, frozen=True):
         declared: which channels and votes it fills.
         kept: what it kept of an outage, if it waits for rounds that ask for it.
         explanation: of the contribution that the announce asked for.
+        lacking: agents whose hellos it lacks; then it takes no part, and the rest is empty.
         boxes: sealed shares by position; empty for its own.
     """
 
     declared: Annotated[bytes, Meta(max_length=2**19)]
     kept: Kept | None
     explanation: Explanation | None
+    lacking: Members
     boxes: Annotated[tuple[bytes, ...], Meta(max_length=64)]
 
 

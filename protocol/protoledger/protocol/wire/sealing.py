@@ -145,14 +145,28 @@ class Session:
         if peer.budget < 1.0:
             raise FloodError(f"{sender} says hello too often", sender)
         peer.budget -= 1.0
-        peer.hellos[mark] = bytes(hello)
+        self._keep(peer, mark, bytes(hello))
+        return True
+
+    def relayed(self, sender: str, hello: bytes) -> None:
+        """Keep a hello that a signed announce carries: it costs its sender nothing."""
+        peer = self._peers.setdefault(sender, _Peer())
+        mark = mark_of(hello)
+        if sender != self.me and mark not in peer.hellos:
+            self._keep(peer, mark, hello)
+
+    def _keep(self, peer: _Peer, mark: bytes, hello: bytes) -> None:
+        peer.hellos[mark] = hello
         while len(peer.hellos) > HELLOS_KEPT:
             oldest = next((old for old in peer.hellos if old not in self._pinned), mark)
             del peer.hellos[oldest]
             peer.shared.pop(oldest, None)
             peer.bad.discard(oldest)
             peer.keys = {key: keys for key, keys in peer.keys.items() if key[0] != oldest}
-        return True
+
+    def hello_of(self, sender: str, mark: bytes) -> bytes:
+        """Return a hello that is known."""
+        return self._peers[sender].hellos[mark]
 
     def pin(self, marks: Iterable[bytes]) -> None:
         """Keep the hellos that a round names until the next call: newer ones displace others."""

@@ -14,7 +14,13 @@ import msgspec
 from protoledger.protocol.code.layout import Layout
 from protoledger.protocol.errors import ConfigurationError
 from protoledger.protocol.plans import Code, Plan
-from protoledger.protocol.wire.messages import MARK_BYTES, MAX_BYTES, TAG_BYTES
+from protoledger.protocol.wire.messages import (
+    MARK_BYTES,
+    MAX_BYTES,
+    MOST_RELAYED,
+    RELAYED_BYTES,
+    TAG_BYTES,
+)
 from protoledger.protocol.wire.schema import Schema
 
 ROUND_SLACK = 1.1
@@ -107,7 +113,8 @@ class Terms:
         boxes = plan.committee * self.box_bytes + self.layout.declared_bytes
         delivery = plan.agents * (self.box_bytes + self.layout.declared_bytes)
         answer = 4 * self.layout.length + 32 * plan.agents
-        announce = MARK_BYTES * plan.agents + 64 * 64
+        hellos = min(plan.agents, MOST_RELAYED) * (RELAYED_BYTES + 4)
+        announce = MARK_BYTES * plan.agents + 64 * 64 + hellos
         return max(boxes, delivery, answer, announce) + _MESSAGE_SLACK
 
     @property
