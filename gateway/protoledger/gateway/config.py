@@ -61,6 +61,16 @@ class CommitConfig(Model):
     )
 
 
+class HistoryConfig(Model):
+    """What `protoledger dashboard` and `protoledger report` read."""
+
+    enabled: bool = Field(
+        default=True,
+        description="Whether to keep a history beside the store: labels, answers and what others "
+        "bring, at most a few megabytes; no readings.",
+    )
+
+
 class MetricsConfig(Model):
     """Where Prometheus may ask for metrics."""
 
@@ -85,6 +95,7 @@ class GatewayConfig(Model):
     metrics: MetricsConfig | None = Field(
         default=None, description="Metrics for Prometheus; without it there are none."
     )
+    history: HistoryConfig = HistoryConfig()
     log_level: LogLevel = Field(default="info", description="The least that is logged.")
     home_assistant: HomeAssistantConfig | None = Field(
         default=None, description="Tell Home Assistant predictions and health; off without it."

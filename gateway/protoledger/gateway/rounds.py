@@ -6,15 +6,15 @@ once; with fewer agents than a quorum none is opened, for it could only fail.
 """
 
 import logging
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from protoledger.gateway.config import GatewayConfig
+from protoledger.gateway.operations.floods import Flood
 from protoledger.gateway.training.store import Store
 from protoledger.protocol.errors import FloodError, LateError, ProtocolError
 from protoledger.protocol.rounds.gateway import GatewayRounds
-from protoledger.protocol.rounds.states import Outcome, Step, Waiting
+from protoledger.protocol.rounds.states import Completed, Outcome, Step, Waiting
 from protoledger.protocol.wire import topics
 from protoledger.protocol.wire.identity import Roster
 from protoledger.protocol.wire.messages import Kept, Kind
@@ -42,12 +42,6 @@ from protoledger.runtime.site import RoundConfig, SiteConfig
 log = logging.getLogger(__name__)
 
 RENEW_EVERY_S = 86_400.0
-FLOOD_WINDOW_S = 1.0
-FLOOD_MESSAGES = 500
-"""More than an honest agent sends in that time at a thousand rounds a minute."""
-FLOOD_QUIET_S = 10.0
-LONGEST_QUIET_S = 3600.0
-
 ENTITIES = (
     Entity("prediction", "Prediction", icon="mdi:head-lightbulb", diagnostic=False),
     Entity("label_wanted", "Label wanted", icon="mdi:account-question", diagnostic=False),
@@ -110,6 +104,7 @@ class Rounds:
         self._flood = Flood(self.link, site.site)
         self._catch_up = CatchUp(self.terms, site.round)
         self._renewed_at: float | None = None
+        self._late: frozenset[int] = frozenset()
 
     def introduce(self, assistant: HomeAssistantConfig | None) -> None:
         """Tell Home Assistant of this gateway, or, for None, that it has gone."""
@@ -152,6 +147,25 @@ class Rounds:
     def named(self) -> dict[str, Iterable[str]]:
         """Agents by what is the matter with them, for metrics."""
         return {"agent_excluded": self.excluded_names, "agent_flooding": self.flooding}
+
+    @property
+    def members(self) -> dict[str, str]:
+        """How each agent of the roster is, in a word."""
+        here, excluded = self._machine.reachable, self.excluded
+        suspended = self._machine.blame.suspended(self._store.last_round + 1)
+        words = {}
+        for number, name in enumerate(self._names):
+            if number in excluded:
+                words[name] = "excluded"
+            elif name in self._flood.quiet:
+                words[name] = "flooding"
+            elif number in suspended and number not in here:
+                words[name] = "suspended"
+            elif number not in here:
+                words[name] = "missing"
+            else:
+                words[name] = "late" if number in self._late else "here"
+        return words
 
     @property
     def unseated(self) -> frozenset[int]:
@@ -289,6 +303,8 @@ class Rounds:
             expiry_s = None if message.kind is Kind.KEY else self.terms.round_s
             self.link.publish(target, message.payload, expiry_s=expiry_s)
         if step.outcome is not None:
+            if isinstance(step.outcome, Completed):
+                self._late = self._machine.reachable - step.outcome.included
             self._catch_up.ended(step.outcome, self._machine.kept)
             self._tell_excluded()
         return step.outcome
@@ -301,55 +317,6 @@ class Rounds:
                 " and ".join(self.excluded_names),
             )
             self._told_excluded = self.excluded
-
-
-class Flood:
-    """Leaves out for a while what an agent sends that sends far too much.
-
-    Reading a message costs more than refusing it, so that only not reading helps.
-
-    Args:
-        link: of the gateway.
-        site: its name.
-    """
-
-    def __init__(self, link: Link, site: str) -> None:
-        self.offenders: Counter[str] = Counter()
-        self._link = link
-        self._site = site
-        self._since: dict[str, float] = {}
-        self._counts: Counter[str] = Counter()
-        self._until: dict[str, float] = {}
-
-    @property
-    def quiet(self) -> frozenset[str]:
-        """Who is left out for now."""
-        return frozenset(self._until)
-
-    def count(self, sender: str, now: float) -> None:
-        """Take note of a message; leave the sender out if there were too many in a second."""
-        if now - self._since.get(sender, -math.inf) > FLOOD_WINDOW_S:
-            self._since[sender], self._counts[sender] = now, 0
-        self._counts[sender] += 1
-        if self._counts[sender] <= FLOOD_MESSAGES or sender in self._until:
-            return
-        self.offenders[sender] += 1
-        quiet_s = min(FLOOD_QUIET_S * 2 ** (self.offenders[sender] - 1), LONGEST_QUIET_S)
-        self._until[sender] = now + quiet_s
-        self._link.read_no_more(topics.agent_topics(self._site, sender))
-        log.error(
-            "%s floods the broker: more than %d messages in %g s; it is not read for %g s",
-            sender,
-            FLOOD_MESSAGES,
-            FLOOD_WINDOW_S,
-            quiet_s,
-        )
-
-    def forgive(self, now: float) -> None:
-        """Read those again whose time is over."""
-        for sender in [sender for sender, until in self._until.items() if until <= now]:
-            del self._until[sender]
-            self._link.read_again(topics.agent_topics(self._site, sender))
 
 
 class CatchUp:

@@ -11,6 +11,8 @@ import time
 from types import FrameType
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from protoledger.gateway.config import GatewayConfig
 from protoledger.gateway.learner import Warmup
 from protoledger.gateway.ledger.client import Ledger
@@ -31,9 +33,10 @@ from protoledger.gateway.ledger.events import (
 )
 from protoledger.gateway.operations.assistant import Assistant, Newest
 from protoledger.gateway.operations.events import EventStream
-from protoledger.gateway.operations.health import Health, Snapshot, status_path
+from protoledger.gateway.operations.health import Health, Snapshot, status_path, totals_of
 from protoledger.gateway.operations.reload import ReadAgain, Reader, take_up
 from protoledger.gateway.rounds import Rounds
+from protoledger.gateway.training.history.about import start_history
 from protoledger.gateway.training.store import Store
 from protoledger.gateway.training.trainer import Trainer
 from protoledger.protocol.rounds.states import Completed, Failed, Outcome
@@ -90,6 +93,8 @@ class Service:
         self._rounds = Rounds(config, site, roster, self._store)
         self._links: LinkLoop[LedgerEvent | ReadAgain | None] = LinkLoop([self._rounds.link])
         self._health = Health(status_path(config.store_file), len(roster.agents))
+        self._recorder = start_history(config, site, roster, self._trainer)
+        events.listener = self._recorder.event
         self._labels = site.labels
         asking = config.home_assistant, config.learner.ask_below
         self._assistant = Assistant(*asking, events, self._rounds.tell)
@@ -142,6 +147,7 @@ class Service:
                 if self._ledger is not None:
                     self._ledger.close()
                 self._tell_totals("stopped")
+                self._recorder.close(self._state)
                 self._store.close()
                 if self._metrics is not None:
                     self._metrics.close()
@@ -196,6 +202,7 @@ class Service:
             case Completed(round_id=round_id, sums=sums, included=included):
                 minimum = self._rounds.terms.minimum
                 samples = self._schema.samples(sums, len(included), minimum)
+                self._recorder.decoded(samples)
                 right = self._learn(samples)
                 self._tell_people()
                 for notice in self._trainer.take_notices():
@@ -319,6 +326,10 @@ class Service:
                 self._health.change(chain="answers")
                 self._events.write("chain")
 
+    def _state(self) -> dict[str, object]:
+        """Say how agents, broker and chain are, for the history."""
+        return {**msgspec.structs.asdict(self._health.status), "members": self._rounds.members}
+
     def _housekeeping(self, now: float) -> None:
         if now >= self._health.due():
             here, connected = self._rounds.agents_here, self._rounds.connected
@@ -330,6 +341,7 @@ class Service:
         if now >= self._saved_at + SAVE_EVERY_S:
             self._saved_at = now
             self._trainer.save()
+            self._recorder.turn(now, self._state)
         if self._rounds.finished and not self._told_finished and self._ledger_settled(now):
             self._told_finished = True
             self._trainer.save()
@@ -352,19 +364,7 @@ class Service:
             return
         counters, status = self._trainer.counters, self._health.status
         self._metrics.snapshot = Snapshot(
-            totals={
-                "commits": counters.commits,
-                "commits_rejected": counters.commits_rejected,
-                "gas": counters.gas,
-                "samples": counters.samples,
-                "samples_right": counters.right,
-                "samples_right_alone": counters.own_right,
-                "samples_right_anywhere": counters.anywhere_right,
-                "samples_same_label": counters.same_label,
-                "helped": counters.helped,
-                "hurt": counters.hurt,
-                "drifts": counters.drifts,
-            },
+            totals=totals_of(counters.as_dict()),
             values={
                 "prototypes": self._trainer.prototypes,
                 "accuracy": counters.right / counters.samples if counters.samples else math.nan,

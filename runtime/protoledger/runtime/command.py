@@ -31,6 +31,14 @@ PARTS = {
     ),
     "edge": ("protoledger.edge.cli", "Run and check the agent on a Pi."),
     "gateway": ("protoledger.gateway.commands.gateway", "Run, check and query a site's gateway."),
+    "dashboard": (
+        "protoledger.dashboard.cli",
+        "Show what gateways do and why, as a page in a browser.",
+    ),
+    "report": (
+        "protoledger.dashboard.report_cli",
+        "Write the same as one HTML file, to send to somebody.",
+    ),
     "contracts": (
         "protoledger.gateway.commands.contracts",
         "Deploy, inspect and administer the contracts on the chain.",

@@ -4,16 +4,24 @@ The emulator reads them. Logs are for people and go to standard error.
 """
 
 import sys
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import msgspec
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
 
 class EventStream:
-    """Writes events to a stream; None: nowhere."""
+    """Writes events to a stream; None: nowhere.
+
+    Attributes:
+        listener: called with each event's name and fields, whether or not there is a stream.
+    """
 
     def __init__(self, stream: IO[bytes] | None) -> None:
         self._stream = stream
+        self.listener: Callable[[str, Mapping[str, object]], None] | None = None
 
     @classmethod
     def to_stdout(cls) -> "EventStream":
@@ -22,6 +30,8 @@ class EventStream:
 
     def write(self, event: str, **fields: object) -> None:
         """Write one event at once; the gateway goes on if the reader has ended."""
+        if self.listener is not None:
+            self.listener(event, fields)
         if self._stream is None:
             return
         try:

@@ -88,6 +88,27 @@ class Snapshot:
     named: Mapping[str, Iterable[str]] = field(default_factory=dict)
 
 
+_TOTALS = {
+    "commits": "commits",
+    "commits_rejected": "commits_rejected",
+    "gas": "gas",
+    "samples": "samples",
+    "samples_right": "right",
+    "samples_right_alone": "own_right",
+    "samples_right_anywhere": "anywhere_right",
+    "samples_same_label": "same_label",
+    "helped": "helped",
+    "hurt": "hurt",
+    "drifts": "drifts",
+}
+"""Counters that are shown, by the metrics' names."""
+
+
+def totals_of(counters: Mapping[str, float]) -> dict[str, float]:
+    """Return the metrics' counters, of all that happened since the model was new."""
+    return {name: counters[counter] for name, counter in _TOTALS.items()}
+
+
 class Health:
     """Keeps the status, writes it, and pets systemd's watchdog; called by the gateway's loop.
 

@@ -10,7 +10,7 @@ The model does no I/O and belongs to one thread; readers beside it take a `snaps
 """
 
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -34,6 +34,9 @@ from protoledger.gateway.training.outcome import Outcome, UnionSnapshot
 from protoledger.gateway.training.saved import SavedModel, SavedModel2
 from protoledger.gateway.union.recent import RecentSamples
 from protoledger.gateway.union.union import Union
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 UNION: Final = ("here", "union", "union by mix", "without vetoed")
 """The experts that other owners take part in; the first is without vetoed owners, by mix."""
@@ -76,6 +79,7 @@ class SiteModel:
         commits: What the ledger has of this gateway; report there what became of a candidate.
         recent: Its last labelled samples.
         seen: int64 (n_classes,), labelled samples of each class.
+        watch: Called with each checked sample before it is predicted and learnt; changes nothing.
 
     Raises:
         ValueError: A number is out of its range, or a name unknown.
@@ -108,6 +112,7 @@ class SiteModel:
         self.commits = Commits(self.form, test, alpha, omissions)
         self.recent = RecentSamples(n_features)
         self.seen: NDArray[np.int64] = np.zeros(n_classes, np.int64)
+        self.watch: Callable[[Floats], None] | None = None
 
     def _adopt(self, learner: ImprovedILVQ | XuILVQ) -> None:
         self.learner = learner
@@ -129,6 +134,8 @@ class SiteModel:
         vector = self._checked(x)
         label = None if y is None else check_label(y, self.form.labels)
         judged = self.settle()
+        if self.watch is not None:
+            self.watch(vector)
         look = self._look(vector)
         answer = self._answer(look)
         decisive = self._decisive(vector, answer)
@@ -148,6 +155,7 @@ class SiteModel:
             expert=answer.expert,
             decisive=decisive,
             drifted=self.learner.drifts > drifts,
+            probabilities=tuple(answer.probabilities.tolist()),
         )
 
     def settle(self) -> tuple[str, ...]:
@@ -329,6 +337,18 @@ class SiteModel:
             probabilities=self._calibration.probabilities(shares),
             new=look.distance > FAR * look.usual,
         )
+
+    def as_answered(self, shares: Floats, expert: str) -> Floats:
+        """Return what a vote's shares are as probabilities of one of the experts.
+
+        Args:
+            shares: (K,) of a vote, as `vote` returns them.
+            expert: whose answer: one of `UNION`, or the learner's.
+        """
+        if expert in {"here", "union by mix"} and shares.any():
+            shares = (shares + FLOOR) * self._prior()
+            shares = shares / shares.sum()
+        return self._calibration.probabilities(shares)
 
     def _prior(self) -> Floats:
         """Return by how much each class is likelier here than among the prototypes that vote."""

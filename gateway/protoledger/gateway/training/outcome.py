@@ -30,6 +30,7 @@ class Outcome:
         decisive: The other owner whose prototypes weighed most for the answer, if it differs from
             `own`.
         drifted: Whether the learner noticed with this sample that what it learnt holds no more.
+        probabilities: Of each class, calibrated for the answer; empty without any vote.
     """
 
     predicted: int | None
@@ -45,6 +46,7 @@ class Outcome:
     expert: str = ""
     decisive: str | None = None
     drifted: bool = False
+    probabilities: tuple[float, ...] = ()
 
     @property
     def right(self) -> bool | None:

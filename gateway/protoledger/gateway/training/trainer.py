@@ -1,7 +1,7 @@
 """The model beside the store: samples in, counted and saved; service and predictor share it."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +53,7 @@ class Trainer:
         unsaved: whether there is anything to save.
         last: what the last sample's step told; None if it could not be predicted.
         missing: names of the channels that the last sample lacked.
+        after: called with each sample's outcome and the label before it; changes nothing.
 
     Raises:
         ConfigurationError: if the stored model cannot be read, or was made with another learner.
@@ -63,6 +64,7 @@ class Trainer:
         self.unsaved = False
         self.last: Outcome | None = None
         self.missing: tuple[str, ...] = ()
+        self.after: Callable[[Outcome, int | None], None] | None = None
         self._notices: list[Notice] = []
         self._told_error = False
         self._scaler = Scaler(schema, keeps=config.learner.mode == "reference")
@@ -110,8 +112,11 @@ class Trainer:
                 self._told_error = True
                 self.counters.unlabelled += 1
             else:
+                last = self.counters.last_label
                 self.counters.count(self.last)
                 self._report(self.last)
+                if self.after is not None:
+                    self.after(self.last, None if last < 0 else last)
         self.unsaved = True
         return self.counters.samples - before
 

@@ -46,12 +46,14 @@ class References:
         features: float64 (n, d), NaN where a prototype lacks a feature.
         classes: int64 (n,).
         strengths: float64 (n,), what each vote is multiplied by; also its weight as a reference.
+        ids: int64 (n,), which record of the codebook each is; None where nobody asks.
     """
 
     owner: str
     features: Floats
     classes: Ints
     strengths: Floats
+    ids: Ints | None = None
 
     def where(self, rows: Booleans) -> Self:
         """Return the prototypes of these rows."""
@@ -60,6 +62,7 @@ class References:
             features=self.features[rows],
             classes=self.classes[rows],
             strengths=self.strengths[rows],
+            ids=None if self.ids is None else self.ids[rows],
         )
 
 

@@ -109,6 +109,11 @@ class Union:
         """How many prototypes of trusted owners vote."""
         return len(self._panel)
 
+    @property
+    def books(self) -> tuple[References, ...]:
+        """The trusted owners' codebooks as they vote: edited, and clipped."""
+        return tuple(self._voting)
+
     def former(self) -> Mapping[str, Sequence[Codebook]]:
         """Older codebooks that still count: what votes in place of the newest, what was held back.
 
@@ -333,7 +338,7 @@ class _Limits:
         if (reported := float(weights.sum())) > self.samples:
             weights *= self.samples / reported
         features, classes = codebook.features()[rows], codebook.classes[rows]
-        return References(owner, features, classes, strengths_of(weights))
+        return References(owner, features, classes, strengths_of(weights), codebook.ids[rows])
 
 
 def _second(least: float, reported: Sequence[float]) -> float:

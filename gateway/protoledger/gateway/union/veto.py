@@ -80,6 +80,31 @@ def vetoed(
     return frozenset(near) - left
 
 
+def accuracies(
+    recent: RecentSamples,
+    books: Sequence[References],
+    metric: Floats,
+    n_classes: int,
+    sets: Sequence[frozenset[str]],
+) -> list[float]:
+    """Return how often the site was right on its recent samples with each set of owners, 0 to 1.
+
+    Args:
+        recent: the site's last labelled samples, at least one.
+        books: codebooks that vote, each as edited.
+        metric: (d,) weight of each feature.
+        n_classes: number of labels.
+        sets: owners that vote beside the site; none: it alone.
+    """
+    near = {book.owner: _near(recent.xs, book, metric) for book in books}
+    found = list[float]()
+    for owners in sets:
+        votes = [recent.own, *(near[owner] for owner in sorted(owners))]
+        won = _won(votes, n_classes, TOGETHER if owners else ALONE)
+        found.append(float((won == recent.ys).mean()))
+    return found
+
+
 def _cost(with_it: Booleans, without: Booleans, blocks: Ints) -> float:
     """Return the share of samples that are lost, 0 unless that is clear."""
     lost = without.astype(np.int64) - with_it

@@ -1,0 +1,83 @@
+"""Serves the page until SIGTERM, SIGINT, or the end of standard input if it was told so."""
+
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+
+import uvicorn
+
+from protoledger.dashboard.server.app import make_app
+from protoledger.dashboard.server.settings import Settings
+from protoledger.runtime.exits import Exit
+
+
+class Server(uvicorn.Server):
+    """Ends its streams when it is asked to stop; they would keep it up else."""
+
+    def handle_exit(self, sig: int, frame: object) -> None:
+        """Take a signal."""
+        self.config.app.state.streams.close()  # type: ignore[union-attr]
+        super().handle_exit(sig, frame)  # type: ignore[arg-type]
+
+
+def serve(settings: Settings) -> Exit:
+    """Serve until a signal; returns the exit code."""
+    try:
+        app = make_app(settings)
+        listening = _listen(settings)
+    except (ValueError, OSError) as error:
+        sys.stderr.write(f"protoledger dashboard: {error}\n")
+        return Exit.CONFIGURATION
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        ws="none",
+        http="h11",
+        loop="asyncio",
+        timeout_graceful_shutdown=2,
+        limit_concurrency=200,
+        proxy_headers=False,
+        ssl_certfile=settings.certificate,
+        ssl_keyfile=settings.key,
+    )
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    port = listening.getsockname()[1]
+    sys.stdout.write(f"http{'s' if settings.secure else ''}://{host}:{port}/\n")
+    sys.stdout.flush()
+    if settings.until_input_ends:
+        threading.Thread(target=_wait_for_end, daemon=True).start()
+    try:
+        Server(config).run([listening])
+    except (OSError, ValueError) as error:  # a certificate that does not fit, say
+        sys.stderr.write(f"protoledger dashboard: {error}\n")
+        return Exit.CONFIGURATION
+    return Exit.OK
+
+
+def _listen(settings: Settings) -> socket.socket:
+    try:
+        return socket.create_server(
+            (settings.host, settings.port),
+            family=socket.AF_INET6 if ":" in settings.host else socket.AF_INET,
+        )
+    except OSError as error:
+        raise OSError(
+            f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; choose another "
+            f"port (--port), or stop the program that uses it"
+        ) from error
+
+
+def _wait_for_end() -> None:
+    while sys.stdin.buffer.read(1):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    sys.exit(serve(Settings.decode(sys.argv[1])))

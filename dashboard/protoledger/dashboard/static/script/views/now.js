@@ -1,0 +1,66 @@
+// Now: each site in a card: what it says, who is here, how rounds go.
+
+import { h } from "../dom.js";
+import { ago, count, label, percent } from "../format.js";
+import { bars, blank, log, pill, statePill } from "../parts.js";
+
+export function now(view) {
+  return h("div", { class: "stack" },
+    h("div", { class: "grid" }, view.sites.map((site) => siteCard(site, view))),
+    h("section", { class: "card" }, h("h2", null, "What happened"), log(newest(view.sites), view.sites)));
+}
+
+function newest(sites) {
+  return sites
+    .flatMap((site) => site.events.map((event) => ({ ...event, site: site.name })))
+    .sort((a, b) => b.at - a.at).slice(0, 10);
+}
+
+function siteCard(site, view) {
+  const head = h("div", { class: "head" }, h("h2", null, site.name), statePill(site));
+  const nothing = blank(site, site.roster > 0);
+  if (nothing) return h("section", { class: "card", "data-key": site.name }, head, nothing);
+  return h("section", { class: "card", "data-key": site.name }, head, prediction(site, view.at), facts(site, view.at));
+}
+
+function prediction(site, at) {
+  const said = site.prediction;
+  if (!said) {
+    return h("div", null, h("p", { class: "answer unsure" }, "unknown"),
+      h("p", { class: "sub" }, "Nothing was predicted yet."));
+  }
+  const name = said.unknown ? "unknown" : label(site.labels, said.answer);
+  const guess = said.unknown && said.answer !== null ? `, at best ${label(site.labels, said.answer)}` : "";
+  return h("div", null,
+    h("div", { class: "head" },
+      h("p", { class: `answer${said.unknown ? " unsure" : ""}` }, name),
+      said.new && pill("new: far from all prototypes", "warn")),
+    h("p", { class: "sub" }, `right in ${percent(said.confidence, 0)} of such cases${guess} · ${ago(said.at, at)}`),
+    bars(site.labels, said.probabilities));
+}
+
+const DOTS = ["here", "late", "suspended", "missing", "flooding", "excluded"];
+
+function facts(site, at) {
+  const words = site.agents || {};
+  const said = DOTS.filter((word) => words[word]).map((word) => `${words[word]} ${word}`).join(", ");
+  const dots = DOTS.flatMap((word) => Array(words[word] || 0).fill(word)).slice(0, 60);
+  const counters = site.counters, samples = counters.samples || 0;
+  const failed = site.last_failure && site.last_failed_at > 0;
+  return h("dl", { class: "facts" },
+    h("dt", null, `Agents (${site.roster})`),
+    h("dd", null, h("span", { class: "dots", "aria-hidden": "true" }, dots.map((word) => h("i", { class: `dot ${word}` }))),
+      " ", said || "none here"),
+    h("dt", null, "Rounds"),
+    h("dd", null, `${count(site.rounds_in_the_last_minute)} a minute; ${count(site.completed)} done, ${count(site.failed)} failed`),
+    failed && h("dt", null, "Last failure"),
+    failed && h("dd", null, ago(site.last_failed_at, at)),
+    failed && h("dd", { class: "text" }, site.last_failure),
+    h("dt", null, "Right so far"),
+    h("dd", null, samples ? `${percent(counters.right / samples)} of ${count(samples)} labelled samples` : "no labelled sample yet"),
+    h("dt", null, "Prototypes"), h("dd", null, count(site.prototypes)),
+    h("dt", null, "Broker, chain"),
+    h("dd", null, `${site.state === "running" || site.state === "starting" ? (site.connected ? "connected" : "not connected") : "–"}, ${site.chain || "–"}`),
+    site.missing.length > 0 && h("dt", null, "Missing channels"),
+    site.missing.length > 0 && h("dd", null, site.missing.join(", ")));
+}
