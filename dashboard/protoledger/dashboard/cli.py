@@ -47,7 +47,7 @@ def dashboard(
         _fail(Exit.USAGE, "name a gateway's file: --config gateway.yaml")
     try:
         settings = Settings(
-            sites=tuple(_site(path) for path in config or ()),
+            sites=tuple(site_of(path) for path in config or ()),
             host=host,
             port=port,
             certificate=None if certificate is None else str(certificate),
@@ -63,7 +63,12 @@ def dashboard(
     os.execv(sys.executable, command)  # noqa: S606 - our own interpreter, no shell
 
 
-def _site(path: Path) -> tuple[str, str]:
+def site_of(path: Path) -> tuple[str, str]:
+    """Return the site and the store that a gateway's file names.
+
+    Raises:
+        ConfigurationError: the files are not right.
+    """
     from protoledger.gateway.config import GatewayConfig  # noqa: PLC0415 - `--help` need not wait
 
     gateway = load(path, GatewayConfig)

@@ -1,6 +1,7 @@
 """`protoledger emulate`: a whole deployment on this machine, in one command."""
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -104,6 +105,14 @@ def emulate(
         ),
     ] = 0,
     json_file: Annotated[Path | None, _option("Write the report to this file.", "--json")] = None,
+    report_file: Annotated[
+        Path | None,
+        _option(
+            "Write the charts to this HTML file; default: report.html in --keep or in the cache.",
+            "--report",
+        ),
+    ] = None,
+    page: Annotated[bool, _option("Show it live in a browser, until Ctrl-C.", "--page")] = False,  # noqa: FBT002 - a flag on the command line
     keep: Annotated[
         Path | None, _option("Keep configuration, stores and logs in this folder.")
     ] = None,
@@ -133,12 +142,13 @@ def emulate(
         "missing": tuple(missing or ()),
         "ignore": tuple(ignore or ()),
     }
-    for name in ("console", "json_file"):
+    for name in ("console", "json_file", "report_file"):
         arguments.pop(name)
     try:
         options = Options(**arguments)
         _check_plan(options)
-        _check_writable(json_file)
+        _check_writable("--json", json_file)
+        _check_writable("--report", report_file)
     except ValidationError as error:
         problems = (
             f"--{_flag(p['loc'])}: {p['msg']}, found {p['input']!r}" for p in error.errors()
@@ -147,7 +157,7 @@ def emulate(
     except (ConfigurationError, OSError) as error:
         _fail(Exit.USAGE, str(error))
     try:
-        _run(options, console, json_file)
+        _run(options, console, json_file, report_file)
     except DataSourceError as error:
         _fail(Exit.DATA, str(error))
     except (BrokerError, ChainError, ChainUnreachableError, ProgramMissingError) as error:
@@ -158,24 +168,53 @@ def emulate(
         _fail(Exit.INTERRUPTED, "interrupted; everything is stopped")
 
 
-def _run(options: Options, console: Console, json_file: Path | None) -> None:
-    from protoledger.emulator.report import make_report, summary_table  # noqa: PLC0415 - not before the start
-
+def _run(
+    options: Options, console: Console, json_file: Path | None, report_file: Path | None
+) -> None:
     began = time.monotonic()
     with View(console) as view:
         emulation = Emulation(options, view.say)
         for notice in emulation.dealt.notices:
             view.say(notice)
-        emulation.run(view.show)
+
+        def done() -> None:
+            view.stop()
+            _tell(emulation, time.monotonic() - began, json_file, report_file)
+
+        emulation.run(view.show, done)
+
+
+def _tell(
+    emulation: Emulation, seconds: float, json_file: Path | None, report_file: Path | None
+) -> None:
+    """Print what came out, and write it down."""
+    from protoledger.dashboard.report import write_report  # noqa: PLC0415 - not before the start
+    from protoledger.emulator.report import make_report, summary_table  # noqa: PLC0415
+
     report = make_report(emulation)
-    report["total_seconds"] = round(time.monotonic() - began, 3)
+    report["total_seconds"] = round(seconds, 3)
     out = Console()
     out.print(sites_table(emulation.progress))
     out.print(summary_table(report))
-    if options.keep is not None:
+    if emulation.options.keep is not None:
         out.print(f"kept in {emulation.folder}", highlight=False)
     if json_file is not None:
         json_file.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    path = report_file or _report_path(emulation)
+    try:
+        write_report(path, emulation.stores)
+    except OSError as error:
+        typer.echo(f"protoledger emulate: {path}: {error.strerror}: no charts", err=True)
+    else:
+        out.print(f"charts: {path}", highlight=False, soft_wrap=True)
+
+
+def _report_path(emulation: Emulation) -> Path:
+    if emulation.options.keep is not None:
+        return emulation.folder / "report.html"
+    cache = os.environ.get("XDG_CACHE_HOME", "")
+    root = Path(cache) if cache.startswith("/") else Path.home() / ".cache"
+    return root / "protoledger" / "report.html"
 
 
 def _check_plan(options: Options) -> None:
@@ -190,12 +229,12 @@ def _check_plan(options: Options) -> None:
         )
 
 
-def _check_writable(path: Path | None) -> None:
-    """Check before the run that the report can be written after it."""
+def _check_writable(flag: str, path: Path | None) -> None:
+    """Check before the run that a report can be written after it."""
     if path is not None and not path.parent.is_dir():
-        raise FileNotFoundError(f"--json {path}: the folder {path.parent} does not exist")
+        raise FileNotFoundError(f"{flag} {path}: the folder {path.parent} does not exist")
     if path is not None and path.is_dir():
-        raise IsADirectoryError(f"--json {path}: is a folder; name a file in it")
+        raise IsADirectoryError(f"{flag} {path}: is a folder; name a file in it")
 
 
 def _flag(location: tuple[int | str, ...]) -> str:

@@ -48,6 +48,7 @@ class Options(BaseModel):
     chain: str = "anvil"
     chain_key: Path | None = None
     keep: Path | None = None
+    page: bool = False
 
     @property
     def aggregation(self) -> AggregationConfig:

@@ -34,6 +34,7 @@ from protoledger.emulator.processes.chain import Anvil, ChainAddress, connect, f
 from protoledger.emulator.processes.children import ChildEvent, Children, Ended
 from protoledger.emulator.processes.embedded_broker import NOTICE, EmbeddedBroker
 from protoledger.emulator.processes.liars import WITHIN_RANGE
+from protoledger.emulator.processes.page import Page
 from protoledger.emulator.progress import Progress
 from protoledger.emulator.site_files import (
     plan_sites,
@@ -104,13 +105,18 @@ class Emulation:
         self.holdout: dict[str, float] = {}
         self.oracle: dict[str, object] | None = None
 
-    def run(self, show: Callable[[Progress], None]) -> None:
-        """Run to the end; calls `show` whenever something may have changed.
+    def run(
+        self, show: Callable[[Progress], None], done: Callable[[], None] = lambda: None
+    ) -> None:
+        """Run to the end; calls `show` whenever something may have changed, and `done` at the end.
+
+        With `--page` it then waits for Ctrl-C, so that the page can be looked at.
 
         Raises:
             EmulatorError: if a process cannot be started, dies or stalls.
         """
         with self._cleanup, Children(self.folder / "logs") as children:
+            page = self._start_page(children)
             address, authority = self._start_broker(children)
             chain = self._start_chain(children)
             self._say("writing identities, rosters and recordings")
@@ -120,6 +126,22 @@ class Emulation:
             self._watch(children, show)
             self._stop_workers(children)
             self._classify_holdout()
+            done()
+            if page is not None:
+                self._say(f"the page stays at {page.url} until Ctrl-C")
+                page.wait(children)
+
+    @property
+    def stores(self) -> list[tuple[str, Path]]:
+        """Each site's name and its gateway's store."""
+        return [(site.name, site.folder / "gateway.db") for site in self.sites]
+
+    def _start_page(self, children: Children) -> Page | None:
+        if not self.options.page:
+            return None
+        page = Page(children, self.stores)
+        self._say(f"the page is at {page.url}")
+        return page
 
     def _make_folder(self) -> Path:
         if self.options.keep is None:

@@ -39,6 +39,10 @@ class View:
         return self
 
     def __exit__(self, *_error: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Show no more; idempotent."""
         self._live.stop()
 
     def say(self, text: str) -> None:
@@ -66,9 +70,9 @@ class View:
 def sites_table(progress: Progress) -> Table:
     """Return a table with a row for each site."""
     table = Table()
-    table.add_column("site")
-    for name in ("rounds", "failed", "accuracy", "prototypes", "commits", "taken over", "gas"):
-        table.add_column(name, justify="right")
+    table.add_column("site", overflow="ellipsis", max_width=12)
+    for name in ("rounds", "failed", "accuracy", "prototypes", "commits", "gas"):
+        table.add_column(name, justify="right", no_wrap=True)
     for site in progress.sites.values():
         table.add_row(
             site.name,
@@ -76,8 +80,7 @@ def sites_table(progress: Progress) -> Table:
             str(site.failed),
             "-" if site.accuracy is None else f"{100 * site.accuracy:.1f} %",
             str(site.prototypes),
-            f"{site.commits}" + (f" ({site.rejected} rejected)" if site.rejected else ""),
-            str(len(site.merged)),
+            f"{site.commits}" + (f" + {site.rejected} refused" if site.rejected else ""),
             f"{site.gas:,}",
         )
     return table

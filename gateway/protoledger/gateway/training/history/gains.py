@@ -2,8 +2,8 @@
 
 Source: the value of data as what leaving it out changes (leave-one-out; Ghorbani, Zou, "Data
 Shapley", ICML 2019), by nearest neighbours (Jia et al., PVLDB 12, 2019). The samples are those on
-which `veto` decides, each with the own prototypes from before it was learnt. A gain may be negative.
-Owners that know the same cover each other, so gains do not add up to that of all together.
+which `veto` decides, each with the own prototypes from before it was learnt. A gain may be
+negative. Owners that know the same cover each other, so gains do not add up to that of all.
 """
 
 from protoledger.gateway.training.model import SiteModel
