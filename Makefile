@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help setup check test test-quick test-long test-pi test-fleet test-fleet-small test-fresh
-.PHONY: prove emulate lock contracts docs coverage geth clean
+.PHONY: prove emulate lock contracts docs coverage geth validators clean
 # A caller's environment must not lead Python elsewhere.
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
@@ -61,6 +61,9 @@ contracts: setup ## compile the contracts and write their artifacts
 
 geth: setup ## build Geth with Go: the ledger's tests and benchmark then use it too
 	@bash scripts/setup.sh geth
+
+validators: setup ## build Geth with Clique and avalanchego with Go: chains of several owners
+	@bash scripts/setup.sh validators
 
 clean: ## remove what the others made
 	@rm -rf .venv .venv-bench .venv-pi .fleet .fresh node_modules contracts/out contracts/cache site .coverage* .*_cache .hypothesis

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs one part of what the project needs: `setup.sh python|node|broker|bench|slither|halmos|geth|pi`.
+# Installs one part of what the project needs:
+# `setup.sh python|node|broker|bench|slither|halmos|geth|validators|pi`.
 # Called by make when the part's stamp is missing or older than what it depends on.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -216,11 +217,15 @@ setup_tool() {
 # Newer ones ask for a module that the public Go proxy does not hold.
 geth_version=v1.16.9
 
+find_go() {
+  PATH=$PATH:/usr/local/go/bin command -v go ||
+    die "$1 is built with Go, which is not installed" \
+      "(Debian, Ubuntu: apt install golang-go; macOS: brew install go)"
+}
+
 setup_geth() {
   local go
-  go=$(PATH=$PATH:/usr/local/go/bin command -v go) ||
-    die "Geth is built with Go, which is not installed" \
-      "(Debian, Ubuntu: apt install golang-go; macOS: brew install go)"
+  go=$(find_go Geth)
   if [[ $(.venv/bin/geth version 2>/dev/null) == *"Version: ${geth_version#v}-"* ]]; then
     say "Geth $geth_version is in .venv/bin already"
     return
@@ -237,6 +242,57 @@ setup_geth() {
     "github.com/ethereum/go-ethereum/cmd/geth@$geth_version" ||
     die "Geth was not built; it needs a Go module proxy (GOPROXY) and about 2 GB of disk"
   .venv/bin/geth version >/dev/null || die "the Geth that was built does not run"
+}
+
+# Networks of several owners, for `protoledger emulate --chain clique|avalanche`: Geth with Clique,
+# the last release that has it, and avalanchego with the published keys of its local network.
+clique_version=v1.13.15
+avalanche_version=v1.14.2
+
+setup_validators() {
+  local go minor
+  go=$(find_go "A validator")
+  minor=$("$go" env GOVERSION | sed -n 's/^go1\.\([0-9]*\).*/\1/p')
+  mkdir -p .venv/validators
+  build_clique "$go" "${minor:-0}"
+  build_avalanche "$go"
+}
+
+build_clique() {
+  local go=$1 built=.venv/validators/geth-clique flags=()
+  if [[ $($built version 2>/dev/null) == *"Version: ${clique_version#v}-"* ]]; then return; fi
+  # Go refuses since 1.23 what a library of that time does with the runtime's names
+  if (($2 >= 23)); then flags=(-ldflags=-checklinkname=0); fi
+  say "building Geth $clique_version, some minutes"
+  env -u GOOS -u GOARCH GOBIN="$PWD/.venv/validators/bin" GOFLAGS=-trimpath \
+    "$go" install "${flags[@]}" "github.com/ethereum/go-ethereum/cmd/geth@$clique_version" ||
+    die "Geth $clique_version was not built; it needs a Go module proxy (GOPROXY) and 2 GB of disk"
+  mv .venv/validators/bin/geth $built
+  try $built version
+}
+
+# Its module replaces some of its own parts by folders that the module's archive lacks; they are
+# modules too, so another module that requires it gets them.
+build_avalanche() {
+  local go=$1 built=$PWD/.venv/validators/avalanchego name=github.com/ava-labs/avalanchego source
+  if [[ $("$built" --version 2>/dev/null) == "avalanchego/${avalanche_version#v} "* ]]; then return; fi
+  say "building avalanchego $avalanche_version, about ten minutes"
+  mkdir -p .venv/validators/module
+  printf '%s\n' "module validators" "go 1.25.8" "require $name $avalanche_version" \
+    "replace google.golang.org/genproto => google.golang.org/genproto v0.0.0-20240903143218-8af14fe29dc1" \
+    >.venv/validators/module/go.mod
+  (
+    cd .venv/validators/module
+    export GOWORK=off GOFLAGS="-mod=mod -trimpath"
+    unset GOOS GOARCH
+    "$go" build -o "$built" $name/main
+  ) || die "avalanchego was not built; it needs Go 1.25.8 or newer, a C compiler," \
+    "a Go module proxy (GOPROXY) and 4 GB of disk"
+  source=$(cd .venv/validators/module && GOWORK=off GOFLAGS=-mod=mod "$go" list -m -f '{{.Dir}}' $name)
+  rm -rf .venv/validators/avalanche-local
+  mkdir -m 700 .venv/validators/avalanche-local
+  install -m 600 "$source"/staking/local/*.key "$source"/staking/local/*.crt .venv/validators/avalanche-local
+  try "$built" --version
 }
 
 # Flower, which `protoledger bench aggregation` compares with: it has a lock and an environment of
@@ -275,10 +331,11 @@ PACKAGES
 case ${1-} in
   slither | halmos) setup_tool "$1" ;;
   geth) setup_geth ;;
+  validators) setup_validators ;;
   python) setup_python ;;
   node) setup_node ;;
   broker) setup_broker ;;
   bench) setup_bench ;;
   pi) setup_pi ;;
-  *) die "usage: setup.sh python|node|broker|bench|slither|halmos|geth|pi" ;;
+  *) die "usage: setup.sh python|node|broker|bench|slither|halmos|geth|validators|pi" ;;
 esac

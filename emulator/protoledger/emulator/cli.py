@@ -124,7 +124,13 @@ def emulate(
         Path | None,
         _option("For HOST:PORT: its certificate's authority (PEM); without it plain TCP."),
     ] = None,
-    chain: Annotated[str, _option("anvil, or the URL of a node's JSON-RPC.")] = "anvil",
+    chain: Annotated[
+        str,
+        _option(
+            "anvil, geth, clique or avalanche (the last two: a validator for each site, from "
+            "`make validators`), or the URL of a node's JSON-RPC."
+        ),
+    ] = "anvil",
     chain_key: Annotated[
         Path | None, _option("For a URL: file with the key of the account that pays (mode 0600).")
     ] = None,

@@ -9,6 +9,7 @@ import numpy as np
 from rich.table import Table
 
 from protoledger.emulator.processes.broker import find_mosquitto
+from protoledger.emulator.processes.networks import CHAINS, program_of
 from protoledger.emulator.run import Emulation
 
 _COMMITS = "{commits} ({commits_used} used elsewhere, {commits_rejected} rejected)"
@@ -163,10 +164,8 @@ def _versions(emulation: Emulation) -> dict[str, str]:
         found[name] = version(name)
     if emulation.options.broker in {None, "mosquitto"} and (program := find_mosquitto()):
         found["mosquitto"] = _first_line([str(program), "-h"])
-    if emulation.options.chain == "anvil":
-        from protoledger.contracts.tools.toolchain import binary  # noqa: PLC0415
-
-        found["anvil"] = _first_line([str(binary("anvil")), "--version"])
+    if (chain := emulation.options.chain) in CHAINS:
+        found[chain] = _first_line([str(program_of(chain)), "--version"])
     return found
 
 

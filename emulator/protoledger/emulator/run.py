@@ -30,10 +30,10 @@ from protoledger.emulator.processes.broker import (
     parse_host_port,
 )
 from protoledger.emulator.processes.certificates import CertificateAuthority
-from protoledger.emulator.processes.chain import Anvil, ChainAddress, connect, fund
 from protoledger.emulator.processes.children import ChildEvent, Children, Ended
 from protoledger.emulator.processes.embedded_broker import NOTICE, EmbeddedBroker
 from protoledger.emulator.processes.liars import WITHIN_RANGE
+from protoledger.emulator.processes.networks import CHAINS, Started, start
 from protoledger.emulator.processes.page import Page
 from protoledger.emulator.progress import Progress
 from protoledger.emulator.site_files import (
@@ -178,15 +178,16 @@ class Emulation:
         self._say(f"starting the broker: {wanted}")
         return broker.start(), authority
 
-    def _start_chain(self, children: Children) -> ChainAddress:
-        if self.options.chain == "anvil":
-            self._say("starting the chain: anvil")
-            state = None
-            if self.options.keep is not None:  # so that it can be started again
-                state = self.folder / "chain" / "state.json"
-                state.parent.mkdir(mode=0o700)
-            return Anvil(children, state=state).start()
-        return connect(self.options.chain)
+    def _start_chain(self, children: Children) -> Started:
+        name, folder = self.options.chain, self.folder / "chain"
+        if name in CHAINS:
+            self._say(f"starting the chain: {name}")
+        state = None
+        if self.options.keep is not None and name == "anvil":  # so that it can be started again
+            folder.mkdir(mode=0o700)
+            state = folder / "state.json"
+        owners = len(self.sites)
+        return start(name, children, folder, owners, closing=self._cleanup, state=state)
 
     def _start_agents(self, children: Children) -> None:
         self._say(f"starting {len(self.sites)} × {self.options.agents} agents")
@@ -204,39 +205,44 @@ class Emulation:
         children: Children,
         broker: BrokerAddress,
         authority: CertificateAuthority,
-        chain: ChainAddress,
+        chain: Started,
     ) -> None:
         self._say("deploying the contracts")
         gateways = [address_of(create_key(site.chain_key_file)) for site in self.sites]
         ledger = self._deploy(chain, gateways)
         self._say(f"starting {len(self.sites)} gateways")
-        for site in self.sites:
-            write_gateway(site, self.options, broker, authority, ledger)
+        for number, site in enumerate(self.sites):
+            own = {**chain.settings(number), **ledger}
+            write_gateway(site, self.options, broker, authority, own)
             command = [sys.executable, "-m", "protoledger", "gateway", "run"]
             command += ["--events", "--event-sums", "--config"]
             children.start(site.gateway, [*command, site.gateway_file])
         if self.outside is not None:
             self._say(f"starting {self.options.oracle} reporters of outside data")
             self.outside.start(
-                children, chain, self._oracle, load_key(self._owner_file), self._fund_wei
+                children,
+                chain.addresses[0],
+                self._oracle,
+                load_key(self._owner_file),
+                self._fund_wei,
             )
 
-    def _deploy(self, chain: ChainAddress, gateways: list[str]) -> dict[str, object]:
+    def _deploy(self, chain: Started, gateways: list[str]) -> dict[str, object]:
         from protoledger.contracts.client.deployment import deploy  # noqa: PLC0415 - web3 takes a second to load
 
         reporters = [] if self.outside is None else self.outside.create_keys()
+        url = chain.addresses[0].url
         if self.options.chain_key is None:
             owner = create_key(self._owner_file)
             try:
-                for account in (address_of(owner), *gateways, *reporters):
-                    fund(chain.url, account)
+                chain.fund([address_of(owner), *gateways, *reporters])
             except ChainError as error:
                 raise ChainError(
-                    f"accounts on {chain.url} cannot be funded ({error}); name a file with the key "
+                    f"accounts on {url} cannot be funded ({error}); name a file with the key "
                     f"of an account that has ether: --chain-key FILE"
                 ) from error
         made = deploy(
-            chain.url,
+            url,
             load_key(self._owner_file),
             self.schema.digest,
             len(self.dealt.channels),
@@ -246,13 +252,11 @@ class Emulation:
         )
         self.deploy_gas = made.gas_used
         record_deployment(self.folder / "chain", asdict(made))
-        self.contract, self.chain, self._oracle = made.buffer, chain.url, made.oracle
+        self.contract, self.chain, self._oracle = made.buffer, url, made.oracle
         return {
-            "rpc_url": chain.url,
             "chain_id": made.chain_id,
             "contract": made.buffer,
             "genesis_hash": made.genesis_hash,
-            **({"ws_url": chain.ws_url} if chain.ws_url else {}),
         }
 
     def _watch(self, children: Children, show: Callable[[Progress], None]) -> None:

@@ -22,6 +22,7 @@ EXPERIMENTS: Final = (
     "scale",
     "churn",
     "ablation",
+    "blocks",
     "consensus",
     "difference",
 )

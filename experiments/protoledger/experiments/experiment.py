@@ -44,6 +44,7 @@ class Experiment:
         run: runs one job; called in another process.
         draw: draws the points.
         chain: whether the jobs need a node.
+        alone: whether a job needs the machine for itself, because it takes times.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Experiment:
     draw: Callable[["Table"], Figure]
     seeds: int = 10
     chain: bool = False
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +119,9 @@ def carry_out(experiment: Experiment, seeds: Sequence[int], *, quick: bool) -> T
         urls = context.SimpleQueue()
         for node in nodes:
             urls.put(node.url)
+        processes = 1 if experiment.alone else PROCESSES
         pool = ProcessPoolExecutor(
-            PROCESSES, context, initializer=_begin, initargs=(urls if nodes else None,)
+            processes, context, initializer=_begin, initargs=(urls if nodes else None,)
         )
         stack.callback(pool.shutdown, cancel_futures=True)
         bar = stack.enter_context(_progress())
@@ -181,11 +184,13 @@ def markdown(experiment: Experiment, table: Table) -> str:
 
 
 def shown(point: Point) -> str:
-    """Format a point with a number of digits that fits its size.
+    """Format a point with a number of digits that fits its size; a dash where nothing is measured.
 
     >>> shown(Point(0.95713, 0.00312, 10)), shown(Point(127833.0, 2100.0, 10))
     ('0.957 ± 0.003', '127,833 ± 2,100')
     """
+    if math.isnan(point.mean):
+        return "–"
     digits = 0 if abs(point.mean) >= 1000 else 1 if abs(point.mean) >= 20 else 3
     half = "" if math.isnan(point.half) else f" ± {point.half:,.{digits}f}"
     return f"{point.mean:,.{digits}f}{half}"

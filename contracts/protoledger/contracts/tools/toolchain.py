@@ -65,6 +65,24 @@ def geth() -> Path:
     raise ToolMissingError("geth is not installed; `make geth` builds it where Go is installed")
 
 
+def validator_program(name: str) -> Path:
+    """Path of a program that `make validators` builds.
+
+    Args:
+        name: `geth-clique`, go-ethereum's last release with Clique, or `avalanchego`; beside the
+            latter is `avalanche-local`, the keys of its local network.
+
+    Raises:
+        ToolMissingError: it is not built.
+    """
+    built = REPOSITORY / ".venv" / "validators" / name
+    if built.is_file():
+        return built
+    raise ToolMissingError(
+        f"{name} is not built; `make validators` builds it where Go is installed (some minutes)"
+    )
+
+
 def main() -> None:
     """Replace this process by a tool, started in `contracts/`."""
     if len(sys.argv) < 2:

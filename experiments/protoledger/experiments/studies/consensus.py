@@ -1,138 +1,215 @@
-"""Block time and finality: what waiting for the chain costs four gateways with different data.
+"""Chains of one and of several owners at equal work: how fast, what survives, and what it costs.
 
-Time is counted in rows: a gateway learns ten a second. A commit is in the next block, where its
-owner sees it (and may commit again), and the others believe it when so many more blocks stand on
-it. Only the waiting is played, so that 15 seconds take none; the transactions are those of `gas`.
+Four gateways, each with its own ledger client on its own validator where the chain has several:
+Anvil and `geth --dev` (one node), Geth with Clique (four signers, 2 s blocks), Avalanche's local
+network (five validators). Everything is real and takes its real time: the same commits for the
+times, and the same stream (phishing, Dirichlet shares, ten rows a second each) for the accuracy.
 """
 
+import math
+import time
 from dataclasses import dataclass
-from math import floor
+from statistics import median
 from typing import Final
 
+import numpy as np
 from matplotlib.figure import Figure
 
+from protoledger.contracts.errors import ToolMissingError
+from protoledger.emulator.processes.networks import CHAINS, program_of
 from protoledger.experiments.collaboration import ROWS_A_ROUND, Collaboration, Gateway
 from protoledger.experiments.experiment import Experiment, Row, Table
-from protoledger.experiments.figures import legend, line, panels
-from protoledger.experiments.streams import DATA, deal, split
+from protoledger.experiments.owners import Owners, random_book
+from protoledger.experiments.streams import deal, split
 from protoledger.gateway.codebook.codebook import Codebook
+from protoledger.gateway.ledger.events import CodebookChanged
 from protoledger.gateway.training.model import SiteModel
 
-GATEWAYS: Final = 4
+OWNERS: Final = 4
+DATA: Final = "phishing"
 DIRICHLET: Final = 0.3
 ROUND_S: Final = ROWS_A_ROUND / 10
-BLOCK_S: Final = (0.25, 1.0, 2.0, 5.0, 12.0, 15.0)
-FINALITY: Final = (0, 2)
-"""Blocks on top of a commit's own before others believe it."""
+HALT_S: Final = 30.0
+"""A commit that does not land for so long: the chain stands still."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One run."""
+    """One run; so many commits for each time, and seconds for the costs."""
 
-    data: str
-    block_s: float
-    finality: int
+    chain: str
     seed: int
+    commits: int
+    watch_s: float
 
 
 def jobs(seed: int, quick: bool) -> list[Job]:  # noqa: FBT001 - see `Experiment`
-    """List the runs of a seed."""
-    return [
-        Job(data, block_s, finality, seed)
-        for data in (("phishing",) if quick else DATA)
-        for finality in FINALITY
-        for block_s in BLOCK_S
-    ]
+    """List the runs of a seed: of the chains whose programs are installed."""
+    found = [chain for chain in CHAINS if _installed(chain)]
+    if quick:
+        return [Job(chain, seed, 3, 5.0) for chain in found if chain == "anvil"]
+    return [Job(chain, seed, 20, 60.0) for chain in found]
 
 
-class _Waiting(Collaboration):
-    """A run whose commits are mined, and believed, only after a while."""
+def _installed(chain: str) -> bool:
+    try:
+        program_of(chain)
+    except ToolMissingError:
+        return False
+    return True
 
-    def set_chain(self, block_s: float, finality: int) -> None:
-        """Say how long things take; before the first round."""
-        self._block_s, self._finality, self._now_s = block_s, finality, 0.0
-        self._mined: list[tuple[float, Gateway, Codebook]] = []
-        self._final: list[tuple[float, Gateway, Codebook]] = []
 
-    def begin(self, number: int) -> None:
-        """Let come true what the chain has brought until this round."""
-        self._now_s = number * ROUND_S
-        for entry in [entry for entry in self._mined if entry[0] <= self._now_s]:
-            self._mined.remove(entry)
-            mined_s, gateway, wanted = entry
-            if gateway.commit(wanted):
-                believed_s = mined_s + self._finality * self._block_s
-                self._final.append((believed_s, gateway, gateway.book))
-        for entry in [entry for entry in self._final if entry[0] <= self._now_s]:
-            self._final.remove(entry)
-            _, gateway, book = entry
-            for other in self.gateways:
-                if other is not gateway:
-                    other.model.union.set(gateway.name, book)
+class _Live(Collaboration):
+    """A run in real time, whose commits go through real ledger clients."""
+
+    def attach(self, owners: Owners) -> None:
+        """Give each gateway its client; before the first round."""
+        self._clients = dict(zip(self.gateways, owners.owners, strict=True))
+
+    def begin(self) -> None:
+        """Take over what has arrived."""
+        for gateway, owner in self._clients.items():
+            while (event := owner.next_event(0)) is not None:
+                if not isinstance(event, CodebookChanged):
+                    continue
+                if event.own:
+                    gateway.model.commits.accepted(event.codebook, event.version)
+                    gateway.book = event.codebook
+                    gateway.commits = event.version
+                else:
+                    gateway.model.union.set(event.owner, event.codebook)
 
     def share(self, gateway: Gateway, wanted: Codebook) -> None:
-        """Send a commit to be mined in the next block."""
-        next_block_s = (floor(self._now_s / self._block_s) + 1) * self._block_s
-        self._mined.append((next_block_s, gateway, wanted))
+        """Hand a commit to the gateway's client."""
+        self._clients[gateway].ledger.submit(wanted)
 
 
 def run(job: Job) -> list[Row]:
-    """Play a run; nothing is committed beyond what the test accepts."""
-    data = split(job.data, job.seed)
-    played = _Waiting(
-        data,
-        deal(data.y, GATEWAYS, job.seed, DIRICHLET),
-        lambda: SiteModel(data.x.shape[1], data.classes),
-    )
-    played.set_chain(job.block_s, job.finality)
-    total = 0.0
-    for number in range(played.rounds):
-        played.begin(number)
-        played.round(number)
-        total += played.accuracy()
+    """Measure one chain: learning on one deployment, everything else on another."""
+    data = split(DATA, job.seed)
+    with Owners(job.chain, OWNERS, data.x.shape[1], data.classes) as owners:
+        learnt = _learn(owners, job.seed)
+    random = np.random.default_rng(job.seed)
+    with Owners(job.chain, OWNERS, 9, 7) as owners:
+        books = iter([random_book(random, 9, 7) for _ in range(12 * job.commits)])
+        waits = [owners.copy_s(next(books)) for _ in range(job.commits)]
+        rate = _rate(owners, [[next(books) for _ in range(job.commits)] for _ in range(OWNERS)])
+        cost = owners.cost(job.watch_s)
+        survived = _survival(owners, [next(books) for _ in range(job.commits)])
     return [
         {
-            "data": job.data,
-            "finality_blocks": job.finality,
-            "block_s": job.block_s,
-            "prequential": played.right / played.seen,
-            "mean_accuracy": total / played.rounds,
-            "accuracy": played.accuracy(),
-            "commits": played.commits,
+            "chain": job.chain,
+            "copy_s": median(waits),
+            "copy_95_s": float(np.quantile(waits, 0.95)),
+            "commits_s": rate,
+            **learnt,
+            **survived,
+            "memory_mb": cost.memory_mb,
+            "cpu_percent": 100 * cost.cpu,
+            "disk_mb_day": cost.disk_mb_day,
         }
     ]
 
 
+def _learn(owners: Owners, seed: int) -> Row:
+    """Learn the stream in real time; the accuracy of all unions is measured after every round."""
+    data = split(DATA, seed)
+    played = _Live(
+        data,
+        deal(data.y, OWNERS, seed, DIRICHLET),
+        lambda: SiteModel(data.x.shape[1], data.classes),
+    )
+    played.attach(owners)
+    began, total = time.monotonic(), 0.0
+    for number in range(played.rounds):
+        played.begin()
+        played.round(number)
+        total += played.accuracy()
+        time.sleep(max(0.0, began + (number + 1) * ROUND_S - time.monotonic()))
+    return {"on_the_way": total / played.rounds, "commits": played.commits}
+
+
+def _rate(owners: Owners, books: list[list[Codebook]]) -> float:
+    """Let all owners commit at once, each again as soon as its last commit stands."""
+    began = time.monotonic()
+    waiting = [iter(each) for each in books]
+    wanted = [next(each) for each in waiting]
+    for owner, book in zip(owners.owners, wanted, strict=True):
+        owner.ledger.submit(book)
+    busy = set(range(len(wanted)))
+    while busy:
+        for number in list(busy):
+            owner = owners.owners[number]
+            while owner.holds(owner.address, wanted[number], 0.005):
+                following = next(waiting[number], None)
+                if following is None:
+                    busy.discard(number)
+                    break
+                wanted[number] = following
+                owner.ledger.submit(following)
+    return sum(map(len, books)) / (time.monotonic() - began)
+
+
+def _survival(owners: Owners, books: list[Codebook]) -> Row:
+    """Kill validators one by one until the chain stands still, then bring all back."""
+    found: Row = {"kills_survived": 0, "one_killed_s": math.nan, "back_s": math.nan}
+    left = iter(books)
+    for killed in range(1, owners.validators):
+        owners.kill()
+        first = next(left)
+        wait = owners.copy_s(first, timeout_s=HALT_S)
+        if math.isinf(wait):
+            began = time.monotonic()
+            owners.revive()
+            if owners.owners[1].holds(owners.owners[0].address, first, 300.0):
+                found["back_s"] = time.monotonic() - began
+            break
+        found["kills_survived"] = killed
+        if killed == 1:
+            waits = [owners.copy_s(next(left)) for _ in range(len(books) // 4)]
+            found["one_killed_s"] = median([wait, *waits])
+    return found
+
+
 def draw(table: Table) -> Figure:
-    """Draw accuracy over block time."""
-    names = [str(name) for name in table.values("data")]
-    figure, axes = panels(names)
-    for axis, data in zip(axes, names, strict=True):
-        for number, finality in enumerate(table.values("finality_blocks")):
-            found = table.where(data=data, finality_blocks=finality)
-            x = [float(named["block_s"]) for named, _ in found]
-            words = f"believed after {finality} more blocks"
-            line(axis, number, words, x, [point["mean_accuracy"] for _, point in found])
-        axis.set(xscale="log", xlabel="block time, seconds")
-        axis.set_xticks(x, [f"{value:g}" for value in x], rotation=60)  # 12 and 15 are neighbours
-        axis.minorticks_off()
-    axes[0].set_ylabel("held-out accuracy, mean over the run")
-    legend(figure, axes[-1])
+    """Draw each chain's time to another's copy and accuracy on the way."""
+    names = [str(name) for name in table.values("chain")]
+    points = [table.where(chain=name)[0][1] for name in names]
+    figure = Figure(figsize=(7.0, 2.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for axis, measure, words in (
+        (left, "copy_s", "seconds to another's copy, median"),
+        (right, "on_the_way", "held-out accuracy, mean over the run"),
+    ):
+        values = [point[measure] for point in points]
+        halves = [0.0 if math.isnan(value.half) else value.half for value in values]
+        axis.barh(names, [value.mean for value in values], xerr=halves, color="#4477aa")
+        axis.invert_yaxis()
+        axis.set_xlabel(words)
+    right.set_xlim(0.5, 1.0)
     return figure
 
 
 EXPERIMENT = Experiment(
     name="consensus",
-    summary="Block times of 0.25 to 15 s and finality: what waiting for the chain costs.",
-    keys=("data", "finality_blocks", "block_s"),
+    summary="Anvil, Geth, Clique and Avalanche at equal work: times, survival, costs. Real time.",
+    keys=("chain",),
     measures={
-        "mean_accuracy": "accuracy, held out, mean over the run",
-        "accuracy": "at the end",
-        "prequential": "prequential",
+        "copy_s": "to another's copy, s, median",
+        "copy_95_s": "95 %",
+        "commits_s": "commits a second, four owners",
+        "on_the_way": "accuracy on the way",
         "commits": "commits",
+        "kills_survived": "kills survived",
+        "one_killed_s": "copy with one killed, s",
+        "back_s": "going on after all are back, s",
+        "memory_mb": "memory of a validator, MB",
+        "cpu_percent": "% of a core",
+        "disk_mb_day": "disk a day, MB",
     },
     jobs=jobs,
     run=run,
     draw=draw,
+    seeds=3,
+    alone=True,
 )
