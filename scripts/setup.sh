@@ -141,7 +141,30 @@ setup_node() {
     try "node_modules/@foundry-rs/$tool-$platform/bin/$tool" --version
   done
   try contracts/solc --version
+  unpack_safe
   touch node_modules/.ready
+}
+
+# A multisignature owner for chains that have none. npm would install ethers beside it (a peer), of
+# which nothing here makes use; so only its two compiled contracts are unpacked, by their hash.
+safe_version=1.4.1-2
+safe_hash=UFiqZOamt1lDbyQ16lpzBE8mDdzfnQ3OBftll1erLlwIrdfmhePicQqfLquvyXA8AlqPWQ3ktz1DzpC9UcN+JQ==
+
+unpack_safe() {
+  local package=@safe-global/safe-contracts found folder=node_modules/.safe built
+  built=package/build/artifacts/contracts
+  rm -rf $folder node_modules/$package
+  mkdir -p $folder node_modules/$package
+  "${npm[@]}" pack --silent --pack-destination $folder $package@$safe_version >/dev/null ||
+    die "npm could not load $package@$safe_version"
+  found=$(sha512_of $folder/*.tgz)
+  [[ $found == "$safe_hash" ]] ||
+    die "$package@$safe_version is not what was tested: $found instead of $safe_hash"
+  tar -xzf $folder/*.tgz -C $folder package/LICENSE $built/Safe.sol/Safe.json \
+    $built/proxies/SafeProxyFactory.sol/SafeProxyFactory.json
+  mv $folder/package/LICENSE $folder/$built/Safe.sol/Safe.json \
+    $folder/$built/proxies/SafeProxyFactory.sol/SafeProxyFactory.json node_modules/$package
+  rm -rf $folder
 }
 
 # From the version and by the hash that are in the lock.

@@ -34,6 +34,10 @@ class KeyFileError(ContractsError, ValueError):
     """A key file that is missing, readable by others, or holds no key: permanent."""
 
 
+class ProposalError(ContractsError, ValueError):
+    """A proposal's file is no proposal, or is not for this chain, contract or moment: permanent."""
+
+
 class NoContractError(ContractsError, LookupError):
     """There is no code at an address: another chain, or a wrong address."""
 

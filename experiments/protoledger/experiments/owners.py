@@ -100,13 +100,17 @@ class Owners:
         owners: how many.
         features: of a prototype.
         labels: how many.
+        exact: whether commits leave nothing out, so that what arrives is what was submitted.
     """
 
-    def __init__(self, chain: str, owners: int, features: int, labels: int) -> None:
+    def __init__(
+        self, chain: str, owners: int, features: int, labels: int, *, exact: bool = False
+    ) -> None:
         self._chain, self._size = chain, owners
         self._features, self._labels = features, labels
         self._closing = ExitStack()
         self._killed: list[int] = []
+        self._omissions = {"tolerance": 0.0, "weight_ratio": 1.0} if exact else {}
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -149,6 +153,7 @@ class Owners:
                     "chain_id": made.chain_id,
                     "contract": made.buffer,
                     "key_file": file,
+                    **self._omissions,
                 }
             )
             found.append(Owner(config, folder / f"{number}.db", *size))

@@ -29,13 +29,13 @@ class Contract:
     """Encode calls of a contract, decode what it says, and name its refusals.
 
     Args:
-        name: which one, see `contracts.NAMES`.
+        contract: which one, see `contracts.NAMES`; or the artifact of another.
         address: where it stands, 0x-hex.
     """
 
-    def __init__(self, name: str, address: str) -> None:
+    def __init__(self, contract: str | Artifact, address: str) -> None:
         w3 = import_web3()()
-        self.artifact: Artifact = load(name)
+        self.artifact: Artifact = load(contract) if isinstance(contract, str) else contract
         self.address = address.lower()
         self._contract: Any = w3.eth.contract(
             address=checksum(address),  # type: ignore[call-overload]

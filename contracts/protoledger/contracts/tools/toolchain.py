@@ -65,6 +65,21 @@ def geth() -> Path:
     raise ToolMissingError("geth is not installed; `make geth` builds it where Go is installed")
 
 
+def safe_artifacts() -> Path:
+    """Folder with the compiled Safe (`Safe.json`) and its factory (`SafeProxyFactory.json`).
+
+    Raises:
+        ToolMissingError: `make setup` was not run, or is older.
+    """
+    folder = REPOSITORY / "node_modules" / "@safe-global" / "safe-contracts"
+    if (folder / "Safe.json").is_file():
+        return folder
+    raise ToolMissingError(
+        f"Safe's contracts are not installed: {folder} does not exist; run "
+        f"`rm -f node_modules/.ready; make setup` in {REPOSITORY}"
+    )
+
+
 def validator_program(name: str) -> Path:
     """Path of a program that `make validators` builds.
 

@@ -90,7 +90,7 @@ def run(job: Job) -> list[Row]:
     with Owners(job.chain, OWNERS, data.x.shape[1], data.classes) as owners:
         learnt = _learn(owners, job.seed)
     random = np.random.default_rng(job.seed)
-    with Owners(job.chain, OWNERS, 9, 7) as owners:
+    with Owners(job.chain, OWNERS, 9, 7, exact=True) as owners:
         books = iter([random_book(random, 9, 7) for _ in range(12 * job.commits)])
         waits = [owners.copy_s(next(books)) for _ in range(job.commits)]
         rate = _rate(owners, [[next(books) for _ in range(job.commits)] for _ in range(OWNERS)])

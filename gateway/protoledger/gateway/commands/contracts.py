@@ -28,6 +28,7 @@ from protoledger.contracts.commands.contracts import (
     call_buffer,
     reported,
 )
+from protoledger.contracts.commands.multisig import app as multisig
 from protoledger.contracts.errors import NoContractError
 from protoledger.contracts.keys import load_key
 from protoledger.gateway.codebook.codebook import Codebook, RecordFormat
@@ -49,6 +50,7 @@ __all__ = ["app"]
 _LOCAL = "http://127.0.0.1:8545"
 _NOBODY = "0x" + "00" * 20
 _MEMORY = Path(":memory:")
+app.add_typer(multisig, name="multisig")
 
 
 class _View:
