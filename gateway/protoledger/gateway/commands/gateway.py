@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from protoledger.contracts.errors import KeyFileError
+from protoledger.gateway.commands.carrying import carry_over
 from protoledger.protocol.errors import ConfigurationError
 from protoledger.runtime.exits import Exit
 from protoledger.runtime.site import SiteConfig, load
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Run, check and query a site's gateway.")
 
 Config = Annotated[Path, typer.Option("--config", "-c", help="The gateway's file.")]
+
+
+app.command("carry-over")(carry_over)
 
 
 @app.callback()

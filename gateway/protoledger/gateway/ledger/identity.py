@@ -30,6 +30,10 @@ class ContradictionError(LaggingNodeError):
     """What the node says contradicts what is known; it may be syncing."""
 
 
+class OtherSchemaError(ContradictionError):
+    """The contract is for other channels or labels; it may have a successor for this gateway's."""
+
+
 class ContractIdentity:
     """The chain and contract that a gateway's file names; owned by one thread.
 
@@ -135,7 +139,7 @@ class ContractIdentity:
         wanted = (self._schema_hash.hex(), str(self._form.features), str(self._form.labels))
         names = ("schema hash", "number of features", "number of labels")
         for name, one, other in zip(names, found, wanted, strict=True):
-            self._same(node, name, one, other, advice)
+            self._same(node, name, one, other, advice, OtherSchemaError)
         self._store.pin("code", self._code_hash)
         fields = (terms.features, terms.labels, terms.max_records, terms.deployed_block)
         self._store.pin("terms", " ".join([terms.schema_hash.hex(), *map(str, fields)]))
@@ -184,8 +188,14 @@ class ContractIdentity:
             f"file, and run `protoledger contracts forget {self._database}`, which keeps the model"
         )
 
-    def _same(self, node: Node, what: str, found: str, expected: str, advice: str) -> None:
+    def _same(
+        self,
+        node: Node,
+        what: str,
+        found: str,
+        expected: str,
+        advice: str,
+        kind: type[ContradictionError] = ContradictionError,
+    ) -> None:
         if found != expected:
-            raise ContradictionError(
-                f"{node.url}: the {what} is {found}, expected was {expected}; {advice}"
-            )
+            raise kind(f"{node.url}: the {what} is {found}, expected was {expected}; {advice}")

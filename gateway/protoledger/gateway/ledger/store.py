@@ -110,6 +110,19 @@ class LedgerStore:
         self._forget("moved to the contract's successor", ("contract", "code", "terms"))
         self._keep("contract", contract)
 
+    def begin_again(self, snapshot: bytes, note: str) -> None:
+        """Forget the contract for one with another record format; the gateway must not run.
+
+        Args:
+            snapshot: what is wanted on the next one, in its format; empty for nothing.
+            note: comes back with `Committed`.
+        """
+        self._forget(note, ("contract", "predecessor", "code", "terms"))
+        with self._lock, self._db:
+            self._db.execute("DELETE FROM ledger_wanted")
+        if snapshot:
+            self.outbox.want(snapshot, note, 0)
+
     def _forget(self, note: str, pins: tuple[str, ...]) -> bool:
         with self._lock, self._db:
             self._db.execute(

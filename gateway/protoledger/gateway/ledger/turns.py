@@ -21,7 +21,7 @@ from protoledger.gateway.ledger.events import (
     SuccessorNamed,
 )
 from protoledger.gateway.ledger.following.follower import Follower
-from protoledger.gateway.ledger.identity import ContractIdentity
+from protoledger.gateway.ledger.identity import ContractIdentity, OtherSchemaError
 from protoledger.gateway.ledger.sending.sender import CommitSender
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from protoledger.contracts.client.account import Account
     from protoledger.contracts.client.answers import Block
-    from protoledger.contracts.client.binding import DeploymentTerms
+    from protoledger.contracts.client.binding import DeploymentTerms, Governance
     from protoledger.contracts.client.node import Node
     from protoledger.gateway.codebook.format import RecordFormat
     from protoledger.gateway.ledger.config import LedgerConfig
@@ -107,7 +107,11 @@ class Turns:
             LedgerMismatchError: the chain or contract is not this gateway's.
         """
         node = self._nodes.active
-        terms = self._identity.check(node)
+        try:
+            terms = self._identity.check(node)
+        except OtherSchemaError:
+            self._follow(node, self._identity.buffer.governance(node))
+            raise
         if time.monotonic() >= self._govern_at:
             self._govern(node, terms)
             self._govern_at = time.monotonic() + _GOVERN_EVERY_S
@@ -183,8 +187,17 @@ class Turns:
         elif self._samples is None or self._samples.oracle_address != governance.oracle:
             oracle = Oracle(governance.oracle)
             self._samples = SampleFollower(self._store, self._form, oracle, terms.deployed_block)
+        self._follow(node, governance)
+
+    def _follow(self, node: Node, governance: Governance) -> None:
+        """Go on at the contract's successor, if there is one for this gateway's schema.
+
+        Raises:
+            LaggingNodeError: it is followed from the next turn on.
+        """
         if governance.successor in {NO_ADDRESS, self._successor}:
             return
+        buffer = self._identity.buffer
         self._successor = governance.successor
         heir = self._identity.successor(node, governance)
         self._report(SuccessorNamed(governance.successor, followed=heir is not None))

@@ -134,6 +134,29 @@ class Store:
             )
 
 
+def change_schema(path: Path, old: bytes, new: bytes, change: Callable[[bytes], bytes]) -> None:
+    """Rewrite the model in the store of a stopped gateway for another schema, whole or not at all.
+
+    Args:
+        path: the store.
+        old: hash of the schema that it must be of.
+        new: hash of the one that it is of afterwards.
+        change: gives the model for the new schema.
+
+    Raises:
+        ConfigurationError: it is no store, or of another schema.
+    """
+    try:
+        with contextlib.closing(Store(path, old)) as store:
+            kept = store.model()
+            values = {"schema": new} | ({"model": change(kept[0])} if kept else {})
+            store._put(**values)  # noqa: SLF001 - the same module
+    except ConfigurationError as error:
+        raise ConfigurationError(
+            f"{error}; the old site file must be the one that the model was learnt with"
+        ) from error
+
+
 def change_counters(path: Path, change: Callable[[bytes], bytes]) -> None:
     """Rewrite the counters in the store of a stopped gateway, if it has kept any."""
     with contextlib.closing(sqlite3.connect(path)) as database, database:
