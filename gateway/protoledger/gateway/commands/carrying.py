@@ -69,7 +69,7 @@ def carry_store(store: Path, wider: Widening, schemas: tuple[bytes, bytes]) -> P
     kept = store.with_name(f"{store.name}.{schemas[0].hex()[:8]}")
     draft = store.with_name(f".{store.name}.new")
     _copy(store, draft)
-    committed: "list[Codebook]" = []
+    committed: list[Codebook] = []
 
     def change(model: bytes) -> bytes:
         wide, book = carried_over(model, wider)
