@@ -1,4 +1,4 @@
-"""Chains by name, and which node each owner asks first; tests/gateway/ledger has the rest."""
+"""Chains by name, and which node each owner asks first; test_validators has the rest."""
 
 from contextlib import ExitStack
 from pathlib import Path

@@ -213,7 +213,7 @@ class Owners:
         total = 0
         for path in self._files.rglob("*") if self._files.exists() else ():
             try:
-                total += path.stat().st_blocks * 512 if path.is_file() else 0
+                total += path.stat().st_size if path.is_file() else 0
             except FileNotFoundError:  # databases rename and remove files all the time
                 continue
         return total

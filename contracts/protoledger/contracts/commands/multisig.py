@@ -28,8 +28,8 @@ from protoledger.contracts.errors import ProposalError
 from protoledger.contracts.keys import address_of, load_key
 
 if TYPE_CHECKING:
-    from protoledger.contracts.client.multisig import Safe
     from protoledger.contracts.client.node import Node
+    from protoledger.contracts.multisig import Safe
 
 app = typer.Typer(help="Several owners: propose, sign and execute together.", no_args_is_help=True)
 _LOCAL = "http://127.0.0.1:8545"
@@ -98,7 +98,7 @@ class Proposal(BaseModel):
         Raises:
             ProposalError: one is not of the owner that it is said to be of.
         """
-        from protoledger.contracts.client.multisig import Safe  # noqa: PLC0415
+        from protoledger.contracts.multisig import Safe  # noqa: PLC0415
 
         safe, call = Safe(self.multisig), self.call()
         found = {}
@@ -144,8 +144,8 @@ def create(
 
     The key's account pays and gets no rights.
     """
-    from protoledger.contracts.client.multisig import create as put  # noqa: PLC0415 - loads web3
     from protoledger.contracts.client.node import Node  # noqa: PLC0415
+    from protoledger.contracts.multisig import create as put  # noqa: PLC0415 - loads web3
     from protoledger.contracts.tools.toolchain import safe_artifacts  # noqa: PLC0415
 
     owners = addresses(owner)
@@ -201,7 +201,7 @@ def propose(
 @app.command()
 def sign(file: File, key: Key, password: Password = None) -> None:
     """Show a proposal and sign it; needs no node."""
-    from protoledger.contracts.client.multisig import Safe  # noqa: PLC0415 - loads web3
+    from protoledger.contracts.multisig import Safe  # noqa: PLC0415 - loads web3
 
     with reported():
         proposal, secret = Proposal.read(file), load_key(key, password)
@@ -254,8 +254,8 @@ def _check_executable(proposal: Proposal, node: Node, safe: Safe) -> None:
 
 
 def _safe(rpc: str, address: str) -> tuple[Node, Safe]:
-    from protoledger.contracts.client.multisig import Safe  # noqa: PLC0415 - loads web3
     from protoledger.contracts.client.node import Node  # noqa: PLC0415
+    from protoledger.contracts.multisig import Safe  # noqa: PLC0415 - loads web3
 
     node, safe = Node(rpc, retries=RETRIES), Safe(address)
     safe.require(node)
