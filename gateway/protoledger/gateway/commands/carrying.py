@@ -86,6 +86,8 @@ def carry_store(store: Path, wider: Widening, schemas: tuple[bytes, bytes]) -> P
         draft.replace(store)
     except FileExistsError as error:
         raise ConfigurationError(f"{kept} exists: move it away, and try again") from error
+    except OSError as error:
+        raise ConfigurationError(f"{store} cannot be kept as {kept}: {error.strerror}") from error
     except GatewayError as error:
         raise ConfigurationError(f"{store}: the model cannot be carried over: {error}") from error
     finally:
@@ -104,6 +106,10 @@ def _copy(store: Path, draft: Path) -> None:
             (mode,) = source.execute("PRAGMA journal_mode = DELETE").fetchone()
             if mode != "delete":
                 raise sqlite3.OperationalError("it is in use")
+            was = store.stat()
+            draft.touch(mode=was.st_mode & 0o777)
+            if os.geteuid() == 0:  # the gateway's own account must be able to open it
+                os.chown(draft, was.st_uid, was.st_gid)
             with closing(sqlite3.connect(draft)) as target:
                 source.backup(target)
     except sqlite3.Error as error:

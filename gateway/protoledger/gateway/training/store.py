@@ -117,7 +117,8 @@ class Store:
             self._put(schema=schema_hash)
         elif known != schema_hash:
             raise ConfigurationError(
-                f"{path} holds the model of other channels or labels; move it away to start over"
+                f"{path} holds the model of other channels or labels; carry it over with "
+                f"`protoledger gateway carry-over OLD_SITE_FILE`, or move it away to start over"
             )
 
     def _get(self, name: str) -> bytes | int | str | None:
