@@ -104,7 +104,7 @@ class Deployment:
         return {
             "broker": {"host": self.machines[self.hub].address},
             # three agents are the fewest that may be added up: of four, one may be off
-            "aggregation": {"collusion": 1, "dropouts": 0},
+            "aggregation": {"validity": "packed"},
             "round": {"window_s": 1.0, "every_s": 1.0, "share_s": 3.0, "answer_s": 3.0},
         }
 
