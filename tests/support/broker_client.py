@@ -24,7 +24,7 @@ class Client:
         self.paho.on_disconnect = lambda *_: self._on_disconnect()
         self.paho.on_publish = lambda _c, _u, _m, reason, _p: self._on_publish(reason)
         self.topics = list(topics)
-        self.paho.connect(where.host, where.port, keepalive=10)
+        self.paho.connect(where.host, where.port, keepalive=60)
         self.paho.loop_start()
 
     def _on_connect(self, _client, _data, _flags, reason, _properties):

@@ -65,7 +65,9 @@ class LiveSite:
         self.run(name, "protoledger", "edge", "run", *files)
 
     def rounds(self, count, everybody=None):
-        """Wait for so many completed rounds (of these agents); each must be exact."""
+        """Wait for so many completed rounds (of these agents) from now on; each must be exact."""
+        while self.children.wait_any(0.0) is not None:
+            pass  # of rounds before
         completed, deadline = 0, time.monotonic() + PATIENCE_S
         while completed < count:
             assert time.monotonic() < deadline, self.logs()

@@ -15,7 +15,7 @@ from protoledger.emulator.processes.broker import find_mosquitto
 from protoledger.emulator.processes.children import Children
 from protoledger.protocol.wire import messages
 from protoledger.protocol.wire.messages import Kind
-from protoledger.protocol.wire.topics import topic
+from protoledger.protocol.wire.topics import ONLINE, topic
 from tests.support.live_site import LiveSite
 from tests.support.ports import free_port
 from tests.support.raw_client import PUBACK, PUBLISH, RawClient
@@ -116,9 +116,9 @@ def hello(site):
     return messages.encode([3, int(Kind.KEY), site.enemy, os.urandom(90), os.urandom(64)])
 
 
-@pytest.mark.parametrize("kind", [Kind.BOXES, Kind.KEY], ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", [Kind.BOXES, Kind.KEY, None], ids=["BOXES", "KEY", "presence"])
 def test_a_flood_does_not_end_rounds_and_its_sender_is_named(site, kind):
-    make = boxes if kind is Kind.BOXES else hello
+    make = {Kind.BOXES: boxes, Kind.KEY: hello, None: lambda _: ONLINE}[kind]
     enemy, stop = connect(site), threading.Event()
     named = f"{site.enemy} floods the broker"
     before = site.log("gateway").count(named)
@@ -140,6 +140,10 @@ def test_a_flood_does_not_end_rounds_and_its_sender_is_named(site, kind):
         while flooding not in metrics(site):
             assert time.monotonic() < deadline, metrics(site)
             time.sleep(0.1)
+        if kind is Kind.KEY:  # agents read each other's hellos, and this one's no more
+            while site.log("agents").count(named) < AGENTS - 1:
+                assert time.monotonic() < deadline, site.logs()
+                time.sleep(0.1)
         site.rounds(3, list(range(AGENTS - 1)))
     finally:
         stop.set()

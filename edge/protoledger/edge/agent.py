@@ -27,6 +27,7 @@ from protoledger.protocol.wire.sealing import Session
 from protoledger.protocol.wire.terms import Terms
 from protoledger.runtime.identity_files import load_identity, load_roster
 from protoledger.runtime.mqtt.client import Arrived, Link, LinkDown, LinkEvent, LinkUp, Refused
+from protoledger.runtime.mqtt.flood import FloodGuard, FloodLimits
 from protoledger.runtime.mqtt.home_assistant import (
     Entity,
     HomeAssistantConfig,
@@ -44,6 +45,9 @@ ENTITIES = (
     Entity("sensors_ok", "Sensors that answer", icon="mdi:check-circle-outline"),
     Entity("sensors_failed", "Sensors that do not answer", icon="mdi:alert-circle-outline"),
 )
+
+HELLO_FLOOD = FloodLimits(messages=50, size=2**16)
+"""An agent says hello when it connects and after a lost round."""
 
 Outgoing = Callable[[list[Send]], list[Send]]
 
@@ -81,13 +85,16 @@ class Agent:
         self._session = Session(config.id, identity, roster)
         self._expiry_s = terms.round_s
         self._presence = topics.topic(site.site, None, config.id)
+        subscriptions, hellos = _subscriptions(site.site, config.id, roster, terms)
         self.link = Link(
             client_id=config.id,
             broker=site.broker,
             credentials=config.credentials,
-            subscriptions=_subscriptions(site.site, config.id, roster, terms),
+            subscriptions=subscriptions,
             will=(self._presence, topics.OFFLINE),
         )
+        # the announces carry the hellos of those that are not read
+        self._flood = FloodGuard(self.link, lambda _sender: hellos, HELLO_FLOOD)
         self._windows = opener(config, terms.schema, site.round)
         self._rounds = AgentRounds(self._session, terms, self._windows.take, self._windows.kept)
         self._evidence_file = config.identity_file.with_name(f"{config.id}.evidence.json")
@@ -114,7 +121,7 @@ class Agent:
     @property
     def deadline(self) -> float | None:
         """The monotonic time in seconds at which `expire` is due; None if nothing is."""
-        due = min(self._rounds.deadline or math.inf, self._health_due)
+        due = min(self._rounds.deadline or math.inf, self._health_due, self._flood.due)
         return None if due == math.inf else due
 
     def handle(self, event: LinkEvent, now: float) -> None:
@@ -142,6 +149,7 @@ class Agent:
     def expire(self, now: float) -> None:
         """Act on the deadlines that have passed at `now`."""
         self._publish(self._rounds.expire(now))
+        self._flood.forgive(now)
         if self._assistant is not None and self._health_due <= now:
             self._health_due = now + self._assistant.every_s
             self.link.publish(
@@ -211,6 +219,9 @@ class Agent:
     def _take(self, topic: str, payload: bytes, now: float) -> None:
         try:
             address = topics.parse(topic)
+            is_hello = address.kind is Kind.KEY and address.sender != self._roster.gateway.id
+            if is_hello and self._flood.count(address.sender, len(payload), now):
+                return
             if address.kind is not None and payload:  # an empty retained message is a cleared one
                 self._publish(self._rounds.handle(address.kind, address.sender, payload, now))
         except EquivocationError as error:
@@ -264,8 +275,15 @@ class Agent:
             self.link.publish(target, message.payload, expiry_s=expiry_s)
 
 
-def _subscriptions(site: str, me: str, roster: Roster, terms: Terms) -> list[str]:
-    """Name what an agent reads: everybody's hello if it may hold a position, else holders'."""
+def _subscriptions(site: str, me: str, roster: Roster, terms: Terms) -> tuple[list[str], list[str]]:
+    """Name what an agent reads, and what of this are other agents' hellos.
+
+    These are everybody's if it may hold a position, else holders'. The gateway's hello has a
+    subscription of its own, which stays when the others are left out.
+    """
     candidates = [member.id for member in roster.agents[: terms.plan.candidates]]
     holders = None if me in candidates else candidates
-    return topics.agent_subscriptions(site, me, roster.gateway.id, holders)
+    names = topics.agent_subscriptions(site, me, roster.gateway.id, holders)
+    gateway = topics.topic(site, Kind.KEY, roster.gateway.id)
+    hellos = [one for one in names if topics.is_hello(one) and one != gateway]
+    return names, hellos

@@ -8,9 +8,9 @@ once; with fewer agents than a quorum none is opened, for it could only fail.
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from functools import partial
 
 from protoledger.gateway.config import GatewayConfig
-from protoledger.gateway.operations.floods import Flood
 from protoledger.gateway.training.store import Store
 from protoledger.protocol.errors import FloodError, LateError, ProtocolError
 from protoledger.protocol.rounds.gateway import GatewayRounds
@@ -30,6 +30,7 @@ from protoledger.runtime.mqtt.client import (
     LinkUp,
     Refused,
 )
+from protoledger.runtime.mqtt.flood import FloodGuard, FloodLimits
 from protoledger.runtime.mqtt.home_assistant import (
     Entity,
     HomeAssistantConfig,
@@ -42,6 +43,11 @@ from protoledger.runtime.site import RoundConfig, SiteConfig
 log = logging.getLogger(__name__)
 
 RENEW_EVERY_S = 86_400.0
+FLOOD_MESSAGES = 500
+FLOOD_ROUNDS = 64
+LEAST_FLOOD_BYTES = 2**20
+"""More messages, and more rounds' bytes, than an honest agent sends in a second."""
+
 ENTITIES = (
     Entity("prediction", "Prediction", icon="mdi:head-lightbulb", diagnostic=False),
     Entity("label_wanted", "Label wanted", icon="mdi:account-question", diagnostic=False),
@@ -101,7 +107,10 @@ class Rounds:
         self._expected = frozenset(range(self.terms.plan.agents))
         self._names = [agent.id for agent in roster.agents]
         self._told_excluded: frozenset[int] = frozenset()
-        self._flood = Flood(self.link, site.site)
+        size = max(LEAST_FLOOD_BYTES, FLOOD_ROUNDS * self.terms.message_bytes)
+        self._flood = FloodGuard(
+            self.link, partial(topics.agent_topics, site.site), FloodLimits(FLOOD_MESSAGES, size)
+        )
         self._catch_up = CatchUp(self.terms, site.round)
         self._renewed_at: float | None = None
         self._late: frozenset[int] = frozenset()
@@ -274,7 +283,8 @@ class Rounds:
     def _take(self, topic: str, payload: bytes, now: float) -> Outcome | None:
         try:
             address = topics.parse(topic)
-            self._flood.count(address.sender, now)
+            if self._flood.count(address.sender, len(payload), now):
+                return self._leave_out(address.sender, now)
             if address.kind is None:
                 online = payload == topics.ONLINE
                 return self._act(self._machine.presence(address.sender, online=online, now=now))
@@ -285,10 +295,15 @@ class Rounds:
             self.refused["LateError"] += 1  # normal: a quorum does not wait for the slowest
         except FloodError as error:
             self._count_refused(error)
-            self._flood.count(error.sender, now)
+            if self._flood.count(error.sender, len(payload), now):
+                return self._leave_out(error.sender, now)
         except ProtocolError as error:
             self._count_refused(error)
         return None
+
+    def _leave_out(self, sender: str, now: float) -> Outcome | None:
+        """Wait no more for an agent that is not read, until its presence is."""
+        return self._act(self._machine.presence(sender, online=False, now=now))
 
     def _count_refused(self, error: ProtocolError) -> None:
         name = type(error).__name__

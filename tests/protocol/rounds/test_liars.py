@@ -161,6 +161,10 @@ def test_boxes_without_the_explanation_asked_for_do_not_count(tmp_path):
     assert isinstance(outcome, Failed) or 3 not in outcome.included
     refused = [e for to, who, _, e in net.refused if (to, who) == (GATEWAY, names(6)[3])]
     assert any(isinstance(e, RefusedError) and "explanation" in str(e) for e in refused)
+    for _ in range(4):  # nor does it keep a position, whose answer every round would lack
+        net.round(site.gateway._ended + 1)
+    assert site.gateway._debts.owners == {3}
+    assert site.gateway.blame.until(3) > site.gateway._ended
 
 
 def test_a_session_that_ends_without_explaining_sits_out_for_a_while(tmp_path):

@@ -8,6 +8,7 @@ windows that it has in memory.
 import contextlib
 import logging
 import math
+import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -112,9 +113,20 @@ class SqliteSpool:
                 database.execute("DELETE FROM anchor")
         except (sqlite3.Error, OSError) as error:
             self._log_once(error)
-            with contextlib.suppress(OSError):
-                self._path.unlink()
-                return True
+            return self._remove()
+        return True
+
+    def _remove(self) -> bool:
+        """Delete the file so that no power cut brings it back; returns whether that worked."""
+        try:
+            self._path.unlink(missing_ok=True)
+            folder = os.open(self._path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        except OSError as error:
+            self._log_once(error)
             return False
         return True
 
@@ -128,6 +140,7 @@ class SqliteSpool:
     def _open(self) -> Iterator[sqlite3.Connection]:
         with contextlib.closing(sqlite3.connect(self._path, timeout=1.0)) as database:
             database.execute("PRAGMA journal_mode = TRUNCATE")
+            database.execute("PRAGMA synchronous = FULL")  # a commit is on disk, its journal gone
             database.executescript(_TABLES)
             yield database
 

@@ -291,10 +291,12 @@ class GatewayRounds:
             return self._fail(state, event, reason, now)
         there = frozenset(seat for number, seat in opening.seats.items() if number in state.boxes)
         needed = self._terms.plan.needed(len(opening.seats))
+        absent = opening.seats.keys() - state.boxes.keys()
+        if len(there) >= needed:
+            absent &= self._debts.owners  # it costs the round nothing yet, but an answer
+        for number in absent if there else ():  # else it is the broker, or this gateway
+            self.blame.silent(number, opening.announce.round_id)
         if len(there) < needed:
-            if there:  # else it is the broker, or this gateway
-                for number in opening.seats.keys() - state.boxes.keys():
-                    self.blame.silent(number, opening.announce.round_id)
             reason = f"{len(there)} holders of positions shared, {needed} must answer"
             return self._fail(state, event, reason, now)
         out = Deliveries(self._session, opening, state.rho, state.boxes)

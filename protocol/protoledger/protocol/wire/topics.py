@@ -78,6 +78,15 @@ def parse(text: str) -> Address:
     return Address(site, kind, sender, receiver[0] if receiver else None)
 
 
+def is_hello(name: str) -> bool:
+    """Return whether a topic or a subscription is for hellos.
+
+    >>> is_hello(topic("attic", Kind.KEY, "+"))
+    True
+    """
+    return name.split("/")[3] == Kind.KEY.name.lower()
+
+
 def agent_subscriptions(site: str, me: str, gateway: str, holders: list[str] | None) -> list[str]:
     """Name what an agent reads.
 
@@ -87,7 +96,7 @@ def agent_subscriptions(site: str, me: str, gateway: str, holders: list[str] | N
         gateway: of the site.
         holders: whose hellos it may need; None for everybody's, as for who may hold a position.
     """
-    hellos = ["+"] if holders is None else [gateway, *holders]
+    hellos = [gateway, *(["+"] if holders is None else holders)]
     return [
         *(topic(site, Kind.KEY, name) for name in hellos),
         topic(site, Kind.DELIVER, gateway, me),

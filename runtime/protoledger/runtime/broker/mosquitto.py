@@ -48,6 +48,8 @@ def configuration(
         f"max_inflight_messages {limits.inflight_messages}",
         f"max_queued_messages {limits.queued_messages}",
         f"max_queued_bytes {limits.queued_bytes}",
+        f"memory_limit {limits.memory_bytes}",
+        "persistent_client_expiration 1h",  # the shortest; none of ours is persistent
         "sys_interval 0",
         f"connection_messages {'true' if service else 'false'}",
     ]
