@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import yaml
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -17,6 +18,7 @@ from protoledger.emulator.sites.publish import (
     BROKER,
     broker_configurations,
     broker_names,
+    host_problem,
     planned_terms,
     publish,
 )
@@ -136,10 +138,10 @@ def _checked(wish: Wish) -> list[KitFile]:
     """Find everything that is wrong before anything is written; returns a kit for each agent."""
     check_clock()
     problems = check_names([wish.name]) + check_names([wish.gateway, *wish.agents])
-    if not wish.broker or any(c.isspace() or c in "/@" for c in wish.broker):
-        problems.append(f"--broker {wish.broker!r} is no host name or address")
-    if wish.chain and not wish.chain.startswith(("http://", "https://")):
-        problems.append(f"--chain {wish.chain!r} is no node's address; give http://HOST:PORT")
+    if problem := host_problem(wish.broker):
+        problems.append(f"--broker {problem}")
+    if wish.chain and (problem := _url_problem(wish.chain)):
+        problems.append(f"--chain {problem}; give http://HOST:PORT")
     kits: list[KitFile] = []
     for name in wish.kits:
         try:
@@ -156,8 +158,22 @@ def _checked(wish: Wish) -> list[KitFile]:
             for line in kit.problems_with(site)
         ]
     )
-    planned_terms(site, wish.gateway, members(dealt, wish.agents))
+    try:
+        planned_terms(site, wish.gateway, members(dealt, wish.agents))
+    except ConfigurationError as error:
+        _refuse(error.problems)
     return dealt
+
+
+def _url_problem(url: str) -> str:
+    """Say what is wrong with a node's address, of which the path may be a rented node's key."""
+    try:
+        parts = urlsplit(url)
+        shown = f"{parts.scheme}://{parts.hostname or ''}" if "://" in url else parts.path[:40]
+        good = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError as error:
+        return f"is no node's address: {error}"
+    return "" if good else f"{shown!r} is no node's address"
 
 
 def _refuse(problems: Sequence[str]) -> None:

@@ -21,7 +21,7 @@ from protoledger.gateway.operations.gateway_files import read_gateway_files
 from protoledger.gateway.operations.report import check_broker_of, check_progress
 from protoledger.protocol.errors import ConfigurationError
 from protoledger.runtime.check.broker import Client
-from protoledger.runtime.check.findings import Item, failed, note, ok, skipped
+from protoledger.runtime.check.findings import CheckResult, Item, failed, note, ok, skipped
 from protoledger.runtime.identity_files import load_roster
 from protoledger.runtime.pki.certificates import Authority, PkiError, days_left
 from protoledger.runtime.pki.owner import signed_roster
@@ -49,7 +49,7 @@ def check_site(path: Path, *, broker: bool, chain: bool, wait_s: float) -> Itera
         yield failed("folder", str(error), "see docs/by-hand.md")
         return
     yield _secrets(folder)
-    yield _authority(folder)
+    yield (authority := _authority(folder))
     site, problems = read(folder.site_file, SiteConfig)
     if site is None or problems:
         text = "\n".join([f"{folder.site_file}:", *problems])
@@ -58,6 +58,9 @@ def check_site(path: Path, *, broker: bool, chain: bool, wait_s: float) -> Itera
     digest = site.as_schema().digest.hex()
     known = "" if site.schema_hash else "; not in the file: add `schema_hash`"
     yield ok("site file", f"{site.site}: {len(site.channels)} channels, schema 0x{digest}{known}")
+    if authority.result is CheckResult.FAILED:
+        yield skipped("all else", "the authority must be right first")
+        return
     yield _roster(folder, site)
     for device in folder.plan.devices:
         yield _device(folder, device)
@@ -138,6 +141,9 @@ def _device(folder: SiteFolder, device: str) -> Item:
     if not folder.public_half(device).exists():
         how = f"there: protoledger site request; here: protoledger site approve {device}'s file"
         return note(device, "has not been approved", how)
+    if not (kept := folder.handed_in(device)).exists():
+        how = f"restore it from a backup, or run: protoledger site replace {device}"
+        return failed(device, f"{kept}, from which its certificate is renewed, is missing", how)
     problems = [f"{name} is missing or outdated" for name in stale_copies(folder, device)]
     authority = Authority(folder.owner / "pki")
     issued = authority.issued(device)

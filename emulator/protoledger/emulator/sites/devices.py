@@ -18,7 +18,7 @@ from protoledger.emulator.sites.beginning import (
 )
 from protoledger.emulator.sites.folder import SiteFolder
 from protoledger.emulator.sites.kits import open_kit
-from protoledger.emulator.sites.publish import BROKER, broker_names, publish
+from protoledger.emulator.sites.publish import BROKER, broker_names, host_problem, publish
 from protoledger.protocol.errors import ConfigurationError
 from protoledger.protocol.wire.identity import Member
 from protoledger.runtime.key_files import write_secret
@@ -87,6 +87,20 @@ def _clash(folder: SiteFolder, request: DeviceRequest) -> str:
             f"{request.id} has the identity of {twin}: its card was copied; remove its *.key "
             f"files and make a request again"
         )
+    if lost := _lost_keys(folder, request):
+        return (
+            f"{request.id} has keys of {lost}, which was replaced or retired: whoever has the lost "
+            f"card has them too; remove its *.key files and make a request again"
+        )
+    return ""
+
+
+def _lost_keys(folder: SiteFolder, request: DeviceRequest) -> str:
+    """Name the device that was replaced or retired and had one of these keys; empty for none."""
+    keys = request.keys
+    for kept in sorted((folder.owner / "replaced").glob("*/request.json")):
+        if keys & (before := read_request(kept)).keys:
+            return before.id
     return ""
 
 
@@ -216,6 +230,7 @@ def renew(folder: SiteFolder, devices: Sequence[str]) -> list[str]:
     check_clock(authority)
     for device in devices:
         _known(folder, device)
+    folder = _where_the_broker_is(folder)
     names = broker_names(folder.plan.broker)
     kept = folder.handed_in(BROKER).with_suffix(".pem")
     if reason := why_sign(authority, BROKER, kept.read_bytes(), names, RENEW_DAYS):
@@ -232,6 +247,16 @@ def renew(folder: SiteFolder, devices: Sequence[str]) -> list[str]:
             told.append(f"signed the certificate of {device}: {reason or 'as asked'}")
         _record(folder, request)
     return told + publish(folder)
+
+
+def _where_the_broker_is(folder: SiteFolder) -> SiteFolder:
+    """Remember the broker's address as the site's file has it now."""
+    broker = folder.site.broker
+    if (broker.host, broker.port) == (folder.plan.broker, folder.plan.port):
+        return folder
+    if problem := host_problem(broker.host):
+        raise ConfigurationError(f"{folder.site_file}: broker.host {problem}")
+    return folder.with_plan(broker=broker.host, port=broker.port)
 
 
 def _known(folder: SiteFolder, device: str) -> None:

@@ -143,7 +143,11 @@ class SiteFolder:
 
     def with_agents(self, agents: tuple[str, ...]) -> "SiteFolder":
         """Remember other agents, on disk too."""
-        changed = SiteFolder(self.path, msgspec.structs.replace(self.plan, agents=agents))
+        return self.with_plan(agents=agents)
+
+    def with_plan(self, **changes: object) -> "SiteFolder":
+        """Remember something else, on disk too."""
+        changed = SiteFolder(self.path, msgspec.structs.replace(self.plan, **changes))
         changed.save()
         return changed
 

@@ -6,7 +6,6 @@ import time
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import msgspec
 import yaml
 
 from protoledger.contracts.keys import address_of
@@ -74,7 +73,7 @@ def deploy(folder: SiteFolder, chain: str, fund: float) -> list[str]:
     finally:
         contracts.close()
     if url != folder.plan.chain:
-        SiteFolder(folder.path, msgspec.structs.replace(folder.plan, chain=url)).save()
+        folder.with_plan(chain=url)
     _tell_gateway(folder, url, record, anvil=anvil)
     return [*told, f"{folder.config(folder.plan.gateway).relative_to(folder.path)}: ledger"]
 
@@ -160,10 +159,10 @@ def run_chain(folder: SiteFolder) -> None:
         where = urlsplit(folder.plan.chain)
         host, port = where.hostname, where.port or 8545
     except ValueError as error:
-        raise ConfigurationError(f"the chain {folder.plan.chain!r}: {error}") from error
+        raise ConfigurationError(f"the chain's address is wrong: {error}") from error
     if host not in _LOCAL:
         raise ConfigurationError(
-            f"the site's chain is {folder.plan.chain or 'not named'}: only one at "
+            f"the site's chain is {f'on {host}' if host else 'not named'}: only one at "
             f"http://127.0.0.1:PORT can be run here"
         )
     program = binary("anvil")

@@ -3,6 +3,8 @@
 Doing it twice changes nothing, and a run that was interrupted is completed by the next one.
 """
 
+import ipaddress
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,14 +17,16 @@ from protoledger.protocol.wire.terms import Terms
 from protoledger.runtime.broker.access_list import acl_text
 from protoledger.runtime.broker.limits import limits_of
 from protoledger.runtime.broker.mosquitto import configuration
-from protoledger.runtime.identity_files import load_roster
+from protoledger.runtime.identity_files import load_identity, load_roster
 from protoledger.runtime.key_files import write_secret
 from protoledger.runtime.pki.certificates import Authority
-from protoledger.runtime.pki.owner import signed_roster
+from protoledger.runtime.pki.owner import FLEET_KEY, signed_roster
 from protoledger.runtime.site import SiteConfig
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 BROKER = "broker"
+_LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
+_LONGEST_HOST = 253
 INSTALLED = "/etc/mosquitto/protoledger"
 """Where `service.conf` expects the broker's folder."""
 
@@ -41,9 +45,44 @@ def broker_names(host: str) -> list[str]:
     return list(LOOPBACK_NAMES) if host in LOOPBACK_NAMES else [host]
 
 
+def host_problem(host: str) -> str:
+    """Say why a broker cannot have this name; empty if it can.
+
+    >>> host_problem("hub.local:8884")
+    "'hub.local:8884' has a port, which is an option or a key of its own"
+    """
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        pass
+    else:
+        scoped = isinstance(address, ipaddress.IPv6Address) and address.scope_id
+        fit = not scoped and not address.is_unspecified and not address.is_multicast
+        return "" if fit else f"{host!r} is no address that a certificate can name"
+    if host.count(":") == 1 and host.partition(":")[2].isdigit():
+        return f"{host!r} has a port, which is an option or a key of its own"
+    labels = host.split(".")
+    if len(host) > _LONGEST_HOST or labels[-1].isdigit() or not all(map(_LABEL.fullmatch, labels)):
+        return (
+            f"{host[:60]!r} is no host name or address; a name has ASCII letters, digits, . and -"
+        )
+    return ""
+
+
 def publish(folder: SiteFolder) -> list[str]:
-    """Write what is missing or outdated; returns what was written, one line each."""
+    """Write what is missing or outdated; returns what was written, one line each.
+
+    Raises:
+        ConfigurationError: if devices would refuse what is signed here, because the site's file
+            has another fleet key; nothing is written then.
+    """
     site, told = folder.site, []
+    own = load_identity(folder.owner / FLEET_KEY).public_key.hex()
+    if site.fleet_key != own:
+        raise ConfigurationError(
+            f"{folder.site_file}: fleet_key is not that of {folder.owner / FLEET_KEY}, which signs "
+            f"the roster; write fleet_key: '{own}'"
+        )
     if folder.plan.gateway not in folder.waiting:
         try:
             text = signed_roster(folder.owner, site, folder.plan.gateway, folder.approved)

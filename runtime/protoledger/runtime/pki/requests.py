@@ -47,6 +47,13 @@ class DeviceRequest(Struct, frozen=True, forbid_unknown_fields=True):
     signature: Annotated[str, Meta(pattern=r"^[0-9a-f]{128}$")]
 
     @property
+    def keys(self) -> frozenset[str]:
+        """The public halves, each in the one form that can be compared."""
+        asked = x509.load_pem_x509_csr(self.certificate_request.encode())
+        found = {spki(asked.public_key()).hex(), self.identity, self.chain}
+        return frozenset(found - {""})
+
+    @property
     def fingerprint(self) -> str:
         """Four groups of four letters and digits that stand for all keys and the id."""
         asked = x509.load_pem_x509_csr(self.certificate_request.encode())
