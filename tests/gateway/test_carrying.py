@@ -15,6 +15,7 @@ from protoledger.gateway.commands.gateway import app
 from protoledger.gateway.config import GatewayConfig
 from protoledger.gateway.ledger.client import Ledger
 from protoledger.gateway.ledger.events import CodebookChanged, SuccessorNamed
+from protoledger.gateway.training.history.tables import history_path
 from protoledger.gateway.training.store import Store
 from protoledger.gateway.training.trainer import Trainer
 from protoledger.protocol.wire.schema import Sample, Schema
@@ -124,7 +125,12 @@ def test_a_carried_model_learns_the_new_channel_and_label(attic: Attic) -> None:
 
 def test_the_old_store_is_kept_and_works_with_the_old_site_file(attic: Attic) -> None:
     attic.renew(NEW)
+    history_path(attic.store).write_bytes(b"labels by their old numbers")
+    mode = attic.store.stat().st_mode
     kept = Path(attic.carry().rsplit(" is ", 1)[1].strip())
+    assert attic.store.stat().st_mode == kept.stat().st_mode == mode
+    assert history_path(kept).exists()
+    assert not history_path(attic.store).exists()
     attic.renew(OLD)
     with Store(kept, attic.schema.digest) as store:
         assert store.model() is not None

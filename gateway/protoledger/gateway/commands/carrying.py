@@ -18,6 +18,7 @@ from protoledger.gateway.errors import GatewayError
 from protoledger.gateway.learner.widening import Widening
 from protoledger.gateway.ledger.store import LedgerStore
 from protoledger.gateway.training.carrying import carried_over, widening
+from protoledger.gateway.training.history.tables import history_path
 from protoledger.gateway.training.store import change_schema
 from protoledger.gateway.training.trainer import forget_chain
 from protoledger.protocol.errors import ConfigurationError
@@ -83,6 +84,7 @@ def carry_store(store: Path, wider: Widening, schemas: tuple[bytes, bytes]) -> P
         ledger.begin_again(committed[0].encode() if committed else b"", _NOTE)
         ledger.close()
         os.link(store, kept)
+        _move_history(store, kept)
         draft.replace(store)
     except FileExistsError as error:
         raise ConfigurationError(f"{kept} exists: move it away, and try again") from error
@@ -93,6 +95,15 @@ def carry_store(store: Path, wider: Widening, schemas: tuple[bytes, bytes]) -> P
     finally:
         draft.unlink(missing_ok=True)
     return kept
+
+
+def _move_history(store: Path, kept: Path) -> None:
+    """Leave the history with the old store: it has labels by their old numbers."""
+    for suffix in ("", "-wal", "-shm"):
+        was, then = (history_path(one) for one in (store, kept))
+        old = was.with_name(was.name + suffix)
+        if old.exists():
+            old.replace(then.with_name(then.name + suffix))
 
 
 def _copy(store: Path, draft: Path) -> None:
