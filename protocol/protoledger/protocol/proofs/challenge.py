@@ -34,11 +34,13 @@ class Challenge:
         conditions: Q, one column a condition: each bit is 0 or 1, each window's votes are as many
             as declared.
         masks: U, one column an opened coordinate's mask.
+        checks: Q and U side by side.
     """
 
     bits: Symbols = field(repr=False)
     conditions: Symbols = field(repr=False)
     masks: Symbols = field(repr=False)
+    checks: Symbols = field(repr=False)
 
 
 def commitment(rho: bytes) -> bytes:
@@ -60,4 +62,6 @@ def challenge(layout: Layout, announce_digest: bytes, rho: bytes) -> Challenge:
     raw = np.frombuffer(stream.digest(4 * ROWS * width), dtype="<u4") & np.uint32(P)
     rows = (raw % np.uint32(P)).reshape(ROWS, width)  # 0 twice as likely as others: 2⁻³¹
     first, second = sizes[0], sizes[0] + sizes[1]
-    return Challenge(rows[:, :first], rows[:, first:second], rows[:, second:])
+    return Challenge(
+        rows[:, :first], rows[:, first:second], rows[:, second:], checks=rows[:, first:]
+    )

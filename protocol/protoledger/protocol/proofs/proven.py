@@ -198,7 +198,8 @@ class ProvenCode:
         """
         x, m, g, w = self._parts(shares)
         x = used(x, self.layout.declared_bits(declared))
-        z = plus(dot(asked.conditions, self._conditions(x, declared)), dot(asked.masks, g), w)
+        both = np.concatenate([self._conditions(x, declared), g], axis=1)
+        z = plus(dot(asked.checks, both), w)
         return np.concatenate([plus(dot(asked.bits, x), m), z], axis=1)
 
     def _conditions(self, x: Symbols, declared: Flags) -> Symbols:

@@ -206,10 +206,10 @@ class Session:
 
     def _keys(self, name: str, mark: bytes, epoch: bytes) -> _Keys:
         peer = self._peers.get(name)
-        if peer is None or not self.knows(name, mark):
-            raise RefusedError(f"the hello of {name} that the announce names", "not here")
-        keys = peer.keys.get((mark, epoch))
+        keys = None if peer is None else peer.keys.get((mark, epoch))
         if keys is None:
+            if peer is None or not self.knows(name, mark):
+                raise RefusedError(f"the hello of {name} that the announce names", "not here")
             pair = sorted([(self.me, self.mark), (name, mark)])
             info = _KEY_DOMAIN + messages.encode([*pair, epoch])
             both = HKDF(SHA256(), 64, self.roster.digest, info).derive(peer.shared[mark])
