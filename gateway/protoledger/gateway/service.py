@@ -354,9 +354,8 @@ class Service:
         if last is not None:
             label = None if last.predicted is None else self._labels[last.predicted]
             newest = Newest(label, last.unknown, last.label is not None, last.margin)
-        agents = self._rounds.agents_here
-        rounds = {"rounds": status.completed, "failed": status.failed, "agents": agents}
-        self._assistant.take(newest, rounds)
+        rounds = {"rounds": status.completed, "failed": status.failed}
+        self._assistant.take(newest, rounds | {"agents": self._rounds.agents_here})
 
     def _measure(self) -> None:
         """Take a snapshot for the next scrape of the metrics."""
@@ -370,6 +369,7 @@ class Service:
                 "accuracy": counters.right / counters.samples if counters.samples else math.nan,
                 "kappa_temporal": counters.kappa_temporal if counters.samples else math.nan,
                 "channels_missing": len(self._trainer.missing),
+                "agents": status.agents,
                 "agents_here": status.agents_here,
                 "broker_connected": status.connected,
                 "agents_excluded": len(self._rounds.excluded),
