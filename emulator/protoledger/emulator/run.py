@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +47,7 @@ from protoledger.emulator.sources.dealing import Dealt, deal
 from protoledger.protocol.wire.schema import Schema
 from protoledger.protocol.wire.terms import Terms
 from protoledger.runtime.broker.access_list import acl_text
-from protoledger.runtime.broker.limits import limits_of
+from protoledger.runtime.broker.limits import joined, limits_of
 
 STALLED_S = 60.0
 SETTLE_S = 15.0
@@ -166,8 +166,7 @@ class Emulation:
         broker: Broker
         if wanted == "mosquitto":
             access = "\n".join(acl_text(s.name, s.gateway, s.agents) for s in self.sites)
-            limits = limits_of(self._terms())
-            limits = replace(limits, connections=limits.connections * len(self.sites))
+            limits = joined([limits_of(self._terms())] * len(self.sites))
             broker = Mosquitto(self.folder / "broker", authority, access, children, limits)
         elif wanted == "embedded":
             if self.options.broker is None:
