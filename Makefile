@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help setup check test test-quick test-long test-pi test-fleet test-fleet-small test-fresh
-.PHONY: prove emulate lock contracts docs coverage geth validators clean
+.PHONY: prove emulate lock contracts docs coverage geth validators clean test-page screenshots
 # A caller's environment must not lead Python elsewhere.
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
@@ -31,6 +31,15 @@ test-long: setup ## all tests
 test-pi: setup ## drivers and agent on arm64 Debian in QEMU, with simulated pins; minutes
 	@bash scripts/setup.sh pi
 	@bash scripts/test.sh --pi $(ARGS)
+
+test-page: setup ## the page in Chromium, Prometheus with its rules; root, or both installed
+	@bash scripts/need.sh "chromium chromium-driver" chromium chromedriver
+	@bash scripts/need.sh prometheus prometheus promtool
+	@.venv/bin/python -m pytest -m page tests/page $(ARGS)
+
+screenshots: setup ## the documentation's pictures of the page; root, or Chromium installed
+	@bash scripts/need.sh "chromium chromium-driver" chromium chromedriver
+	@.venv/bin/python scripts/screenshots.py $(ARGS)
 
 test-fleet: setup ## ansible/ on a fleet of booted containers; root, Linux
 	@bash scripts/fleet.sh tests/fleet $(ARGS)

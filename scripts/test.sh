@@ -6,9 +6,9 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-marks=(-m "not long and not pi and not fleet")
+marks=(-m "not long and not pi and not fleet and not page")
 if [[ ${1-} == --long ]]; then
-  marks=(-m "not pi and not fleet")
+  marks=(-m "not pi and not fleet and not page")
   shift
   export FOUNDRY_PROFILE=long
 elif [[ ${1-} == --quick ]]; then

@@ -82,7 +82,7 @@ def test_health_goes_out_and_readings_do_not(tmp_path):
     keys = {key for body in health for key in json.loads(body)}
     assert keys == {
         "round_age", "rounds", "sensors_ok", "sensors_failed", "prediction", "failed", "agents",
-        "label_wanted",
+        "label_wanted", "confidence",
     }  # fmt: skip
 
 

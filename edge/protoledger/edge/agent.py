@@ -39,11 +39,17 @@ from protoledger.runtime.site import SiteConfig, load
 
 log = logging.getLogger(__name__)
 
+_NOW = "measurement"
 ENTITIES = (
-    Entity("round_age", "Age of the last round", "s", "mdi:timer-outline"),
+    Entity("round_age", "Age of the last round", "s", "mdi:timer-outline", state_class=_NOW),
     Entity("rounds", "Rounds taken part in"),
-    Entity("sensors_ok", "Sensors that answer", icon="mdi:check-circle-outline"),
-    Entity("sensors_failed", "Sensors that do not answer", icon="mdi:alert-circle-outline"),
+    Entity("sensors_ok", "Sensors that answer", icon="mdi:check-circle-outline", state_class=_NOW),
+    Entity(
+        "sensors_failed",
+        "Sensors that do not answer",
+        icon="mdi:alert-circle-outline",
+        state_class=_NOW,
+    ),
 )
 
 HELLO_FLOOD = FloodLimits(messages=50, size=2**16)
@@ -202,7 +208,9 @@ class Agent:
         self._windows.close()
 
     def _introduce(self, assistant: HomeAssistantConfig) -> None:
-        for topic, content in discovery(assistant, self._site.site, self.id, "agent", ENTITIES):
+        for topic, content in discovery(
+            assistant, self._site.site, self.id, "agent", ENTITIES, self._roster.gateway.id
+        ):
             self.link.publish(topic, content, expiry_s=None)
 
     def _health(self, now: float) -> dict[str, object]:

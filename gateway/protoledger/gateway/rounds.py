@@ -49,11 +49,12 @@ LEAST_FLOOD_BYTES = 2**20
 """More messages, and more rounds' bytes, than an honest agent sends in a second."""
 
 ENTITIES = (
-    Entity("prediction", "Prediction", icon="mdi:head-lightbulb", diagnostic=False),
-    Entity("label_wanted", "Label wanted", icon="mdi:account-question", diagnostic=False),
+    Entity("prediction", "Prediction", "", "mdi:head-lightbulb", diagnostic=False, state_class=""),
+    Entity("confidence", "Confidence", "%", "mdi:percent", False, "measurement"),
+    Entity("label_wanted", "Label wanted", "", "mdi:account-question", False, ""),
     Entity("rounds", "Rounds completed"),
     Entity("failed", "Rounds failed"),
-    Entity("agents", "Agents here", icon="mdi:access-point"),
+    Entity("agents", "Agents here", icon="mdi:access-point", state_class="measurement"),
 )
 
 

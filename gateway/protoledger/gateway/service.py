@@ -6,7 +6,6 @@ so that agents and gateway work at the same time.
 """
 
 import logging
-import math
 import time
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -33,7 +32,7 @@ from protoledger.gateway.ledger.events import (
 )
 from protoledger.gateway.operations.assistant import Assistant, Newest
 from protoledger.gateway.operations.events import EventStream
-from protoledger.gateway.operations.health import Health, Snapshot, status_path, totals_of
+from protoledger.gateway.operations.health import Health, snapshot_of, status_path, upkeep
 from protoledger.gateway.operations.reload import ReadAgain, Reader, take_up
 from protoledger.gateway.rounds import Rounds
 from protoledger.gateway.training.history.about import start_history
@@ -353,31 +352,28 @@ class Service:
         newest = None
         if last is not None:
             label = None if last.predicted is None else self._labels[last.predicted]
-            newest = Newest(label, last.unknown, last.label is not None, last.margin)
-        rounds = {"rounds": status.completed, "failed": status.failed}
-        self._assistant.take(newest, rounds | {"agents": self._rounds.agents_here})
+            labelled = last.label is not None
+            newest = Newest(label, last.unknown, labelled, last.margin, last.confidence)
+        agents = self._rounds.agents_here
+        rounds = {"rounds": status.completed, "failed": status.failed, "agents": agents}
+        self._assistant.take(newest, rounds)
 
     def _measure(self) -> None:
         """Take a snapshot for the next scrape of the metrics."""
         if self._metrics is None:
             return
         counters, status = self._trainer.counters, self._health.status
-        self._metrics.snapshot = Snapshot(
-            totals=totals_of(counters.as_dict()),
-            values={
-                "prototypes": self._trainer.prototypes,
-                "accuracy": counters.right / counters.samples if counters.samples else math.nan,
-                "kappa_temporal": counters.kappa_temporal if counters.samples else math.nan,
-                "channels_missing": len(self._trainer.missing),
-                "agents": status.agents,
-                "agents_here": status.agents_here,
-                "broker_connected": status.connected,
-                "agents_excluded": len(self._rounds.excluded),
-                "agents_without_position": len(self._rounds.unseated),
-                "agents_flooding": len(self._rounds.flooding),
-            },
-            refused=dict(self._rounds.refused),
-            named=self._rounds.named,
+        gauges: dict[str, float] = {
+            "prototypes": self._trainer.prototypes,
+            "channels_missing": len(self._trainer.missing),
+            "agents_excluded": len(self._rounds.excluded),
+            "agents_without_position": len(self._rounds.unseated),
+            "agents_flooding": len(self._rounds.flooding),
+        }
+        counted = counters.as_dict() | {"kappa_temporal": counters.kappa_temporal}
+        gauges |= upkeep(self._config.store_file, self._config.credentials.certificate_file)
+        self._metrics.snapshot = snapshot_of(
+            counted, status, gauges, dict(self._rounds.refused), self._rounds.named
         )
 
     def _ledger_settled(self, now: float) -> bool:

@@ -60,4 +60,4 @@ def test_what_is_unknown_is_not_told_as_a_prediction(parts):
     make, _, told = parts
     unknown = Newest("empty", unknown=True, labelled=False, margin=0.0)
     make(HomeAssistantConfig(), ask_below=None).take(unknown, {})
-    assert told == [{"prediction": "unknown", "label_wanted": "no"}]
+    assert told == [{"prediction": "unknown", "confidence": 0.0, "label_wanted": "no"}]

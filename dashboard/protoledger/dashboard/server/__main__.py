@@ -1,11 +1,14 @@
 """Serves the page until SIGTERM, SIGINT, or the end of standard input if it was told so."""
 
+import asyncio
+import contextlib
 import logging
 import os
 import signal
 import socket
 import sys
 import threading
+from collections.abc import Iterator
 
 import uvicorn
 
@@ -15,12 +18,19 @@ from protoledger.runtime.exits import Exit
 
 
 class Server(uvicorn.Server):
-    """Ends its streams when it is asked to stop; they would keep it up else."""
+    """Ends its streams when it is asked to stop, which would keep it up else, and ends well."""
 
-    def handle_exit(self, sig: int, frame: object) -> None:
-        """Take a signal."""
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Take the signals; uvicorn would raise them again, and the process end by them."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop)
+        yield
+
+    def _stop(self) -> None:
         self.config.app.state.streams.close()  # type: ignore[union-attr]
-        super().handle_exit(sig, frame)  # type: ignore[arg-type]
+        self.should_exit = True
 
 
 def serve(settings: Settings) -> Exit:

@@ -35,7 +35,9 @@ from protoledger.gateway.codebook.codebook import Codebook, RecordFormat
 from protoledger.gateway.ledger.events import CodebookChanged, CodebookDropped, OwnerLied
 from protoledger.gateway.ledger.following.follower import Follower
 from protoledger.gateway.ledger.store import LedgerStore
+from protoledger.protocol.errors import ConfigurationError
 from protoledger.runtime.exits import Exit
+from protoledger.runtime.site import SiteConfig, load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from protoledger.contracts.client.binding import Buffer, DeploymentTerms
     from protoledger.contracts.client.node import Node
     from protoledger.gateway.ledger.events import LedgerEvent
+    from protoledger.protocol.wire.schema import Schema
 
 __all__ = ["app"]
 
@@ -156,8 +159,15 @@ def export(
     gateway: Annotated[
         list[str] | None, typer.Option(help="Only this gateway's; may be repeated.")
     ] = None,
+    site: Annotated[
+        Path | None,
+        typer.Option(help="A site's file: its labels, and its channels with their units."),
+    ] = None,
 ) -> None:
-    """Write the newest codebooks as a table: owner, id, class, weight, features in ranges."""
+    """Write the newest codebooks as a table: owner, id, class, weight, features in ranges.
+
+    With --site columns have the channels' names and their values' units, and classes their labels.
+    """
     if file.suffix not in {".csv", ".npz"} or not file.absolute().parent.is_dir():
         typer.echo(f"error: {file} ends neither in .csv nor in .npz, or has no folder", err=True)
         raise typer.Exit(Exit.USAGE)
@@ -168,11 +178,38 @@ def export(
             owner for owner, is_one in view.store.copy.gateways().items() if is_one
         )
         books = [(owner, book) for owner in owners if (book := view.book(owner)) is not None]
-        _write(file, books, view.form)
+        _write(file, books, view.form, None if site is None else _schema_of(site, view.form))
     typer.echo(f"{sum(len(book) for _, book in books)} prototypes of {len(books)} gateways")
 
 
-def _write(file: Path, books: list[tuple[str, Codebook]], form: RecordFormat) -> None:
+def _schema_of(path: Path, form: RecordFormat) -> Schema:
+    """Read a site's channels and labels, which must be as many as the contract's."""
+    try:
+        schema = load(path, SiteConfig).as_schema()
+    except ConfigurationError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(Exit.CONFIGURATION) from error
+    if (len(schema.channels), len(schema.labels)) != (form.features, form.labels):
+        typer.echo(
+            f"error: {path} has {len(schema.channels)} channels and {len(schema.labels)} labels, "
+            f"the contract {form.features} and {form.labels}: it is of another deployment",
+            err=True,
+        )
+        raise typer.Exit(Exit.CONFIGURATION)
+    return schema
+
+
+def _write(
+    file: Path, books: list[tuple[str, Codebook]], form: RecordFormat, schema: Schema | None
+) -> None:
+    low, width = np.zeros(form.features), np.ones(form.features)
+    columns = [f"feature_{number}" for number in range(form.features)]
+    labels = [str(number) for number in range(form.labels)]
+    if schema is not None:
+        low = np.array([channel.low for channel in schema.channels])
+        width = np.array([channel.high for channel in schema.channels]) - low
+        columns = [f"{channel.name} ({channel.unit})" for channel in schema.channels]
+        labels = list(schema.labels)
     if file.suffix == ".npz":
         none = Codebook.empty(form)
         every = [none, *(book for _, book in books)]
@@ -182,18 +219,19 @@ def _write(file: Path, books: list[tuple[str, Codebook]], form: RecordFormat) ->
             id=np.concatenate([book.ids for book in every]),
             label=np.concatenate([book.classes for book in every]),
             weight=np.concatenate([book.weights for book in every]),
-            features=np.concatenate([book.features() for book in every]),
+            features=low + width * np.concatenate([book.features() for book in every]),
+            columns=np.array(columns),
+            labels=np.array(labels),
         )
         return
     with file.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
-        columns = [f"feature_{number}" for number in range(form.features)]
         writer.writerow(["owner", "id", "class", "weight", *columns])
         for owner, book in books:
             rows = zip(book.ids, book.classes, book.weights, book.features(), strict=True)
             for number, label, weight, features in rows:
-                values = [format(value, ".6g") for value in features.tolist()]
-                writer.writerow([owner, int(number), int(label), int(weight), *values])
+                values = [format(value, ".6g") for value in (low + width * features).tolist()]
+                writer.writerow([owner, int(number), labels[label], int(weight), *values])
 
 
 @app.command()

@@ -112,6 +112,10 @@ def check(
 def predict(
     config: Config,
     rows: Annotated[Path, typer.Argument(help="CSV with the site's channels as columns.")],
+    *,
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Print CSV: the label, and each label's.")
+    ] = False,
 ) -> None:
     """Classify rows with the stored model; prints one label a row, empty if there is none."""
     from protoledger.gateway.config import GatewayConfig  # noqa: PLC0415
@@ -122,6 +126,12 @@ def predict(
         site = load(loaded.site_file, SiteConfig)
         predictor = Predictor(loaded, site)
         with rows.open(newline="", encoding="utf-8") as file:
+            if probabilities:
+                written = csv.writer(sys.stdout)
+                written.writerow(["label", *site.labels])
+                for label, likely in predictor.answer_rows(csv.DictReader(file)):
+                    written.writerow([label, *(f"{p:.4f}" for p in likely)])
+                return
             for label in predictor.label_rows(csv.DictReader(file)):
                 typer.echo(label)
     except (ConfigurationError, KeyFileError) as error:
@@ -132,6 +142,41 @@ def predict(
         sys.exit(Exit.IO)
     except ValueError as error:
         typer.echo(f"protoledger gateway: {rows}: {error}", err=True)
+        sys.exit(Exit.DATA)
+
+
+@app.command()
+def explain(
+    config: Config,
+    rows: Annotated[
+        Path | None,
+        typer.Argument(help="CSV with the site's channels; default: what the gateway predicted."),
+    ] = None,
+    *,
+    sample: Annotated[
+        int | None, typer.Option(help="Number of a prediction; default: the newest.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, a line each.")] = False,
+) -> None:
+    """Say why: the nearest prototypes, whose they are, where they came from, what each added."""
+    from protoledger.gateway.commands.explain import as_text, kept, of_rows  # noqa: PLC0415
+    from protoledger.gateway.config import GatewayConfig  # noqa: PLC0415
+
+    try:
+        loaded = load(config, GatewayConfig)
+        site = load(loaded.site_file, SiteConfig)
+        found = [kept(loaded.store_file, sample)] if rows is None else of_rows(loaded, site, rows)
+        for one in found:
+            shown = [json.dumps(one)] if as_json else as_text(one, site.labels)
+            typer.echo("\n".join(shown))
+    except (ConfigurationError, KeyFileError) as error:
+        typer.echo(f"protoledger gateway: {error}", err=True)
+        sys.exit(Exit.CONFIGURATION)
+    except OSError as error:
+        typer.echo(f"protoledger gateway: {rows}: {error.strerror}", err=True)
+        sys.exit(Exit.IO)
+    except ValueError as error:
+        typer.echo(f"protoledger gateway: {rows or config}: {error}", err=True)
         sys.exit(Exit.DATA)
 
 

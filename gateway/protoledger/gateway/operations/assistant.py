@@ -22,12 +22,14 @@ class Newest:
         unknown: whether the prediction means nothing.
         labelled: whether the sample came with a label.
         margin: by how much the prediction led, 0 to 1.
+        confidence: how often such a prediction is right, 0 to 1.
     """
 
     prediction: str | None
     unknown: bool
     labelled: bool
     margin: float
+    confidence: float = 0.0
 
 
 class Assistant:
@@ -95,7 +97,9 @@ class Assistant:
         if prediction == self._prediction and now < self._told + every_s:
             return
         self._prediction, self._told = prediction, now
-        self._publish({"prediction": prediction, "label_wanted": self._wish, **status})
+        sure = 0.0 if newest is None else round(100 * newest.confidence, 1)
+        said = {"prediction": prediction, "confidence": sure, "label_wanted": self._wish}
+        self._publish({**said, **status})
 
     @property
     def _wish(self) -> str:

@@ -6,7 +6,9 @@ The gateway itself never reads it.
 
 import contextlib
 import logging
+import math
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -14,10 +16,12 @@ from pathlib import Path
 from typing import Annotated
 
 import msgspec
+from cryptography import x509
 from msgspec import Meta, Struct
 
 from protoledger.protocol.rounds.states import Completed, Outcome
 from protoledger.runtime.key_files import write_secret
+from protoledger.runtime.pki.certificates import days_left
 from protoledger.runtime.systemd import Notifier
 
 log = logging.getLogger(__name__)
@@ -104,9 +108,46 @@ _TOTALS = {
 """Counters that are shown, by the metrics' names."""
 
 
-def totals_of(counters: Mapping[str, float]) -> dict[str, float]:
-    """Return the metrics' counters, of all that happened since the model was new."""
-    return {name: counters[counter] for name, counter in _TOTALS.items()}
+def snapshot_of(
+    counters: Mapping[str, float],
+    status: GatewayStatus,
+    gauges: Mapping[str, float],
+    refused: Mapping[str, int],
+    named: Mapping[str, Iterable[str]],
+) -> Snapshot:
+    """Return what a scrape returns now.
+
+    Args:
+        counters: of all that happened since the model was new, with `kappa_temporal`.
+        status: the gateway's.
+        gauges: further values.
+        refused: see `Snapshot`.
+        named: see `Snapshot`.
+    """
+    samples = counters["samples"]
+    shares = {
+        "accuracy": counters["right"] / samples if samples else math.nan,
+        "kappa_temporal": counters["kappa_temporal"] if samples else math.nan,
+    }
+    here = {
+        "agents": status.agents,
+        "agents_here": status.agents_here,
+        "broker_connected": status.connected,
+    }
+    totals = {name: counters[counter] for name, counter in _TOTALS.items()}
+    return Snapshot(totals, {**shares, **here, **gauges}, refused, named)
+
+
+def upkeep(store_file: Path, certificate_file: Path | None) -> dict[str, float]:
+    """Return what runs out: the disk, and the gateway's certificate if it has one."""
+    values = {}
+    with contextlib.suppress(OSError, ValueError):
+        disk = shutil.disk_usage(store_file.parent)
+        values["disk_free_share"] = disk.free / disk.total
+        if certificate_file is not None:
+            certificate = x509.load_pem_x509_certificate(certificate_file.read_bytes())
+            values["certificate_days_left"] = days_left(certificate)
+    return values
 
 
 class Health:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from protoledger.gateway.codebook.codebook import Codebook
 from protoledger.gateway.config import GatewayConfig
 from protoledger.gateway.errors import GatewayError, ModelStateError
+from protoledger.gateway.training.answers import SiteAnswer
 from protoledger.gateway.training.commits import Omissions
 from protoledger.gateway.training.counters import Counters
 from protoledger.gateway.training.features import Scaler
@@ -178,10 +179,20 @@ class Trainer:
 
         NaN stands for a channel without a value; None is the answer if no channel has one.
         """
+        answer = self.answer(values)
+        return None if answer is None else answer.label
+
+    def answer(self, values: NDArray[np.float64]) -> SiteAnswer | None:
+        """Return all that the model says of one row, as `predict` takes it."""
+        x = self.prepared(values)
+        return None if x is None else self.model.answer(x)
+
+    def prepared(self, values: NDArray[np.float64]) -> NDArray[np.float64] | None:
+        """Return one row of channel values as the model takes it; None without any value."""
         scaled = self._scaler.scale(values)
         if not self.model.learner.takes_missing:  # as the scaler does for what was never read
             scaled = np.where(np.isnan(scaled), 0.5, scaled)
-        return None if np.isnan(scaled).all() else self.model.predict_one(scaled)
+        return None if np.isnan(scaled).all() else scaled
 
     def count_commit(self, version: int, gas_used: int) -> None:
         """Count a commit of this gateway, once."""

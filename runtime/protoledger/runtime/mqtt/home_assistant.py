@@ -9,6 +9,7 @@ The broker's access list must allow both kinds of topic (`docs/edge.md`).
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 
 from pydantic import Field
 
@@ -39,6 +40,8 @@ class Entity:
         unit: unit that Home Assistant shows; empty for none.
         icon: name in Material Design Icons.
         diagnostic: whether the value concerns the device itself, not its task.
+        state_class: `measurement`, or `total_increasing` for what counts up and starts over;
+            Home Assistant keeps statistics of it. Empty for what is no number.
     """
 
     key: str
@@ -46,6 +49,7 @@ class Entity:
     unit: str = ""
     icon: str = "mdi:counter"
     diagnostic: bool = True
+    state_class: str = "total_increasing"
 
 
 def health_topic(site: str, device: str) -> str:
@@ -58,10 +62,32 @@ def health_topic(site: str, device: str) -> str:
 
 
 def discovery(
-    config: HomeAssistantConfig, site: str, device: str, model: str, entities: Iterable[Entity]
+    config: HomeAssistantConfig,
+    site: str,
+    device: str,
+    model: str,
+    entities: Iterable[Entity],
+    below: str | None = None,
 ) -> list[tuple[str, bytes]]:
-    """Return the retained messages (topic, payload) that announce a device's entities."""
-    node = f"protoledger_{site}_{device}".replace(".", "_")
+    """Return the retained messages (topic, payload) that announce a device's entities.
+
+    Args:
+        config: of this device.
+        site: its site's name.
+        device: its id.
+        model: what it is, for people.
+        entities: its values.
+        below: the device that Home Assistant shows it below: the site's gateway for an agent.
+    """
+    node = _node(site, device)
+    about = {
+        "identifiers": [node],
+        "name": f"{device} at {site}",
+        "model": model,
+        "manufacturer": "protoledger",
+        "sw_version": version("protoledger"),
+        **({} if below is None else {"via_device": _node(site, below)}),
+    }
     messages = []
     for entity in entities:
         content: dict[str, object] = {
@@ -74,13 +100,11 @@ def discovery(
             "availability_topic": topics.topic(site, None, device),
             "payload_available": topics.ONLINE.decode(),
             "payload_not_available": topics.OFFLINE.decode(),
-            "device": {
-                "identifiers": [node],
-                "name": f"{device} at {site}",
-                "model": model,
-                "manufacturer": "protoledger",
-            },
+            "device": about,
+            "origin": {"name": "protoledger", "sw_version": version("protoledger")},
         }
+        if entity.state_class:
+            content["state_class"] = entity.state_class
         if entity.unit:
             content["unit_of_measurement"] = entity.unit
         if entity.diagnostic:
@@ -88,6 +112,10 @@ def discovery(
         topic = f"{config.prefix}/sensor/{node}/{entity.key}/config"
         messages.append((topic, json.dumps(content).encode()))
     return messages
+
+
+def _node(site: str, device: str) -> str:
+    return f"protoledger_{site}_{device}".replace(".", "_")
 
 
 def state(values: Mapping[str, object]) -> bytes:
