@@ -38,4 +38,5 @@ def chromium():
 
     yield open_browser
     for browser in opened:
-        browser.quit()
+        if browser.service.process.poll() is None:
+            browser.quit()

@@ -67,7 +67,8 @@ def look(browser, page, view, site="attic"):
 
 
 def complaints(browser):
-    return [entry["message"] for entry in browser.get_log("browser")]
+    worth = {"SEVERE", "WARNING"}
+    return [one["message"] for one in browser.get_log("browser") if one["level"] in worth]
 
 
 def hosts(browser):
@@ -138,14 +139,13 @@ def test_a_phone_s_width_needs_no_sideways_scrolling(chromium, page):
 
 
 def test_it_follows_live_and_keeps_the_focus(browser, page, site):
-    look(browser, page, "explain")
-    browser.execute_script("document.querySelector('.pick:nth-of-type(1)').focus()")
-    held = browser.execute_script("return document.activeElement.className")
+    look(browser, page, "learning")
+    browser.execute_script("document.querySelector('[role=radio]').focus()")
     before = site.trainer.counters.samples
     site.status()
     site.learn(9)
-    until(lambda: f"Sample {before + 9:,}" in text(browser), "the newest is not shown")
-    assert browser.execute_script("return document.activeElement.className") == held
+    until(lambda: f"{before + 9}\n0 without a label" in text(browser), "the newest is not shown")
+    assert browser.execute_script("return document.activeElement.role") == "radio"
 
 
 def test_the_keyboard_is_enough(browser, page):

@@ -83,7 +83,7 @@ class Metrics(Collector):
         refused = CounterMetricFamily(
             "protoledger_refused_messages", "Messages refused since the start.", labels=["kind"]
         )
-        for kind, count in now.refused.items():
+        for kind, count in ({"LateError": 0} | dict(now.refused)).items():  # a rate needs a start
             refused.add_metric([kind], count)
         yield refused
         for name, agents in now.named.items():

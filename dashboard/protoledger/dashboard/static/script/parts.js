@@ -15,6 +15,10 @@ export const tile = (name, value, note, key) =>
 
 export const tiles = (...children) => h("dl", { class: "tiles" }, ...children);
 
+/** What may be wider than a phone; the keyboard scrolls it, too. */
+export const scroll = (name, ...children) =>
+  h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": name }, ...children);
+
 const STATES = {
   running: ["running", "good"],
   starting: ["starting", "info"],

@@ -2,7 +2,7 @@
 
 import { h } from "../dom.js";
 import { EXPERTS, clock, count, label, moment, nameOf, percent, short } from "../format.js";
-import { bars, blank, card, empty, notice, pill, track } from "../parts.js";
+import { bars, blank, card, empty, notice, pill, scroll, track } from "../parts.js";
 import { explanationOf } from "../source.js";
 
 const chosen = new Map();
@@ -64,7 +64,7 @@ function detail(site, one, n, view) {
 
 function voters(one, labels, view) {
   const head = ["Says", "Share of the vote", "Whose", "Distance", "Samples", "Came in"];
-  return h("div", { class: "scroll" }, h("table", null,
+  return scroll("Nearest prototypes", h("table", null,
     h("thead", null, h("tr", null, head.map((name, i) => h("th", { scope: "col", class: i === 3 || i === 4 ? "num" : "" }, name)))),
     h("tbody", null, one.nearest.map((voter) => h("tr", null,
       h("th", { scope: "row" }, h("span", { class: `dot k${voter.class % 8}`, "aria-hidden": "true" }), " ", label(labels, voter.class)),
@@ -85,7 +85,7 @@ function origin(voter) {
 
 function without(one, labels, view) {
   if (!one.without.length) return h("p", { class: "sub" }, "No other owner's prototypes are there: the answer is this site's own.");
-  return h("div", { class: "scroll" }, h("table", null,
+  return scroll("Without an owner", h("table", null,
     h("thead", null, h("tr", null, h("th", { scope: "col" }, "Without"), h("th", { scope: "col" }, "the answer would be"), h("th", { scope: "col", class: "num" }, "probability"))),
     h("tbody", null, one.without.map((other) => h("tr", null,
       h("th", { scope: "row" }, other.owner === "*" ? "all others" : nameOf(other.owner, view.sites)),

@@ -2,7 +2,7 @@
 
 import { h } from "../dom.js";
 import { bytes, count, span } from "../format.js";
-import { blank, card, log, notice, pill, tile, tiles } from "../parts.js";
+import { blank, card, log, notice, pill, scroll, tile, tiles } from "../parts.js";
 
 const KINDS = { critical: "bad", warning: "warn", info: "info" };
 
@@ -27,7 +27,7 @@ export function health(view, site) {
       h("li", { class: "member", "data-key": agent.id, title: `${agent.id}: ${agent.channels.join(", ")}` },
         h("i", { class: `dot ${agent.state}`, "aria-hidden": "true" }), h("span", null, agent.id), h("span", null, agent.state))))),
     card("Sensors, by channel",
-      h("div", { class: "scroll" }, h("table", null,
+      scroll("Sensors by channel", h("table", null,
         h("caption", null, "How many agents contributed to the last round. What one agent read, or whether its sensor failed, the gateway does not learn."),
         h("thead", null, h("tr", null, h("th", { scope: "col" }, "Channel"), h("th", { scope: "col" }, "Unit"),
           h("th", { scope: "col", class: "num" }, "Contributed"), h("th", { scope: "col", class: "num" }, "Have the sensor"), h("th", { scope: "col" }, "State"))),

@@ -4,7 +4,7 @@ import { h } from "../dom.js";
 import { draw } from "../charts.js";
 import { count, label, percent, points } from "../format.js";
 import { map } from "./map.js";
-import { blank, card, notice, tile, tiles } from "../parts.js";
+import { blank, card, notice, scroll, tile, tiles } from "../parts.js";
 
 const LINES = [
   { name: "here", colour: "--here", width: 3 },
@@ -74,7 +74,7 @@ function byClass(site) {
       h("td", { class: "num" }, seen ? percent(row[i] / seen) : "–"),
       h("td", { class: "num" }, taken ? percent(site.confusion[i][i] / taken) : "–"));
   });
-  return h("div", { class: "scroll" }, h("table", null,
+  return scroll("Classes", h("table", null,
     h("caption", null, `The last ${count(total)} labelled samples`),
     h("thead", null, h("tr", null, h("th", { scope: "col" }, "Class"), h("th", { scope: "col", class: "num" }, "Samples"),
       h("th", { scope: "col", class: "num" }, "Found (recall)"), h("th", { scope: "col", class: "num" }, "Right when said (precision)"))),
@@ -83,7 +83,7 @@ function byClass(site) {
 
 function matrix(site) {
   const columns = [...site.labels, "no answer"];
-  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Confusion matrix" }, h("table", { class: "matrix" },
+  return scroll("Confusion matrix", h("table", { class: "matrix" },
     h("caption", null, "Rows: what it was. Columns: what was said."),
     h("thead", null, h("tr", null, h("td", null), columns.map((name) => h("th", { scope: "col", class: "num" }, name)))),
     h("tbody", null, site.confusion.map((row, i) => {

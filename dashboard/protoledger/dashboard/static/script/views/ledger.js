@@ -2,7 +2,7 @@
 
 import { h, s } from "../dom.js";
 import { clock, count, moment, nameOf, short } from "../format.js";
-import { card, empty, log, pill, tile, tiles } from "../parts.js";
+import { card, empty, log, pill, scroll, tile, tiles } from "../parts.js";
 
 const WIDE = 900, LANE = 44, LEFT = 118, RIGHT = 24;
 
@@ -37,7 +37,7 @@ function lanes(view) {
   const text = (one) => `${nameOf(one.owner, view.sites)}, version ${one.version}` +
     (one.records ? `, ${one.records} prototypes` : "") + (one.gas ? `, ${count(one.gas)} gas` : "") +
     (one.at ? `, ${moment(one.at)}` : `, block ${one.block}`);
-  return h("figure", { class: "lanes scroll" },
+  return h("figure", { class: "lanes" },
     s("svg", { viewBox: `0 0 ${WIDE} ${high}`, role: "img", "aria-label": `${view.commits.length} commits of ${owners.length} owners; the table below lists them` },
       owners.map((owner, i) => [
         s("line", { class: "axis", x1: LEFT, x2: WIDE - RIGHT / 2, y1: LANE * (i + 0.5), y2: LANE * (i + 0.5) }),
@@ -59,7 +59,7 @@ const clip = (text) => (text.length > 16 ? `${text.slice(0, 15)}…` : text);
 
 function sitesTable(sites) {
   const head = ["Site", "Chain", "Nodes", "Outbox", "Commits", "Gas", "Accuracy gained"];
-  return h("div", { class: "scroll" }, h("table", null,
+  return scroll("Sites and their nodes", h("table", null,
     h("thead", null, h("tr", null, head.map((name, i) => h("th", { scope: "col", class: i > 3 ? "num" : "" }, name)))),
     h("tbody", null, sites.map((site) => h("tr", null,
       h("th", { scope: "row" }, site.name),
@@ -80,7 +80,7 @@ function outbox(box) {
 function commitsTable(view) {
   const head = ["Time", "Owner", "Version", "Prototypes", "Gas", "Block", "Transaction"];
   const rows = [...view.commits].reverse().slice(0, 50);
-  return h("div", { class: "scroll" }, h("table", null,
+  return scroll("All commits", h("table", null,
     h("thead", null, h("tr", null, head.map((name, i) => h("th", { scope: "col", class: i > 1 && i < 6 ? "num" : "" }, name)))),
     h("tbody", null, rows.map((one) => h("tr", { "data-key": `${one.owner}/${one.version}` },
       h("td", { class: "short" }, one.at ? moment(one.at) : "–"),
