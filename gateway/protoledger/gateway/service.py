@@ -370,7 +370,7 @@ class Service:
             "agents_without_position": len(self._rounds.unseated),
             "agents_flooding": len(self._rounds.flooding),
         }
-        counted = counters.as_dict() | {"kappa_temporal": counters.kappa_temporal}
+        counted = {**counters.as_dict(), "kappa_temporal": counters.kappa_temporal}
         gauges |= upkeep(self._config.store_file, self._config.credentials.certificate_file)
         self._metrics.snapshot = snapshot_of(
             counted, status, gauges, dict(self._rounds.refused), self._rounds.named
