@@ -39,7 +39,7 @@ test-page: setup ## the page in Chromium, Prometheus with its rules; root, or bo
 
 screenshots: setup ## the documentation's pictures of the page; root, or Chromium installed
 	@bash scripts/need.sh "chromium chromium-driver" chromium chromedriver
-	@.venv/bin/python scripts/screenshots.py $(ARGS)
+	@.venv/bin/python scripts/docs/screenshots.py $(ARGS)
 
 test-fleet: setup ## ansible/ on a fleet of booted containers; root, Linux
 	@bash scripts/fleet.sh tests/fleet $(ARGS)

@@ -15,18 +15,18 @@ from pathlib import Path
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
-ROOT = Path(__file__).parents[1]
-IMAGES = ROOT / "docs/images"
+ROOT = Path(__file__).parents[2]
+IMAGES = ROOT / "docs/images/page"
 PATIENCE_S = 1800
 SHOTS = (
-    ("page-now", "now", 1280, "light"),
-    ("page-learning", "learning", 1280, "light"),
-    ("page-learning-dark", "learning", 1280, "dark"),
-    ("page-ledger", "ledger", 1280, "light"),
-    ("page-trust", "trust", 1280, "light"),
-    ("page-explain", "explain", 1280, "light"),
-    ("page-health", "health", 1280, "light"),
-    ("page-phone", "now", 390, "light"),
+    ("now", "now", 1280, "light"),
+    ("learning", "learning", 1280, "light"),
+    ("learning-dark", "learning", 1280, "dark"),
+    ("ledger", "ledger", 1280, "light"),
+    ("trust", "trust", 1280, "light"),
+    ("explain", "explain", 1280, "light"),
+    ("health", "health", 1280, "light"),
+    ("phone", "now", 390, "light"),
 )
 FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
