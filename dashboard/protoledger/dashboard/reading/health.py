@@ -1,7 +1,7 @@
 """Health: agents and channels by state, what runs out, and the alerts that would fire now.
 
-The alerts have the names of the rules that Ansible gives Prometheus, and say the same of this
-moment; `tests/dashboard` compares the two lists.
+An alert that Ansible also gives Prometheus has the name of that rule, and says the same of this
+moment; a test compares them. The others are the page's own.
 """
 
 import os
@@ -11,16 +11,16 @@ from typing import Any, Final
 from protoledger.dashboard.reading.files import GatewayFiles, content
 
 ALERTS: Final = {
-    "GatewayDown": "critical",
-    "BrokerDisconnected": "critical",
-    "RoundsFail": "critical",
-    "AgentExcluded": "warning",
-    "AgentsMissing": "warning",
-    "ChannelsMissing": "warning",
-    "CommitsRejected": "warning",
+    "ProtoledgerGatewayUnreachable": "critical",
+    "ProtoledgerBrokerDown": "critical",
+    "ProtoledgerRoundsFail": "critical",
+    "ProtoledgerAgentLies": "warning",
+    "ProtoledgerAgentsMissing": "warning",
+    "ProtoledgerChannelSilent": "warning",
+    "ProtoledgerCommitsRejected": "warning",
     "OthersHurt": "info",
     "CertificateEnds": "warning",
-    "DiskFull": "warning",
+    "ProtoledgerDiskFull": "warning",
 }
 """Alerts and how urgent they are."""
 CERTIFICATE_DAYS: Final = 14
@@ -93,16 +93,16 @@ def _alerts(
         by_state.setdefault(agent["state"], []).append(str(agent.get("id")))
     if liars := by_state.get("excluded"):
         yield (
-            "AgentExcluded",
+            "ProtoledgerAgentLies",
             f"Excluded, for what they sent contradicts the others: {_and(liars)}.",
         )
     if absent := [*by_state.get("missing", []), *by_state.get("suspended", [])]:
-        yield "AgentsMissing", f"Not here: {_and(absent)}."
+        yield "ProtoledgerAgentsMissing", f"Not here: {_and(absent)}."
     if lacking := [str(one["name"]) for one in found["channels"] if one["missing"]]:
-        yield "ChannelsMissing", f"Nobody reads {_and(lacking)}: left out of learning."
+        yield "ProtoledgerChannelSilent", f"Nobody reads {_and(lacking)}: left out of learning."
     counters = now.get("counters") or {}
     if rejected := counters.get("commits_rejected", 0):
-        yield "CommitsRejected", f"The contract refused {rejected} commits for good."
+        yield "ProtoledgerCommitsRejected", f"The contract refused {rejected} commits for good."
     if counters.get("hurt", 0) > counters.get("helped", 0) + MANY:
         yield "OthersHurt", "The other owners cost this site more right answers than they bring."
 
@@ -112,17 +112,23 @@ def _of_the_gateway(
 ) -> Iterator[tuple[str, str]]:
     status, state = found["status"], files.state(found["status"])
     if state in {"stale", "stopped", "absent"}:
-        yield "GatewayDown", "The gateway does not run, or hangs: no round completes."
+        yield (
+            "ProtoledgerGatewayUnreachable",
+            "The gateway does not run, or hangs: no round completes.",
+        )
     elif not found["connected"]:
-        yield "BrokerDisconnected", "The gateway has no connection to its broker."
+        yield "ProtoledgerBrokerDown", "The gateway has no connection to its broker."
     elif now.get("last_failed_at", 0) > status.get("last_completed_at", 0):
-        yield "RoundsFail", f"The last round failed: {status.get('last_failure', '')}"
+        yield "ProtoledgerRoundsFail", f"The last round failed: {status.get('last_failure', '')}"
     days, lives = found["certificate_days"], found["certificate_lives_days"]
     if days is not None and days < min(CERTIFICATE_DAYS, lives / 3):
         yield "CertificateEnds", f"The gateway's certificate ends in {days:.0f} days."
     disk = found["disk"]
     if disk is not None and disk["free_bytes"] < DISK_FREE * disk["all_bytes"]:
-        yield "DiskFull", f"Only {disk['free_bytes'] / 1e9:.1f} GB are free beside the store."
+        yield (
+            "ProtoledgerDiskFull",
+            f"Only {disk['free_bytes'] / 1e9:.1f} GB are free beside the store.",
+        )
 
 
 def _and(names: list[str]) -> str:
