@@ -17,6 +17,10 @@ class LedgerMismatchError(LedgerError):
     """The chain or contract is not the one of the configuration: permanent, exit code 78."""
 
 
+class StoreUnavailableError(GatewayError, OSError):
+    """The store cannot be opened now: a full or read-only card, or a lock of another process."""
+
+
 class SampleError(GatewayError, ValueError):
     """A sample cannot be learnt from or predicted; the model is as it was before."""
 

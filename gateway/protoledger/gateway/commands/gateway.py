@@ -3,6 +3,7 @@
 import csv
 import json
 import logging
+import sqlite3
 import sys
 from functools import partial
 from pathlib import Path
@@ -63,6 +64,13 @@ def run(
 
         typer.echo(read_gateway_files(config).text or f"protoledger gateway: {error}", err=True)
         sys.exit(Exit.CONFIGURATION)
+    except (sqlite3.OperationalError, OSError) as error:  # also in the middle of a round
+        where, what = loaded.store_file, str(error)
+        if isinstance(error, OSError):
+            where, what = error.filename or where, error.strerror or what
+        advice = "is the disk full or read-only, or another gateway running?"
+        typer.echo(f"protoledger gateway: {where}: {what}; {advice}", err=True)
+        sys.exit(Exit.IO)
     sys.exit(code)
 
 
@@ -138,7 +146,7 @@ def predict(
         typer.echo(f"protoledger gateway: {error}", err=True)
         sys.exit(Exit.CONFIGURATION)
     except OSError as error:
-        typer.echo(f"protoledger gateway: {rows}: {error.strerror}", err=True)
+        typer.echo(f"protoledger gateway: {error.filename or rows}: {error.strerror}", err=True)
         sys.exit(Exit.IO)
     except ValueError as error:
         typer.echo(f"protoledger gateway: {rows}: {error}", err=True)

@@ -5,12 +5,14 @@ model is stored with the counters that belong to it, in one transaction.
 """
 
 import contextlib
+import errno
 import sqlite3
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from protoledger.gateway.errors import StoreUnavailableError
 from protoledger.protocol.errors import ConfigurationError
 
 
@@ -34,6 +36,7 @@ class Store:
 
     Raises:
         ConfigurationError: if the file is no store, of a later version, or of another schema.
+        StoreUnavailableError: if it cannot be opened now, and a later attempt may succeed.
     """
 
     def __init__(self, path: Path, schema_hash: bytes) -> None:
@@ -44,6 +47,8 @@ class Store:
             self._database.execute(
                 "CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value BLOB)"
             )
+        except sqlite3.OperationalError as error:  # a file that is no database is another error
+            raise StoreUnavailableError(errno.EIO, str(error), str(path)) from error
         except sqlite3.Error as error:
             raise ConfigurationError(f"{path} is no store of a gateway: {error}") from error
         try:
