@@ -1,9 +1,9 @@
 """Proof of authority: Geth with Clique, the last release that has it, one signer per owner.
 
 Signers take turns; a chain of n of them goes on while ⌊n/2⌋ + 1 run and see each other. A block is
-not final: two halves of a parted network each stop, but blocks of the last seconds may still be
-reorganised. Peers are not discovered but named, over each node's IPC socket, so that a test can
-part the network and join it again.
+not final: those of the last seconds may be reorganised. An even network that is parted into halves
+may stand still even after it is joined again (seen with four signers). Peers are not discovered but
+named, over each node's IPC socket, so that a test can part the network and join it again.
 """
 
 from __future__ import annotations
