@@ -161,8 +161,11 @@ class Clique(Network):
         command: list[str | Path] = [self._program, "--datadir", self.folder(number), "--networkid"]
         command += [str(self.chain_id), "--verbosity", "2", "--cache", "64"]
         command += ["--syncmode", "full", "--gcmode", "archive"]  # a kill then loses no state
+        # --port would listen on every interface, so the address is in a file
+        settings = self._folder / f"validator-{number + 1}.toml"
+        settings.write_text(f'[Node.P2P]\nListenAddr = "{LOOPBACK}:{peers}"\n', encoding="utf-8")
+        command += ["--config", settings, "--authrpc.port", engine]
         command += ["--nodiscover", "--nat", "none", "--netrestrict", "127.0.0.0/8"]
-        command += ["--port", peers, "--authrpc.port", engine]
         command += ["--ipcpath", self._sockets / f"{number}.ipc"]
         command += ["--http", "--http.addr", LOOPBACK, "--http.port", http]
         command += ["--ws", "--ws.addr", LOOPBACK, "--ws.port", websocket]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import secrets
+import socket
 import time
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from protoledger.emulator.errors import ChainError
-from protoledger.emulator.processes.broker import LOOPBACK, free_port
+from protoledger.emulator.processes.broker import LOOPBACK
 from protoledger.emulator.processes.chain import ETHER, ChainAddress, call
 from protoledger.emulator.processes.children import SERVERS, Children
 
@@ -106,7 +108,7 @@ class Network(ABC):
         return f"validator-{number + 1}" + (f".{life}" if life > 1 else "")
 
     def _new_ports(self) -> tuple[int, int, int, int]:
-        return free_port(), free_port(), free_port(), free_port()
+        return _quiet_port(), _quiet_port(), _quiet_port(), _quiet_port()
 
     def _url(self, number: int, at: int, scheme: str = "http") -> str:
         return f"{scheme}://{LOOPBACK}:{self._ports[number][at]}"
@@ -129,3 +131,16 @@ class Network(ABC):
             time.sleep(0.2)
         shown = "\n  ".join(self._children.last_lines(self._name(number))) or "(its log is empty)"
         raise ChainError(f"validator {number + 1} is not {what}; its log ends:\n  {shown}")
+
+
+def _quiet_port() -> int:
+    """Pick a free port below those that connections are made from: a validator may start later."""
+    for _ in range(1000):
+        port = 12_000 + secrets.randbelow(20_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind((LOOPBACK, port))
+            except OSError:
+                continue
+            return port
+    raise ChainError("no TCP port is free for a validator")
