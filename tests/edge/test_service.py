@@ -364,6 +364,10 @@ def test_a_gateway_is_checked_and_watched(tmp_path, manager):
                 done = command("gateway", "check", "-c", path, "--wait", "30")
                 assert done.returncode == 0, done.stdout
                 assert "4 of 4 agents here" in done.stdout
+            # a round may be under way yet; then nothing is completed any more, whatever was before
+            until(lambda: command("gateway", "check", "-c", path, "--wait", "1").returncode == 69)
+            done = command("gateway", "check", "-c", path, "--wait", "0.5")
+            assert "no round completed in 0.5 s" in done.stdout
             manager.drain(0.1)  # its queue is full by now
             gateway.process.terminate()
             manager.wait("STOPPING=1")

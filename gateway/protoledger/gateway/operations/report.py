@@ -159,7 +159,9 @@ def _no_room(path: Path) -> tuple[str, str] | None:
 
 
 def check_progress(store_file: Path, wait_s: float, clock: Callable[[], float] = time.time) -> Item:
-    """Check whether a gateway runs and completes rounds; waits for its first round.
+    """Check whether a gateway runs and completes rounds; waits for one that it has yet to complete.
+
+    What it has completed before says nothing: a site that stands still has done so, too.
 
     Args:
         store_file: the gateway's store.
@@ -168,17 +170,18 @@ def check_progress(store_file: Path, wait_s: float, clock: Callable[[], float] =
     """
     path = status_path(store_file)
     until = time.monotonic() + wait_s
+    first = status = read_status(path)
     while True:
-        status = read_status(path)
         problem = _stands_still(status, path, clock())
-        done = status is not None and not problem and (status.completed or not wait_s)
-        if done or time.monotonic() >= until:
+        going = status is not None and not problem and (not wait_s or _newer_round(first, status))
+        if going or time.monotonic() >= until:
             break
         time.sleep(LOOK_EVERY_S)
+        status = read_status(path)
     if status is None or problem:
         advice = "see its log: journalctl -u protoledger-gateway"
         return failed("service", problem, advice, Exit.UNAVAILABLE)
-    if wait_s and not status.completed:
+    if not going:
         why = f"; the last one failed: {status.last_failure}" if status.last_failure else ""
         return failed(
             "service",
@@ -188,6 +191,12 @@ def check_progress(store_file: Path, wait_s: float, clock: Callable[[], float] =
         )
     make = ok if status.completed else note
     return make("service", f"process {status.pid}: {status.line}")
+
+
+def _newer_round(first: GatewayStatus | None, now: GatewayStatus) -> bool:
+    """Whether a round was completed after the first look; a restart begins to count again."""
+    seen = first.completed if first is not None and first.pid == now.pid else 0
+    return now.completed > seen
 
 
 def _stands_still(status: GatewayStatus | None, path: Path, now: float) -> str:
