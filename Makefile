@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help setup check test test-quick test-long test-pi test-fleet test-fleet-small test-fresh
-.PHONY: prove emulate lock contracts docs coverage geth validators clean test-page screenshots
+.PHONY: prove emulate lock contracts docs coverage geth validators clean test-page test-home-assistant screenshots
 # A caller's environment must not lead Python elsewhere.
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
@@ -36,6 +36,9 @@ test-page: setup ## the page in Chromium, Prometheus with its rules; root, or bo
 	@bash scripts/need.sh "chromium chromium-driver" chromium chromedriver
 	@bash scripts/need.sh prometheus prometheus promtool
 	@.venv/bin/python -m pytest -m page tests/page $(ARGS)
+
+test-home-assistant: setup .venv/.home-assistant ## what devices tell Home Assistant, by its own schema
+	@.venv/bin/python -m pytest -m page tests/home_assistant $(ARGS)
 
 screenshots: setup ## the documentation's pictures of the page; root, or Chromium installed
 	@bash scripts/need.sh "chromium chromium-driver" chromium chromedriver
@@ -88,6 +91,9 @@ node_modules/.ready: package.json package-lock.json scripts/setup.sh
 
 .venv/.halmos: scripts/locks/halmos.lock | .venv/.ready
 	@bash scripts/setup.sh halmos
+
+.venv/.home-assistant: scripts/locks/home-assistant.lock | .venv/.ready
+	@bash scripts/setup.sh home-assistant
 
 .venv/.slither: scripts/locks/slither.lock | .venv/.ready
 	@bash scripts/setup.sh slither

@@ -8,9 +8,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
   --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet \
   --output-file requirements.lock "$@"
 
-# Slither needs an older web3 than the gateway, and Halmos other solvers than anybody: each gets a
-# lock, and an environment, of its own.
-for tool in slither halmos; do
+# Slither needs an older web3 than the gateway, Halmos other solvers than anybody, and Home Assistant
+# its own versions of nearly all: each gets a lock, and an environment, of its own.
+for tool in slither halmos home-assistant; do
   .venv/bin/uv pip compile scripts/locks/$tool.in --universal --python-version 3.11 \
     --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet \
     --output-file scripts/locks/$tool.lock "$@"

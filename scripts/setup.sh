@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs one part of what the project needs:
-# `setup.sh python|node|broker|bench|slither|halmos|geth|validators|pi`.
+# `setup.sh python|node|broker|bench|slither|halmos|home-assistant|geth|validators|pi`.
 # Called by make when the part's stamp is missing or older than what it depends on.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -223,8 +223,9 @@ setup_broker() {
   touch .venv/.broker
 }
 
-# Slither checks the contracts in `make check`, Halmos proves them in `make prove`. Each wants other
-# versions of our packages' packages.
+# Slither checks the contracts in `make check`, Halmos proves them in `make prove`, Home Assistant
+# judges what we tell it in `make test-home-assistant`. Each wants other versions of our packages'
+# packages.
 setup_tool() {
   local tool=$1
   local python=.venv/$tool/bin/python
@@ -352,7 +353,7 @@ PACKAGES
 }
 
 case ${1-} in
-  slither | halmos) setup_tool "$1" ;;
+  slither | halmos | home-assistant) setup_tool "$1" ;;
   geth) setup_geth ;;
   validators) setup_validators ;;
   python) setup_python ;;
@@ -360,5 +361,5 @@ case ${1-} in
   broker) setup_broker ;;
   bench) setup_bench ;;
   pi) setup_pi ;;
-  *) die "usage: setup.sh python|node|broker|bench|slither|halmos|geth|validators|pi" ;;
+  *) die "usage: setup.sh python|node|broker|bench|slither|halmos|home-assistant|geth|validators|pi" ;;
 esac
