@@ -11,7 +11,7 @@ unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
 
-setup: .venv/.ready node_modules/.ready .venv/.broker ## Python packages, chain tools, MQTT broker
+setup: .venv/.ready node_modules/.ready node_modules/@safe-global/safe-contracts/.ready .venv/.broker ## Python packages, chain tools, MQTT broker
 
 check: setup .venv/.slither ## style, types, layers, contracts
 	@bash scripts/check.sh
@@ -85,6 +85,9 @@ clean: ## remove what the others made
 
 node_modules/.ready: package.json package-lock.json scripts/setup.sh
 	@bash scripts/setup.sh node
+
+node_modules/@safe-global/safe-contracts/.ready: node_modules/.ready
+	@bash scripts/setup.sh safe
 
 .venv/.broker: | .venv/.ready
 	@bash scripts/setup.sh broker

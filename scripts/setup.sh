@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs one part of what the project needs:
-# `setup.sh python|node|broker|bench|slither|halmos|home-assistant|geth|validators|pi`.
+# `setup.sh python|node|safe|broker|bench|slither|halmos|home-assistant|geth|validators|pi`.
 # Called by make when the part's stamp is missing or older than what it depends on.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -141,7 +141,6 @@ setup_node() {
     try "node_modules/@foundry-rs/$tool-$platform/bin/$tool" --version
   done
   try contracts/solc --version
-  unpack_safe
   touch node_modules/.ready
 }
 
@@ -150,7 +149,7 @@ setup_node() {
 safe_version=1.4.1-2
 safe_hash=UFiqZOamt1lDbyQ16lpzBE8mDdzfnQ3OBftll1erLlwIrdfmhePicQqfLquvyXA8AlqPWQ3ktz1DzpC9UcN+JQ==
 
-unpack_safe() {
+setup_safe() {
   local package=@safe-global/safe-contracts found folder=node_modules/.safe built
   built=package/build/artifacts/contracts
   rm -rf $folder node_modules/$package
@@ -165,6 +164,7 @@ unpack_safe() {
   mv $folder/package/LICENSE $folder/$built/Safe.sol/Safe.json \
     $folder/$built/proxies/SafeProxyFactory.sol/SafeProxyFactory.json node_modules/$package
   rm -rf $folder
+  touch node_modules/$package/.ready
 }
 
 # From the version and by the hash that are in the lock.
@@ -358,8 +358,9 @@ case ${1-} in
   validators) setup_validators ;;
   python) setup_python ;;
   node) setup_node ;;
+  safe) setup_safe ;;
   broker) setup_broker ;;
   bench) setup_bench ;;
   pi) setup_pi ;;
-  *) die "usage: setup.sh python|node|broker|bench|slither|halmos|home-assistant|geth|validators|pi" ;;
+  *) die "usage: setup.sh python|node|safe|broker|bench|slither|halmos|home-assistant|geth|validators|pi" ;;
 esac

@@ -76,7 +76,7 @@ def test_health_goes_out_and_readings_do_not(tmp_path):
             received = list(home.received)
             home.close()
     configs = [name for name, _ in received if name.startswith("homeassistant/")]
-    assert len({*configs}) == 4 * 4 + 5
+    assert len({*configs}) == 4 * 4 + 6
     health = [body for name, body in received if "/health/" in name]
     assert all(str(READ).encode() not in body for body in health)
     keys = {key for body in health for key in json.loads(body)}

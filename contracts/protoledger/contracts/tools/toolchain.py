@@ -75,8 +75,8 @@ def safe_artifacts() -> Path:
     if (folder / "Safe.json").is_file():
         return folder
     raise ToolMissingError(
-        f"Safe's contracts are not installed: {folder} does not exist; run "
-        f"`rm -f node_modules/.ready; make setup` in {REPOSITORY}"
+        f"Safe's contracts are not installed: {folder} does not exist; run `make setup` in "
+        f"{REPOSITORY}"
     )
 
 
