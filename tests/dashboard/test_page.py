@@ -17,7 +17,7 @@ from protoledger.dashboard.report import STATIC, bundle, make_report
 from protoledger.dashboard.server.login import GUESSES, PasswordFile, Sessions, write_password
 from protoledger.dashboard.server.settings import Settings
 from protoledger.emulator.processes.certificates import CertificateAuthority
-from tests.support.recorded import Recorded
+from tests.support.recorded import Recorded, recorded_site
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
 PASSWORD = "a long enough one"
@@ -67,13 +67,8 @@ class Asking:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    recorded = Recorded(tmp_path_factory.mktemp("page") / "attic", labels=("empty", EVIL))
-    recorded.learn(60)
-    recorded.join(owner=EVIL)
-    recorded.learn(30)
-    recorded.status()
-    yield recorded
-    recorded.close()
+    with recorded_site(tmp_path_factory.mktemp("page") / "attic", EVIL) as recorded:
+        yield recorded
 
 
 @pytest.fixture(scope="module")

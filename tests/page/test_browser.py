@@ -12,28 +12,23 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from protoledger.dashboard.reading.views import VIEWS
 from protoledger.dashboard.report import write_report
 from protoledger.dashboard.server.login import write_password
 from protoledger.emulator.processes.certificates import CertificateAuthority
 from tests.dashboard.test_page import EVIL, PASSWORD, serving
-from tests.support.recorded import Recorded
+from tests.support.recorded import Recorded, recorded_site
 
 pytestmark = [pytest.mark.page, pytest.mark.timeout(600)]
 
 AXE = Path(__file__).parents[2] / "node_modules/axe-core/axe.min.js"
-VIEWS = ("now", "learning", "ledger", "trust", "explain", "health")
 PATIENCE_S = 60
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    recorded = Recorded(tmp_path_factory.mktemp("page") / "attic", labels=("empty", EVIL))
-    recorded.learn(60)
-    recorded.join(owner=EVIL)
-    recorded.learn(30)
-    recorded.status()
-    yield recorded
-    recorded.close()
+    with recorded_site(tmp_path_factory.mktemp("page") / "attic", EVIL) as recorded:
+        yield recorded
 
 
 @pytest.fixture(scope="module")

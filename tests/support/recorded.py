@@ -113,3 +113,15 @@ class Recorded:
         self.trainer.save()
         self.recorder.close(self.state)
         self.store.close()
+
+
+@contextlib.contextmanager
+def recorded_site(folder, evil):
+    """Record a site of which a label and an owner are called what could end a tag."""
+    recorded = Recorded(folder, labels=("empty", evil))
+    recorded.learn(60)
+    recorded.join(owner=evil)
+    recorded.learn(30)
+    recorded.status()
+    yield recorded
+    recorded.close()

@@ -3,7 +3,7 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -44,7 +44,7 @@ def dashboard(
         _write_password(new_password)
         return
     if not config:
-        _fail(Exit.USAGE, "name a gateway's file: --config gateway.yaml")
+        fail(Exit.USAGE, "name a gateway's file: --config gateway.yaml")
     try:
         settings = Settings(
             sites=tuple(site_of(path) for path in config or ()),
@@ -55,9 +55,9 @@ def dashboard(
             password_file=None if password_file is None else str(password_file),
         )
     except ConfigurationError as error:
-        _fail(Exit.CONFIGURATION, str(error))
+        fail(Exit.CONFIGURATION, str(error))
     except ValueError as error:
-        _fail(Exit.USAGE, str(error))
+        fail(Exit.USAGE, str(error))
     # this process has loaded what reads configuration files; the page needs none of it
     command = [sys.executable, "-m", "protoledger.dashboard.server", settings.encode()]
     os.execv(sys.executable, command)  # noqa: S606 - our own interpreter, no shell
@@ -81,12 +81,13 @@ def _write_password(path: Path) -> None:
     try:
         write_password(path, password)
     except ValueError as error:
-        _fail(Exit.USAGE, str(error))
+        fail(Exit.USAGE, str(error))
     except OSError as error:
-        _fail(Exit.IO, f"{path}: {error.strerror}")
+        fail(Exit.IO, f"{path}: {error.strerror}")
     typer.echo(f"written: {path}; start the page with --password-file {path}")
 
 
-def _fail(code: Exit, text: str) -> None:
-    typer.echo(f"protoledger dashboard: {text}", err=True)
+def fail(code: Exit, text: str, command: str = "dashboard") -> NoReturn:
+    """End a command with one line that says why."""
+    typer.echo(f"protoledger {command}: {text}", err=True)
     sys.exit(code)

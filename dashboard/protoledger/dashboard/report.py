@@ -9,9 +9,7 @@ script.
 import base64
 import hashlib
 import json
-import os
 import re
-import secrets
 import time
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +17,7 @@ from typing import Any, Final
 from protoledger.dashboard.reading.files import GatewayFiles
 from protoledger.dashboard.reading.trust import explanation
 from protoledger.dashboard.reading.views import VIEWS, view
+from protoledger.runtime.key_files import write_secret
 
 STATIC: Final = Path(__file__).parent / "static"
 DAY_S: Final = 86_400.0
@@ -40,13 +39,7 @@ def write_report(path: Path, stores: list[tuple[str, Path]], days: float | None 
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     text = make_report(stores, None if days is None else time.time() - days * DAY_S)
-    fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with os.fdopen(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
-            file.write(text)
-        fresh.replace(path)
-    finally:
-        fresh.unlink(missing_ok=True)
+    write_secret(path, text.encode(), replace=True)
 
 
 def make_report(stores: list[tuple[str, Path]], since: float | None = None) -> str:

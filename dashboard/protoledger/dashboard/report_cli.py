@@ -1,12 +1,11 @@
 """`protoledger report`: the page of gateways as one HTML file."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from protoledger.dashboard.cli import site_of
+from protoledger.dashboard.cli import fail, site_of
 from protoledger.dashboard.report import write_report
 from protoledger.protocol.errors import ConfigurationError
 from protoledger.runtime.exits import Exit
@@ -35,17 +34,12 @@ def report(
     files = [*(config or ()), *(() if run is None else sorted(run.glob("*/gateway.yaml")))]
     if not files:
         where = "" if run is None else f"; {run} has none"
-        _fail(Exit.USAGE, f"name a gateway's file: --config gateway.yaml{where}")
+        fail(Exit.USAGE, f"name a gateway's file: --config gateway.yaml{where}", "report")
     try:
         stores = [(name, Path(store)) for name, store in map(site_of, files)]
         write_report(output, stores, days)
     except ConfigurationError as error:
-        _fail(Exit.CONFIGURATION, str(error))
+        fail(Exit.CONFIGURATION, str(error), "report")
     except OSError as error:
-        _fail(Exit.IO, f"{output}: {error.strerror}")
+        fail(Exit.IO, f"{output}: {error.strerror}", "report")
     typer.echo(f"written: {output}, {output.stat().st_size / 1e3:,.0f} kB")
-
-
-def _fail(code: Exit, text: str) -> None:
-    typer.echo(f"protoledger report: {text}", err=True)
-    sys.exit(code)

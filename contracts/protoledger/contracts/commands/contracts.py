@@ -52,7 +52,7 @@ Password = Annotated[
 Contract = Annotated[str, typer.Option("--contract", help="PrototypeBuffer's address.")]
 Gateways = Annotated[list[str], typer.Argument(help="Addresses of gateways.")]
 _NO_ORACLE = "0x" + "00" * 20
-_LOCAL = "http://127.0.0.1:8545"
+LOCAL = "http://127.0.0.1:8545"
 RETRIES = 3
 """How often a command asks a node again that errs."""
 
@@ -132,7 +132,7 @@ def deploy(
     gateway: Annotated[
         list[str] | None, typer.Option(help="A gateway that may write; may be repeated.")
     ] = None,
-    rpc: Rpc = _LOCAL,
+    rpc: Rpc = LOCAL,
     password: Password = None,
 ) -> None:
     """Put both contracts on the chain; the key's account owns them."""
@@ -148,7 +148,7 @@ def deploy(
 
 @app.command()
 def grant(
-    gateways: Gateways, key: Key, contract: Contract, rpc: Rpc = _LOCAL, password: Password = None
+    gateways: Gateways, key: Key, contract: Contract, rpc: Rpc = LOCAL, password: Password = None
 ) -> None:
     """Let gateways write their codebooks."""
     wanted = addresses(gateways)
@@ -159,7 +159,7 @@ def grant(
 
 @app.command()
 def revoke(
-    gateways: Gateways, key: Key, contract: Contract, rpc: Rpc = _LOCAL, password: Password = None
+    gateways: Gateways, key: Key, contract: Contract, rpc: Rpc = LOCAL, password: Password = None
 ) -> None:
     """Forbid gateways to write; the others drop their codebooks."""
     [contract, *unwanted] = addresses([contract, *gateways])
@@ -170,7 +170,7 @@ def revoke(
 
 
 @app.command()
-def pause(key: Key, contract: Contract, rpc: Rpc = _LOCAL, password: Password = None) -> None:
+def pause(key: Key, contract: Contract, rpc: Rpc = LOCAL, password: Password = None) -> None:
     """Stop all commits and checkpoints; they wait in the gateways."""
     [contract] = addresses([contract])
     with reported():
@@ -178,7 +178,7 @@ def pause(key: Key, contract: Contract, rpc: Rpc = _LOCAL, password: Password = 
 
 
 @app.command()
-def unpause(key: Key, contract: Contract, rpc: Rpc = _LOCAL, password: Password = None) -> None:
+def unpause(key: Key, contract: Contract, rpc: Rpc = LOCAL, password: Password = None) -> None:
     """Allow commits and checkpoints again."""
     [contract] = addresses([contract])
     with reported():
@@ -190,7 +190,7 @@ def set_oracle(
     oracle: Annotated[str, typer.Argument(help="DataOracle's address, or `none`.")],
     key: Key,
     contract: Contract,
-    rpc: Rpc = _LOCAL,
+    rpc: Rpc = LOCAL,
     password: Password = None,
 ) -> None:
     """Name the oracle whose rounds commits may cite."""
@@ -213,7 +213,7 @@ def transfer(
     owner: Annotated[str, typer.Argument(help="Who shall own the contract.")],
     key: Key,
     contract: Contract,
-    rpc: Rpc = _LOCAL,
+    rpc: Rpc = LOCAL,
     password: Password = None,
 ) -> None:
     """Offer the contract to another owner, who must `accept` it."""
@@ -224,7 +224,7 @@ def transfer(
 
 
 @app.command()
-def accept(key: Key, contract: Contract, rpc: Rpc = _LOCAL, password: Password = None) -> None:
+def accept(key: Key, contract: Contract, rpc: Rpc = LOCAL, password: Password = None) -> None:
     """Take over a contract that was offered to this key's account."""
     [contract] = addresses([contract])
     with reported():
@@ -241,7 +241,7 @@ def migrate(
     ],
     features: Annotated[int, typer.Option(min=1, max=255, help="Features of a prototype.")],
     labels: Annotated[int, typer.Option(min=1, max=255, help="Number of labels.")],
-    rpc: Rpc = _LOCAL,
+    rpc: Rpc = LOCAL,
     password: Password = None,
 ) -> None:
     """Deploy again for other channels or labels, for the same gateways, and name the successor.
@@ -274,7 +274,7 @@ def _hash(text: str) -> bytes:
 
 
 @app.command()
-def show(contract: Contract, rpc: Rpc = _LOCAL) -> None:
+def show(contract: Contract, rpc: Rpc = LOCAL) -> None:
     """Show what the deployment fixed, and how every gateway's codebook stands."""
     from protoledger.contracts.client.binding import NO_ADDRESS, Buffer  # noqa: PLC0415
     from protoledger.contracts.client.node import Node  # noqa: PLC0415 - loads web3

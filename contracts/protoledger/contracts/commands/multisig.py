@@ -15,6 +15,7 @@ import typer
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from protoledger.contracts.commands.contracts import (
+    LOCAL,
     RETRIES,
     Contract,
     Key,
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from protoledger.contracts.multisig import Safe
 
 app = typer.Typer(help="Several owners: propose, sign and execute together.", no_args_is_help=True)
-_LOCAL = "http://127.0.0.1:8545"
 ACTIONS: Final = {
     "accept": ("acceptOwnership", 0),
     "grant": ("addGateways", None),
@@ -137,7 +137,7 @@ def create(
     owner: Annotated[list[str], typer.Option(help="Who may sign; may be repeated.")],
     threshold: Annotated[int, typer.Option(min=1, help="How many must sign.")],
     key: Key,
-    rpc: Rpc = _LOCAL,
+    rpc: Rpc = LOCAL,
     password: Password = None,
 ) -> None:
     """Put a Safe on a chain of your own; on a public one make it at app.safe.global.
@@ -171,7 +171,7 @@ def propose(
     multisig: Multisig,
     contract: Contract,
     arguments: Annotated[list[str] | None, typer.Argument(help="Addresses.")] = None,
-    rpc: Rpc = _LOCAL,
+    rpc: Rpc = LOCAL,
 ) -> None:
     """Write down what the owners are to decide; nothing is sent."""
     with reported():
@@ -214,7 +214,7 @@ def sign(file: File, key: Key, password: Password = None) -> None:
 
 
 @app.command()
-def execute(file: File, key: Key, rpc: Rpc = _LOCAL, password: Password = None) -> None:
+def execute(file: File, key: Key, rpc: Rpc = LOCAL, password: Password = None) -> None:
     """Send a proposal that enough owners have signed; the key's account pays."""
     with reported():
         proposal = Proposal.read(file)

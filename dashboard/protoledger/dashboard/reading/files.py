@@ -141,6 +141,18 @@ class GatewayFiles:
         """Query the history."""
         return self.history.rows(query, values)
 
+    def events(self, condition: str, most: int) -> list[dict[str, Any]]:
+        """Return the newest events.
+
+        Args:
+            condition: which, in SQL of ours; on the columns at, kind and content.
+            most: how many at most.
+        """
+        query = f"SELECT at, kind, content FROM events WHERE {condition} ORDER BY id DESC LIMIT ?"  # noqa: S608
+        return [
+            {"at": at, "kind": kind, **content(text)} for at, kind, text in self.rows(query, [most])
+        ]
+
     def header(self) -> dict[str, Any]:
         """Return what every tab shows of a site: its name, and how its gateway is."""
         status, about = self.status(), self.document("about")

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from typing import Any, Final
 
-from protoledger.dashboard.reading.files import GatewayFiles, content
+from protoledger.dashboard.reading.files import GatewayFiles
 
 ALERTS: Final = {
     "ProtoledgerGatewayUnreachable": "critical",
@@ -59,12 +59,7 @@ def health(files: GatewayFiles) -> dict[str, Any]:
         "connected": bool(status.get("connected")),
         "chain": now.get("chain", ""),
         "status": status,
-        "events": [
-            {"at": at, "kind": kind, **content(text)}
-            for at, kind, text in files.rows(
-                "SELECT at, kind, content FROM events ORDER BY id DESC LIMIT 50"
-            )
-        ],
+        "events": files.events("TRUE", 50),
     }
     found["alerts"] = [
         {"name": name, "severity": ALERTS[name], "text": text}

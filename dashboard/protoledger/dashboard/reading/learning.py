@@ -42,7 +42,7 @@ def learning(files: GatewayFiles) -> dict[str, Any]:
 
 def _recent(samples: list[tuple[Any, ...]]) -> dict[str, list[Any]]:
     """Return the means over the last samples, at some of the samples."""
-    curve: dict[str, list[Any]] = {name: [] for name in ("n", "at", *SERIES, "kappa")}
+    curve = _empty()
     window: deque[tuple[bool, ...]] = deque()
     sums = [0] * len(SERIES)
     step = max(1, len(samples) // DRAWN)
@@ -57,12 +57,21 @@ def _recent(samples: list[tuple[Any, ...]]) -> dict[str, list[Any]]:
         if len(window) < FEWEST or ((len(samples) - 1 - place) % step):
             continue
         shares = [total / len(window) for total in sums]
-        curve["n"].append(n)
-        curve["at"].append(round(at, 1))
-        for name, share in zip(SERIES, shares, strict=True):
-            curve[name].append(round(share, 4))
-        curve["kappa"].append(kappa_temporal(shares[0], shares[3]))
+        _point(curve, n, at, shares)
     return curve
+
+
+def _empty() -> dict[str, list[Any]]:
+    return {name: [] for name in ("n", "at", *SERIES, "kappa")}
+
+
+def _point(curve: dict[str, list[Any]], n: int | None, at: float, shares: list[float]) -> None:
+    """Add a point; shares as in `SERIES`."""
+    curve["n"].append(n)
+    curve["at"].append(round(at, 1))
+    for name, share in zip(SERIES, shares, strict=True):
+        curve[name].append(round(share, 4))
+    curve["kappa"].append(kappa_temporal(shares[0], shares[3]))
 
 
 def kappa_temporal(share: float, repeated: float) -> float | None:
@@ -75,7 +84,7 @@ def kappa_temporal(share: float, repeated: float) -> float | None:
 
 def _long_ago(files: GatewayFiles, before: int | None) -> dict[str, list[Any]]:
     """Return means between the points that are kept of older samples."""
-    curve: dict[str, list[Any]] = {name: [] for name in ("n", "at", *SERIES, "kappa")}
+    curve = _empty()
     points = [
         (at, content(text)) for at, text in files.rows("SELECT at, content FROM points ORDER BY id")
     ]
@@ -88,11 +97,7 @@ def _long_ago(files: GatewayFiles, before: int | None) -> dict[str, list[Any]]:
             continue
         shares = [(point.get(name, 0) - last.get(name, 0)) / count for name in names]
         last = point
-        curve["n"].append(point.get("n"))
-        curve["at"].append(round(at, 1))
-        for name, share in zip(SERIES, shares, strict=True):
-            curve[name].append(round(share, 4))
-        curve["kappa"].append(kappa_temporal(shares[0], shares[3]))
+        _point(curve, point.get("n"), at, shares)
     step = max(1, -(-len(curve["n"]) // DRAWN))
     return {name: values[::step] for name, values in curve.items()}
 

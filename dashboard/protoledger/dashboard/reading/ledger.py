@@ -6,6 +6,7 @@ from protoledger.dashboard.reading.files import GatewayFiles, content
 
 SHOWN: Final = 400
 """Commits on the timeline at most, the newest."""
+TROUBLES: Final = "kind IN ('disagrees', 'rejected', 'successor', 'lied', 'unavailable')"
 
 
 def ledger(sites: list[GatewayFiles]) -> dict[str, Any]:
@@ -72,14 +73,7 @@ def _site(files: GatewayFiles) -> dict[str, Any]:
         "gas": gas,
         "points": round(points, 2),
         "gas_per_point": round(gas / points) if points > 0 else None,
-        "troubles": [
-            {"at": at, "kind": kind, **content(text)}
-            for at, kind, text in files.rows(
-                "SELECT at, kind, content FROM events WHERE kind IN "
-                "('disagrees', 'rejected', 'successor', 'lied', 'unavailable') "
-                "ORDER BY id DESC LIMIT 20"
-            )
-        ],
+        "troubles": files.events(TROUBLES, 20),
     }
 
 

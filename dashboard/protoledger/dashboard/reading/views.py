@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Any, Final
 
-from protoledger.dashboard.reading.files import GatewayFiles, content
+from protoledger.dashboard.reading.files import GatewayFiles
 from protoledger.dashboard.reading.health import health
 from protoledger.dashboard.reading.learning import learning
 from protoledger.dashboard.reading.ledger import ledger
@@ -61,13 +61,7 @@ def _now(files: GatewayFiles) -> dict[str, Any]:
         "prototypes": now.get("prototypes", 0),
         "counters": now.get("counters") or {},
         "chain": now.get("chain", ""),
-        "events": [
-            {"at": at, "kind": kind, **content(text)}
-            for at, kind, text in files.rows(
-                "SELECT at, kind, content FROM events WHERE kind <> 'failed' "
-                "ORDER BY id DESC LIMIT 8"
-            )
-        ],
+        "events": files.events("kind <> 'failed'", 8),
     }
 
 

@@ -12,7 +12,7 @@ from anyio import to_thread
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.responses import StreamingResponse as Streamed
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -106,17 +106,17 @@ class Pages:
         if self._password is None:
             return RedirectResponse("/", 303)
         if request.method != "POST":
-            return FileResponse(STATIC / "login.html")
+            return _door()
         address = request.client.host if request.client else ""
         if not self._sessions.may_guess(address):
-            return FileResponse(STATIC / "wait.html", 429, {"retry-after": "60"})
+            return _door("Too many wrong passwords. Wait a minute, and try again.", 429)
         given = await _password_of(request)
         right = given is not None and await to_thread.run_sync(
             self._password.matches, given, limiter=self._one_at_a_time
         )
         if not right:
             self._sessions.wrong(address)
-            return FileResponse(STATIC / "wrong.html", 403)
+            return _door("That is not the password.", 403)
         answer = RedirectResponse("/", 303)
         answer.set_cookie(
             self._cookie, self._sessions.begin(),
@@ -129,6 +129,14 @@ class Pages:
         answer = RedirectResponse("/login", 303)
         answer.delete_cookie(self._cookie, path="/", secure=self._secure, httponly=True)
         return answer
+
+
+def _door(refused: str = "", status: int = 200) -> Response:
+    """Return the page that asks for the password, with a sentence of ours that says why again."""
+    text = f'<p class="refused" role="alert">{refused}</p>' if refused else ""
+    page = (STATIC / "login.html").read_text(encoding="utf-8").replace("<!-- refused -->", text)
+    headers = {"retry-after": "60"} if status == 429 else None
+    return HTMLResponse(page, status, headers)
 
 
 async def _password_of(request: Request) -> str | None:

@@ -9,13 +9,14 @@ import base64
 import hashlib
 import hmac
 import json
-import os
 import secrets
 import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Self
+
+from protoledger.runtime.key_files import write_secret
 
 N, R, P = 2**14, 8, 5
 FEWEST_CHARACTERS: Final = 10
@@ -51,10 +52,7 @@ def write_password(path: Path, password: str) -> None:
         "salt": base64.b64encode(salt).decode(),
         "hash": base64.b64encode(_hash(password, salt, N, R, P)).decode(),
     }  # fmt: skip
-    fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    with os.fdopen(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
-        file.write(json.dumps(content) + "\n")
-    fresh.replace(path)
+    write_secret(path, json.dumps(content).encode() + b"\n", replace=True)
 
 
 class PasswordFile:

@@ -18,6 +18,7 @@ import numpy as np
 import typer
 
 from protoledger.contracts.commands.contracts import (
+    LOCAL,
     RETRIES,
     Contract,
     Key,
@@ -50,7 +51,6 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-_LOCAL = "http://127.0.0.1:8545"
 _NOBODY = "0x" + "00" * 20
 _MEMORY = Path(":memory:")
 app.add_typer(multisig, name="multisig")
@@ -99,7 +99,7 @@ def _viewed(rpc: str, contract: str, *, whole: bool = False) -> Iterator[_View]:
 @app.command()
 def watch(
     contract: Contract,
-    rpc: Rpc = _LOCAL,
+    rpc: Rpc = LOCAL,
     seconds: Annotated[
         float | None, typer.Option(min=0, help="Stop after so long; else at Ctrl-C.")
     ] = None,
@@ -130,7 +130,7 @@ def _told(event: LedgerEvent) -> str:
 
 
 @app.command()
-def verify(contract: Contract, rpc: Rpc = _LOCAL) -> None:
+def verify(contract: Contract, rpc: Rpc = LOCAL) -> None:
     """Fold all deltas of every gateway, and hold them against hashes and checkpoints; 1: a lie."""
     sound = True
     with _viewed(rpc, contract, whole=True) as view:
@@ -155,7 +155,7 @@ def verify(contract: Contract, rpc: Rpc = _LOCAL) -> None:
 def export(
     file: Annotated[Path, typer.Argument(help="What to write: a name that ends in .csv or .npz.")],
     contract: Contract,
-    rpc: Rpc = _LOCAL,
+    rpc: Rpc = LOCAL,
     gateway: Annotated[
         list[str] | None, typer.Option(help="Only this gateway's; may be repeated.")
     ] = None,
@@ -239,7 +239,7 @@ def checkpoint(
     gateway: Annotated[str, typer.Argument(help="Whose codebook to store.")],
     key: Key,
     contract: Contract,
-    rpc: Rpc = _LOCAL,
+    rpc: Rpc = LOCAL,
     password: Password = None,
 ) -> None:
     """Store a gateway's newest codebook on the chain; any account may, and pays for it."""

@@ -1,5 +1,6 @@
 """`protoledger gateway`: the commands that run, check and query a gateway."""
 
+import contextlib
 import csv
 import json
 import logging
@@ -18,6 +19,8 @@ from protoledger.runtime.exits import Exit
 from protoledger.runtime.site import SiteConfig, load
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from protoledger.gateway.config import GatewayConfig
 
 app = typer.Typer(no_args_is_help=True, help="Run, check and query a site's gateway.")
@@ -129,7 +132,7 @@ def predict(
     from protoledger.gateway.config import GatewayConfig  # noqa: PLC0415
     from protoledger.gateway.predictor import Predictor  # noqa: PLC0415
 
-    try:
+    with _reported(rows):
         loaded = load(config, GatewayConfig)
         site = load(loaded.site_file, SiteConfig)
         predictor = Predictor(loaded, site)
@@ -142,14 +145,21 @@ def predict(
                 return
             for label in predictor.label_rows(csv.DictReader(file)):
                 typer.echo(label)
+
+
+@contextlib.contextmanager
+def _reported(source: Path) -> "Iterator[None]":
+    """Say in one line what is wrong with a command's files, and exit with its code."""
+    try:
+        yield
     except (ConfigurationError, KeyFileError) as error:
         typer.echo(f"protoledger gateway: {error}", err=True)
         sys.exit(Exit.CONFIGURATION)
     except OSError as error:
-        typer.echo(f"protoledger gateway: {error.filename or rows}: {error.strerror}", err=True)
+        typer.echo(f"protoledger gateway: {error.filename or source}: {error.strerror}", err=True)
         sys.exit(Exit.IO)
     except ValueError as error:
-        typer.echo(f"protoledger gateway: {rows}: {error}", err=True)
+        typer.echo(f"protoledger gateway: {source}: {error}", err=True)
         sys.exit(Exit.DATA)
 
 
@@ -170,22 +180,13 @@ def explain(
     from protoledger.gateway.commands.explain import as_text, kept, of_rows  # noqa: PLC0415
     from protoledger.gateway.config import GatewayConfig  # noqa: PLC0415
 
-    try:
+    with _reported(rows or config):
         loaded = load(config, GatewayConfig)
         site = load(loaded.site_file, SiteConfig)
         found = [kept(loaded.store_file, sample)] if rows is None else of_rows(loaded, site, rows)
         for one in found:
             shown = [json.dumps(one)] if as_json else as_text(one, site.labels)
             typer.echo("\n".join(shown))
-    except (ConfigurationError, KeyFileError) as error:
-        typer.echo(f"protoledger gateway: {error}", err=True)
-        sys.exit(Exit.CONFIGURATION)
-    except OSError as error:
-        typer.echo(f"protoledger gateway: {rows}: {error.strerror}", err=True)
-        sys.exit(Exit.IO)
-    except ValueError as error:
-        typer.echo(f"protoledger gateway: {rows or config}: {error}", err=True)
-        sys.exit(Exit.DATA)
 
 
 @app.command()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from protoledger.contracts.commands.contracts import (
+    LOCAL,
     RETRIES,
     Key,
     Password,
@@ -37,7 +38,6 @@ app = typer.Typer(
     add_completion=False,
 )
 
-_LOCAL = "http://127.0.0.1:8545"
 Oracle = Annotated[str, typer.Option("--oracle", help="DataOracle's address.")]
 
 
@@ -86,7 +86,7 @@ def reporters(
         typer.Option(min=1, max=31, help="Reports of a round. Default: 2 · faults + 1, the least."),
     ] = None,
     remove: Annotated[bool, typer.Option("--remove", help="Forbid them instead.")] = False,
-    rpc: Rpc = _LOCAL,
+    rpc: Rpc = LOCAL,
     password: Password = None,
 ) -> None:
     """Let accounts report, or no longer, and say how many of them may lie."""
@@ -109,7 +109,7 @@ def add_feed(
     decimals: Annotated[int, typer.Option(min=0, max=18, help="Digits after the point.")] = 2,
     max_age: Annotated[int, typer.Option(min=1, help="Seconds until an answer is stale.")] = 3600,
     unit: Annotated[str, typer.Option(help="Shown as the feed's description.")] = "",
-    rpc: Rpc = _LOCAL,
+    rpc: Rpc = LOCAL,
     password: Password = None,
 ) -> None:
     """Open a feed that reporters answer."""
@@ -125,7 +125,7 @@ def add_feed(
 
 @app.command()
 def request(
-    feed: Feed, oracle: Oracle, key: Key, rpc: Rpc = _LOCAL, password: Password = None
+    feed: Feed, oracle: Oracle, key: Key, rpc: Rpc = LOCAL, password: Password = None
 ) -> None:
     """Ask the reporters for a new answer; any account may, for what the oracle's owner asks."""
     from protoledger.contracts.oracle import binding as oracle_binding  # noqa: PLC0415 - loads web3
@@ -156,7 +156,7 @@ def batch(
             "while those report, because two senders with one key get into each other's way."
         ),
     ] = None,
-    rpc: Rpc = _LOCAL,
+    rpc: Rpc = LOCAL,
 ) -> None:
     """Put labelled samples on the chain for a site that has none; gateways learn from them."""
     from protoledger.contracts.client.node import Node  # noqa: PLC0415
@@ -181,7 +181,7 @@ def batch(
 
 
 @app.command()
-def read(feed: Feed, oracle: Oracle, rpc: Rpc = _LOCAL) -> None:
+def read(feed: Feed, oracle: Oracle, rpc: Rpc = LOCAL) -> None:
     """Show a feed's newest answer."""
     from protoledger.contracts.oracle import binding as oracle_binding  # noqa: PLC0415 - loads web3
 

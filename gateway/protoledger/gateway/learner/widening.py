@@ -1,4 +1,4 @@
-"""How what was learnt is laid out anew when a site gets more channels or labels.
+"""How what was learnt is laid out when a site gets more channels or labels.
 
 A prototype or a sample lacks the features that it was never shown: NaN, which votes and learning
 leave out. What a learner has observed of a feature or class stays; of a new one it has observed

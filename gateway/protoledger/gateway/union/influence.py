@@ -18,9 +18,9 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from protoledger.gateway.learner.base import Engine, Floats
+from protoledger.gateway.learner.base import Engine, Floats, Live
 from protoledger.gateway.learner.compilation import compiled
-from protoledger.gateway.learner.vote import TOGETHER, measure, nearest, vote
+from protoledger.gateway.learner.vote import TOGETHER, measure, nearest, strengths_of, vote
 
 Ints = NDArray[np.int64]
 Booleans = NDArray[np.bool_]
@@ -64,6 +64,12 @@ class References:
             strengths=self.strengths[rows],
             ids=None if self.ids is None else self.ids[rows],
         )
+
+
+def own_references(live: Live) -> References:
+    """Return a learner's own prototypes, which a codebook's ids are no names for: by their row."""
+    rows = np.arange(len(live.classes))
+    return References(OWN, live.features, live.classes, strengths_of(live.weights), rows)
 
 
 class LeaveOneOut:

@@ -22,7 +22,7 @@ from protoledger.gateway.codebook.codebook import Codebook
 from protoledger.gateway.learner.base import Engine, Floats, Live
 from protoledger.gateway.learner.vote import ALONE, TOGETHER, Reach, measure, nearest, strengths_of
 from protoledger.gateway.union.editing import edited
-from protoledger.gateway.union.influence import OWN, LeaveOneOut, References
+from protoledger.gateway.union.influence import LeaveOneOut, References, own_references
 from protoledger.gateway.union.recent import RecentSamples
 from protoledger.gateway.union.trust import Candidate, Trust, judge
 from protoledger.gateway.union.veto import vetoed
@@ -256,7 +256,7 @@ class Union:
             self._admit_all()
             return
         limits = self._limits(own)
-        books = [References(OWN, own.features, own.classes, strengths_of(own.weights))]
+        books = [own_references(own)]
         candidates = list[Candidate]()
 
         def place(name: str, book: Codebook | None) -> int | None:

@@ -15,14 +15,13 @@ from protoledger.gateway.learner.vote import (
     TOGETHER,
     measure,
     nearest,
-    strengths_of,
     vote,
     without_missing,
 )
 from protoledger.gateway.training.commits import winner
 from protoledger.gateway.training.history.provenance import Provenance
 from protoledger.gateway.training.model import UNION, SiteModel
-from protoledger.gateway.union.influence import OWN, Ints, References
+from protoledger.gateway.union.influence import OWN, References, own_references
 
 KEPT_BOOKS: Final = frozenset({"here", "without vetoed"})
 """Experts of which the owners that this site contradicts are no part."""
@@ -99,8 +98,8 @@ def explain(model: SiteModel, x: Floats, provenance: Provenance) -> dict[str, ob
 
 def _voters(model: SiteModel, expert: str) -> list[References]:
     """Return the books that an expert lets vote, the own one first."""
-    live, union = model.learner.live(), model.union
-    own = References(OWN, live.features, live.classes, strengths_of(live.weights))
+    union = model.union
+    own = own_references(model.learner.live())
     if expert not in UNION:
         return [own]
     out = union.vetoed if expert in KEPT_BOOKS else frozenset[str]()
@@ -108,10 +107,9 @@ def _voters(model: SiteModel, expert: str) -> list[References]:
 
 
 def _voter(book: References, row: int, provenance: Provenance) -> dict[str, object]:
-    ids: Ints | None = book.ids
-    if ids is None:
-        return {"owner": book.owner, "id": row}
-    number = int(ids[row])
+    number = row if book.ids is None else int(book.ids[row])
+    if book.owner == OWN:
+        return {"owner": OWN, "id": number}
     found = provenance.of(book.owner, number)
     origin = {} if found is None else {
         "version": found.version, "block": found.block, "tx": found.tx_hash, "exact": found.exact,

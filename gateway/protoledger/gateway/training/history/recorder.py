@@ -13,7 +13,6 @@ import numpy as np
 
 from protoledger.gateway.config import GatewayConfig
 from protoledger.gateway.learner.base import Floats
-from protoledger.gateway.learner.vote import strengths_of
 from protoledger.gateway.training.history.explanation import explain
 from protoledger.gateway.training.history.gains import gains
 from protoledger.gateway.training.history.projection import Projection
@@ -28,7 +27,7 @@ from protoledger.gateway.training.history.tables import (
 )
 from protoledger.gateway.training.outcome import Outcome
 from protoledger.gateway.training.trainer import Trainer
-from protoledger.gateway.union.influence import OWN, References
+from protoledger.gateway.union.influence import own_references
 from protoledger.protocol.wire.schema import Sample
 
 T = TypeVar("T")
@@ -218,15 +217,7 @@ class Recorder:
 
     def _draw(self) -> dict[str, object]:
         model = self._trainer.model
-        live = model.learner.live()
-        own = References(
-            OWN,
-            live.features,
-            live.classes,
-            strengths_of(live.weights),
-            np.arange(len(live.classes)),
-        )
-        books = [own, *model.union.books]
+        books = [own_references(model.learner.live()), *model.union.books]
         classes = np.concatenate([book.classes for book in books])
         strengths = np.concatenate([book.strengths for book in books])
         at = self._projection.place(
