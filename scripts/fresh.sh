@@ -8,5 +8,5 @@ if [[ $(id -u) != 0 ]]; then
   echo "fresh.sh: clean root trees are made and entered by root; run it with sudo" >&2
   exit 1
 fi
-bash scripts/need.sh "mmdebstrap systemd-container git" mmdebstrap systemd-nspawn git
+bash scripts/need.sh "mmdebstrap systemd-container git" mmdebstrap systemd-nspawn git || exit 69
 exec .venv/bin/python -m tests.fresh.run "$@"

@@ -21,6 +21,10 @@ _NPM = ("registry", "cafile", "proxy", "https-proxy", "noproxy", "strict-ssl")
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy", "all_proxy")
 
 
+class UnavailableError(RuntimeError):
+    """No clean machine can be made here, whatever the project is like."""
+
+
 @dataclass(frozen=True)
 class Network:
     """The settings, as text for the files in which a machine has them."""
@@ -72,10 +76,12 @@ def network() -> Network:
 def _mirror() -> str:
     if named := os.environ.get("DEBIAN_MIRROR"):
         return named
+    if shutil.which("apt-get") is None:
+        raise UnavailableError("this is not Debian or one of its relatives: there is no apt-get")
     shown = _run("apt-get", "indextargets", "--format", "$(LABEL)|$(SITE)", "Created-By: Packages")
     sites = dict(line.split("|", 1) for line in shown.splitlines())
     if "Debian" not in sites:
-        raise SystemExit("apt has no mirror of Debian here; name one: DEBIAN_MIRROR=URL")
+        raise UnavailableError("apt has no mirror of Debian here; name one: DEBIAN_MIRROR=URL")
     return sites["Debian"]
 
 

@@ -3,7 +3,8 @@
     make test-fresh                       # Debian 12 and 13, root and user: four machines
     make test-fresh ARGS="debian13 user"  # one of them
 
-What is tested is the last commit, cloned on the machine. Logs stay in `.fresh/`.
+What is tested is the last commit, cloned on the machine. Logs stay in `.fresh/`. Exit code 1 says
+that a machine failed, 69 that none could be made here: no mirror, or no right to make one.
 """
 
 import argparse
@@ -18,7 +19,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.fresh.network import ROOT, Network, network
+from protoledger.runtime.exits import Exit
+from tests.fresh.network import ROOT, Network, UnavailableError, network
 from tests.fresh.trees import Machine, base, machine, sweep
 
 SUITES = {"debian12": "bookworm", "debian13": "trixie"}
@@ -38,6 +40,7 @@ class Report:
     name: str
     seconds: dict[str, float] = field(default_factory=dict)
     failed: str = ""
+    unavailable: bool = False
     tests: str = ""
 
 
@@ -56,9 +59,15 @@ def main(words: list[str]) -> int:
         if changed:
             say("what is not committed is not tested")
     sweep()
-    found = network()
+    try:
+        found = network()
+    except UnavailableError as error:
+        say(str(error))
+        return Exit.UNAVAILABLE
     reports = [attempt(suite, user, found) for suite in suites for user in users]
     show(reports)
+    if all(report.unavailable for report in reports):
+        return Exit.UNAVAILABLE
     return any(report.failed for report in reports)
 
 
@@ -70,6 +79,7 @@ def attempt(suite: str, user: str, found: Network) -> Report:
         with timed(report, "base"):
             archive = base(SUITES[suite], found, Path(f"{log}-base.log"))
         with machine(archive, found, USERS[user]) as made:
+            probe(made, Path(f"{log}-probe.log"))
             steps = {"clone": f"{CLONE} && {VERSIONS}"}
             steps |= {name: f"{INSIDE} make {name}" for name in ("emulate", "test")}
             steps["size"] = f"{INSIDE} du -sh . ~/.cache ~/.npm 2>/dev/null || true"
@@ -79,8 +89,15 @@ def attempt(suite: str, user: str, found: Network) -> Report:
                     break
     except (OSError, RuntimeError) as error:
         report.failed = report.failed or str(error)
+        report.unavailable = isinstance(error, UnavailableError)
         say(f"{report.name}: {error}")
     return report
+
+
+def probe(made: Machine, log: Path) -> None:
+    """See that a machine can be entered at all; inside a container one often cannot."""
+    if made.run("true", log, lambda: None) != 0:
+        raise UnavailableError(f"a machine cannot be entered here: {last_lines(log, 3)}")
 
 
 def step(made: Machine, report: Report, name: str, script: str, log: Path) -> None:

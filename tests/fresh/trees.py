@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.fresh.network import ROOT, Network
+from tests.fresh.network import ROOT, Network, UnavailableError
 
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "protoledger/fresh"
 _RECIPE = "1"  # raise it when the steps below change
@@ -64,7 +64,9 @@ def _bootstrap(suite: str, network: Network, target: Path, log: Path) -> None:
         code = making.wait()
     if code != 0:
         target.unlink(missing_ok=True)
-        raise RuntimeError(f"mmdebstrap ended with exit code {code}; its log: {log}")
+        text = f"mmdebstrap ended with exit code {code}; its log: {log}"
+        wrong = "Unable to locate package" in log.read_text(errors="replace")
+        raise RuntimeError(text) if wrong else UnavailableError(text)
 
 
 @dataclass(frozen=True)
