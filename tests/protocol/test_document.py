@@ -7,10 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from protoledger.emulator.processes.liars import as_read
+from protoledger.emulator.progress import opened_sums, true_sums
 from protoledger.emulator.sources.catalogue import open_source
 from protoledger.emulator.sources.dealing import deal
+from protoledger.gateway.training.features import Scaler
+from protoledger.gateway.training.model import SiteModel
 from protoledger.protocol.code.layout import Layout
 from protoledger.protocol.errors import ConfigurationError
+from protoledger.protocol.wire.schema import Schema
 from protoledger.runtime.site import AggregationConfig
 
 ROOT = Path(__file__).parents[2]
@@ -121,3 +126,50 @@ def test_what_is_unanimous_and_what_differencing_gives_is_as_it_says():
     assert [int(number) for number in found.groups()] == [
         round(100 * unanimous), round(100 * np.concatenate(recovered).mean()),
     ]  # fmt: skip
+
+
+def learnt(schema, read, votes):
+    """What a gateway decodes of one window a round, its model of that, and how often it was right."""
+    sums = opened_sums(schema, true_sums(schema, read, votes), 3)
+    samples = schema.samples(sums.astype(np.uint32), len(read), 3)
+    model, scaler = SiteModel(len(schema.channels), len(schema.labels)), Scaler(schema)
+    steps = [(model.step(scaler.sample(s), s.label if s.label >= 0 else None), s) for s in samples]
+    return model, samples, np.mean([outcome.right for outcome, s in steps if s.label >= 0])
+
+
+@pytest.mark.long
+def test_a_lie_within_the_range_costs_what_it_says():
+    """Eight agents of the emulator's house, 200 rounds in each of six rooms."""
+    costs, moved, flips = [], [], []
+    for seed in range(6):
+        dealt = deal(open_source("house"), sites=1, agents=8, rounds=200, seed=seed)
+        schema = Schema(dealt.channels, dealt.labels)
+        low = np.array([channel.low for channel in schema.channels])
+        high = np.array([channel.high for channel in schema.channels])
+        read, votes = dealt.sites[0].observed, dealt.sites[0].votes
+        lie, narrow, vote = read.copy(), read.copy(), votes.copy()
+        lie[-1] = np.where(np.isfinite(read[-1]), high, np.nan)
+        narrow[-1] = np.where(np.isfinite(read[-1]), np.nanmax(read[:-1], axis=(0, 1)), np.nan)
+        vote[-1] = np.where(votes[-1] >= 0, 1, -1)
+        true, seen = dealt.holdout_values, as_read(dealt.holdout_values, high, 8, 1)
+
+        def right(model, rows, low=low, high=high, wanted=dealt.holdout_labels):
+            found = [model.answer(row).label for row in (rows - low) / (high - low)]
+            return np.mean(np.array(found) == wanted)
+
+        honest, samples, before = learnt(schema, read, votes)
+        lied, false, after = learnt(schema, lie, vote)
+        narrowed, _, _ = learnt(schema, narrow, vote)
+        flips.append(np.mean([a.label != b.label for a, b in zip(samples, false, strict=True)]))
+        moved.append(
+            np.nanmean([b.values - a.values for a, b in zip(samples, false, strict=True)], 0)
+        )
+        costs.append([before, after, right(lied, seen), right(honest, true), right(lied, true),
+                      right(narrowed, true)])  # fmt: skip
+    ppm, celsius, percent, lux = np.mean(moved, axis=0)
+    before, after, *others = (round(100 * share) for share in np.mean(costs, axis=0))
+    assert before == after
+    said = PAGE[PAGE.index("**Lies within the range.**") :].splitlines()[0]
+    numbers = [int(n) for n in re.findall(r"(\d+) (?:ppm|°C|%|lx)", said)]
+    expected = [round(ppm, -1), round(celsius), round(percent), round(lux, -1)]
+    assert numbers == [*map(int, expected), round(100 * np.mean(flips)), after, *others]

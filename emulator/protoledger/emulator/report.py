@@ -35,6 +35,7 @@ def make_report(emulation: Emulation) -> dict[str, Any]:
         "accuracy_same_label": _share(_sum(totals, "same_label"), samples),
         "holdout_accuracy": _mean(emulation.holdout.values()),
         "holdout_accuracy_by_site": emulation.holdout,
+        "holdout_accuracy_as_read": _mean(emulation.holdout_as_read.values()),
         "holdout_rows": len(emulation.dealt.holdout_labels),
         "samples": samples,
         "rows_unused": emulation.dealt.rows_unused,
@@ -107,6 +108,11 @@ def summary_table(report: dict[str, Any]) -> Table:
     liars = [name for names in report["excluded_by_site"].values() for name in names]
     if liars:
         rows.insert(1, ("excluded, as proven liars", ", ".join(liars)))
+    if report["holdout_accuracy_as_read"] is not None:
+        at = [name for name, _ in rows].index("accuracy on held-out rows") + 1
+        rows.insert(
+            at, ("the same, with the lie in them", _percent(report["holdout_accuracy_as_read"]))
+        )
     if report["oracle"] is not None:
         rows[-2:-2] = _oracle_rows(report["oracle"])
     for name, value in rows:

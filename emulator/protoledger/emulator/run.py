@@ -32,7 +32,7 @@ from protoledger.emulator.processes.broker import (
 from protoledger.emulator.processes.certificates import CertificateAuthority
 from protoledger.emulator.processes.children import ChildEvent, Children, Ended
 from protoledger.emulator.processes.embedded_broker import NOTICE, EmbeddedBroker
-from protoledger.emulator.processes.liars import WITHIN_RANGE
+from protoledger.emulator.processes.liars import WITHIN_RANGE, as_read
 from protoledger.emulator.processes.networks import CHAINS, Started, start
 from protoledger.emulator.processes.page import Page
 from protoledger.emulator.progress import Progress
@@ -93,7 +93,7 @@ class Emulation:
             self.sites,
             self.dealt,
             options.minimum_contributors,
-            exact=not (options.liars and options.attack == WITHIN_RANGE),
+            exact=not self._lies_within,
         )
         # from the process's first instruction on: a person waits for the imports, too
         self.started_at = time.monotonic() - (time.time() - psutil.Process().create_time())
@@ -103,6 +103,7 @@ class Emulation:
         self._owner_file = options.chain_key or self.folder / "owner.key"
         self._fund_wei = ETHER // 20 if options.chain_key else 0
         self.holdout: dict[str, float] = {}
+        self.holdout_as_read: dict[str, float] = {}
         self.oracle: dict[str, object] | None = None
 
     def run(
@@ -319,5 +320,19 @@ class Emulation:
                 load(site.folder / "site.yaml", SiteConfig),
             )
             found = predictor.classes(self.dealt.holdout_values)
-            right = np.array([label == wanted for label, wanted in zip(found, truth, strict=True)])
-            self.holdout[site.name] = float(right.mean()) if right.size else 0.0
+            self.holdout[site.name] = _share_right(found, truth)
+            if self._lies_within:
+                tops = np.array([channel.high for channel in self.dealt.channels])
+                options = self.options
+                read = as_read(self.dealt.holdout_values, tops, options.agents, options.liars)
+                found = predictor.classes(read)
+                self.holdout_as_read[site.name] = _share_right(found, truth)
+
+    @property
+    def _lies_within(self) -> bool:
+        return bool(self.options.liars) and self.options.attack == WITHIN_RANGE
+
+
+def _share_right(found: list[int | None], truth: np.ndarray) -> float:
+    right = np.array([label == wanted for label, wanted in zip(found, truth, strict=True)])
+    return float(right.mean()) if right.size else 0.0

@@ -3,18 +3,29 @@
 import random
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from protoledger.protocol.errors import DecodeError, FloodError, ProtocolError, RefusedError
 from protoledger.protocol.rounds.blame import Blame
 from protoledger.protocol.rounds.relaying import Relays
 from protoledger.protocol.rounds.states import Completed, Idle
 from protoledger.protocol.wire import messages
-from protoledger.protocol.wire.messages import MOST_RELAYED, Announce, Boxes, Kind, Signed
+from protoledger.protocol.wire.identity import Identity, Member
+from protoledger.protocol.wire.messages import (
+    MOST_RELAYED,
+    RELAYED_BYTES,
+    Announce,
+    Boxes,
+    Kind,
+    Signed,
+)
 from protoledger.protocol.wire.sealing import HELLOS_AT_ONCE, Session
+from protoledger.runtime.identity_files import load_roster, write_roster
 from tests.support.in_memory_site import (
     GATEWAY,
     Network,
     acquaint,
+    make_roster,
     make_site,
     names,
     start_agent,
@@ -231,8 +242,37 @@ def test_no_announce_carries_more_than_it_may():
         relays.sent(marks, wanted)
         seen |= set(wanted)
     assert seen == set(marks)
-    relays.lacks(range(200))
+    relays.lacks(0, frozenset(range(200)))
     first = relays.wanted(marks)
     assert len(set(first)) == MOST_RELAYED
     relays.sent(marks, first)
     assert relays.wanted(marks) == []
+
+
+def test_who_lacks_everybody_keeps_nobody_from_the_few_hellos_that_it_needs():
+    """Three liars say each round that they lack all of 300; one agent really lacks one."""
+    relays = Relays()
+    marks = {n: bytes([n % 256, n // 256]) for n in range(300)}
+    for _ in range(8):
+        relays.sent(marks, relays.wanted(marks))
+    for needed in range(60):
+        for liar in (100, 200, 298):
+            relays.lacks(liar, frozenset(marks) - {liar})
+        relays.lacks(299, frozenset({needed}))
+        wanted = relays.wanted(marks)
+        assert needed in wanted
+        assert len(set(wanted)) == len(wanted) == MOST_RELAYED
+        relays.sent(marks, wanted)
+
+
+def test_the_longest_hello_there_is_fits_an_announce(tmp_path):
+    longest = "a" * 64
+    fleet = Identity(Ed25519PrivateKey.generate())
+    mine = Identity(Ed25519PrivateKey.generate())
+    one = Member(longest, mine.public_key.hex(), ("a", "b"))
+    _, identities = make_roster(tmp_path, 3)
+    others = [Member(n, i.public_key.hex(), ("a", "b")) for n, i in identities.items()]
+    path = tmp_path / "other.json"
+    write_roster(path, longest, others[0], (one, *others[2:]), fleet)
+    session = Session(longest, mine, load_roster(path, fleet.public_key))
+    assert len(session.hello) <= RELAYED_BYTES

@@ -26,6 +26,8 @@ from tests.support.in_memory_site import (
 from tests.support.lying import contributor_cheats, make_liar, shifted
 
 CHEATS = list(contributor_cheats().values())
+HONEST_ROUNDS = 100
+"""Played after all liars are excluded: from then on nobody lies, and every round is as the next."""
 
 
 def strategies(rng, liars, last):
@@ -70,7 +72,7 @@ def strategies(rng, liars, last):
 
 
 def run(folder, count, collusion, strategy, rounds, seed=1):
-    """Play rounds; returns the site, how many were lost, and the sums that were wrong."""
+    """Play rounds; returns the site, and how many were lost."""
     rng = random.Random(seed)
     site = make_site(folder, count, collusion, 1, collusion + 2, seed=seed)
     liars = names(count)[:collusion]
@@ -78,8 +80,11 @@ def run(folder, count, collusion, strategy, rounds, seed=1):
     net = Network(site, rng, lose or (lambda _sender, _send: False))
     for liar in liars:
         make_liar(site, liar, **hooks)
-    lost = 0
+    lost, honest = 0, 0
     for round_id in range(1, rounds + 1):
+        honest += site.gateway.blame.excluded == set(range(collusion))
+        if honest > HONEST_ROUNDS:
+            break
         assert site.gateway.ready, round_id
         outcome = net.round(round_id)
         lost += isinstance(outcome, Failed)
@@ -115,6 +120,14 @@ def test_a_lying_contributor_is_named_after_two_rounds(tmp_path):
     site, lost = run(tmp_path, 8, 1, "cheats as a contributor", 4)
     assert lost <= 2
     assert site.gateway.blame.excluded == {0}
+
+
+@pytest.mark.parametrize(("count", "collusion"), [(6, 1), (8, 1), (16, 2)])
+def test_a_holder_that_adds_wrongly_is_named(tmp_path, count, collusion):
+    """Its reports hold, so its shares were right: nobody else can have misled it."""
+    site, lost = run(tmp_path, count, collusion, "bends sums", 4)
+    assert lost == 0
+    assert site.gateway.blame.excluded == set(range(collusion))
 
 
 def test_an_excluded_agent_is_told(tmp_path):

@@ -2,14 +2,14 @@
 
 The state machine is the real one; its code does not do what it should. What each attack is to show:
 an invalid contribution is caught and its owner named; false reports and sums are corrected and
-their holder loses its position; a lie within a channel's range moves a mean by its share of the
-range.
+their holder named; a lie within a channel's range moves a mean by its share of the range.
 """
 
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from protoledger.edge.agent import Agent
 from protoledger.protocol.code import field
@@ -25,6 +25,18 @@ Attack = Literal["range", "beyond", "votes", "mask", "noise", "reports", "sums"]
 ATTACKS: tuple[str, ...] = get_args(Attack)
 WITHIN_RANGE = "range"
 """The one attack that proofs let through: every value at the top, and a vote for the last label."""
+
+
+def as_read(
+    values: NDArray[np.float64], tops: NDArray[np.float64], agents: int, liars: int
+) -> NDArray[np.float64]:
+    """Return what a site reads of rows, float64 (n, C), if so many always say the top.
+
+    >>> as_read(np.array([[10.0]]), np.array([90.0]), agents=8, liars=1)
+    array([[20.]])
+    """
+    moved: NDArray[np.float64] = values + (tops - values) * liars / agents
+    return moved
 
 
 @dataclass(frozen=True)

@@ -76,9 +76,14 @@ class Blame:
         kept = holders | self._silent.keys()
         self._until = {j: until for j, until in self._until.items() if j in kept}
 
-    def lied(self, holder: int, round_id: int) -> None:
-        """Take the position of a holder whose sum was corrected away, though its reports hold."""
-        self._until[holder] = max(self._until.get(holder, 0), round_id + FIRST_ROUNDS)
+    def lied(self, holder: int) -> None:
+        """Exclude a holder whose sum was corrected away though all of its reports hold.
+
+        Its reports show that its shares were right, and as many agree with the sum as T liars
+        cannot mislead: no honest holder adds these up to anything else.
+        """
+        if holder not in self.excluded:
+            self._exclude(holder)
 
     def rest(self, holders: Iterable[int], round_id: int) -> None:
         """Let one of these give its position up for a round: nobody can be named.

@@ -261,7 +261,7 @@ class GatewayRounds:
         """Take note of whose hellos an agent lacks: the next announce carries them."""
         lacking = read_lacking(self._terms, state.opening, number, boxes)
         self._debts.take(number, boxes.explanation, state.opening)
-        self._relays.lacks(lacking)
+        self._relays.lacks(number, lacking)
         self.blame.excuse(number)
         if boxes.kept is not None:
             self.kept[number] = boxes.kept
@@ -356,7 +356,7 @@ class GatewayRounds:
         for number, position in closing.edges:
             self.blame.edge(number, holders[position], round_id)
         for position in closing.lied:
-            self.blame.lied(holders[position], round_id)
+            self.blame.lied(holders[position])
         if closing.rest:
             self.blame.rest(sorted(opening.seats), round_id)
         self._debts.note(state, closing.unproven)

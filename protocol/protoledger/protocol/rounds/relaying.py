@@ -9,10 +9,14 @@ that agents have said they lack.
 
 import secrets
 from collections.abc import Iterable, Mapping
+from itertools import chain, zip_longest
+from typing import TypeVar
 
 from protoledger.protocol.rounds.states import Opening
 from protoledger.protocol.wire.messages import MOST_RELAYED
 from protoledger.protocol.wire.sealing import Session
+
+_One = TypeVar("_One")
 
 
 def take_relayed(session: Session, opening: Opening, me: int) -> frozenset[int]:
@@ -42,29 +46,31 @@ class Relays:
         >>> relays.wanted({0: b"a", 1: b"b"})
         [0, 1]
         >>> relays.sent({0: b"a", 1: b"b"}, [0, 1])
-        >>> relays.lacks({0})
+        >>> relays.lacks(1, {0})
         >>> relays.wanted({0: b"a", 1: b"c"})
         [1, 0]
     """
 
     def __init__(self) -> None:
         self._carried: dict[int, bytes] = {}
-        self._lacking: set[int] = set()
+        self._lacking: dict[int, frozenset[int]] = {}
 
-    def lacks(self, numbers: Iterable[int]) -> None:
+    def lacks(self, agent: int, numbers: frozenset[int]) -> None:
         """Note that an agent lacks the hellos of others."""
-        self._lacking.update(numbers)
+        self._lacking[agent] = numbers
 
     def wanted(self, marks: Mapping[int, bytes]) -> list[int]:
         """Choose whose hellos the next announce carries, from the marks that it names.
 
-        New ones first: of these no agent can make more than its own. What else there is no room
-        for is chosen by chance, so that nobody who lacks much keeps others from what they lack.
+        New ones first: of these no agent can make more than its own. Then one for each agent that
+        lacks any, another one for each, and so on while there is room: who says that it lacks all
+        of them keeps nobody from the few that it needs.
         """
         new = [number for number, mark in marks.items() if self._carried.get(number) != mark]
-        lacking = sorted(self._lacking & marks.keys() - set(new))
-        if len(new) + len(lacking) > MOST_RELAYED:
-            secrets.SystemRandom().shuffle(lacking)
+        there = marks.keys() - set(new)
+        rows = [_shuffled(numbers & there) for numbers in _shuffled(self._lacking.values())]
+        turns = chain.from_iterable(zip_longest(*rows))
+        lacking = dict.fromkeys(number for number in turns if number is not None)
         return [*new, *lacking][:MOST_RELAYED]
 
     def hellos(self, session: Session, marks: Mapping[int, bytes]) -> tuple[bytes, ...]:
@@ -76,3 +82,9 @@ class Relays:
         """Note that an announce has carried the hellos of these."""
         self._carried.update({number: marks[number] for number in carried})
         self._lacking.clear()
+
+
+def _shuffled(found: Iterable[_One]) -> list[_One]:
+    listed = list(found)
+    secrets.SystemRandom().shuffle(listed)
+    return listed
