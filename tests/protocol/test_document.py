@@ -129,7 +129,7 @@ def test_what_is_unanimous_and_what_differencing_gives_is_as_it_says():
 
 
 def learnt(schema, read, votes):
-    """What a gateway decodes of one window a round, its model of that, and how often it was right."""
+    """A model of what a gateway decodes, that, and how often it was right beforehand."""
     sums = opened_sums(schema, true_sums(schema, read, votes), 3)
     samples = schema.samples(sums.astype(np.uint32), len(read), 3)
     model, scaler = SiteModel(len(schema.channels), len(schema.labels)), Scaler(schema)

@@ -240,7 +240,8 @@ class Agent:
         if self._rounds.excluded and not self._told_excluded:
             log.error(
                 "%s: the gateway excludes this agent: what it shares contradicts what more holders "
-                "than may lie report; look at its software and clock, then restart the gateway",
+                "than may lie report, or it adds wrongly; look at its software, then restart the "
+                "gateway",
                 self.id,
             )
         self._told_excluded = self._rounds.excluded
