@@ -328,9 +328,8 @@ class Rounds:
     def _tell_excluded(self) -> None:
         if self.excluded != self._told_excluded:
             log.error(
-                "%s excluded: what they shared or reported contradicts more agents than may lie, or "
-                "they added wrongly; "
-                "look at their software, then restart this gateway",
+                "%s excluded: what they shared or reported contradicts more agents than may lie, "
+                "or they added wrongly; look at their software, then restart this gateway",
                 " and ".join(self.excluded_names),
             )
             self._told_excluded = self.excluded
