@@ -61,7 +61,8 @@ def test_one_certificate_does_not_take_the_broker_s_memory(site):
     enemy, limits = connect(site), site.limits
     enemy.subscribe(topic(site.files.name, Kind.KEY, "+"))
     payload = os.urandom(limits.packet_bytes - 200)
-    most = limits.inflight_messages + limits.queued_messages
+    # 2.0.21 lets a queue be longer than it is told, by as many as may be in flight; 2.0.11 does not
+    most = 2 * limits.inflight_messages + limits.queued_messages
     sent = most + 200
     kept = []
     for number in range(1, sent + 1):

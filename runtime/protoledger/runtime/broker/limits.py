@@ -28,7 +28,7 @@ class BrokerLimits:
     Attributes:
         packet_bytes: the largest MQTT packet.
         inflight_messages: sent to a client and not yet acknowledged.
-        queued_messages: waiting behind those.
+        queued_messages: waiting behind those; Mosquitto 2.0.21 adds `inflight_messages` to it.
         queued_bytes: of these.
         connections: of all clients.
         memory_bytes: that the broker may take for all of it. Mosquitto limits no client's
