@@ -176,7 +176,7 @@ def test_lies_about_what_is_lacking_are_refused(tmp_path):
         lie(site, names(6)[4], {1})
 
 
-def test_a_holder_that_says_it_lacks_hellos_is_excused_once():
+def test_a_holder_that_says_it_lacks_hellos_is_excused_once_in_64_rounds():
     blame = Blame(collusion=1)
     unseated = []
     for round_id in range(1, 5):
@@ -184,13 +184,32 @@ def test_a_holder_that_says_it_lacks_hellos_is_excused_once():
         blame.silent(2, round_id)
         unseated.append(blame.until(2))
     assert unseated == [0, 2 + 2, 3 + 4, 4 + 8]
+    for round_id in (20, 40, 64):  # a liar that answers in between
+        blame.answered(2)
+        blame.excuse(2)
+        blame.silent(2, round_id)
+        assert blame.until(2) == round_id + 2
     blame.answered(2)
     blame.excuse(2)
-    blame.silent(2, 20)
-    assert blame.until(2) < 20
+    blame.silent(2, 65)
+    assert blame.until(2) == 64 + 2
     blame.answered(2)
-    blame.silent(2, 21)
-    assert blame.until(2) == 21 + 2
+    blame.silent(2, 100)  # it lacks nothing, and is silent
+    assert blame.until(2) == 100 + 2
+
+
+def test_who_holds_no_position_keeps_what_announces_carry_for_when_it_does(tmp_path):
+    """Those that leave out what floods them get no hello but by announces."""
+    site = make_site(tmp_path, 12)
+    net, me = Network(site), names(12)[3]
+    complete(net, [1], range(12))
+    fresh = site.sessions[me] = Session(me, site.identities[me], site.roster)
+    start_agent(site, me)
+    for other in site.sessions.values():
+        fresh.heard(other.me, other.hello, 100.0)
+    site.gateway_session.heard(me, fresh.hello, 100.0)  # and nobody else
+    complete(net, [2], range(12))
+    assert all(session.knows(me, fresh.mark) for n, session in site.sessions.items() if n != me)
 
 
 def test_an_announce_carries_hellos_of_those_it_names_only(tmp_path):

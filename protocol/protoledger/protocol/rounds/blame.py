@@ -42,6 +42,7 @@ class Blame:
         self._rests: dict[int, int] = {}
         self._silent: dict[int, int] = {}
         self._excused: set[int] = set()
+        self._pardoned: dict[int, int] = {}
         self._suspended: dict[int, int] = {}
         self._suspensions: dict[int, int] = {}
 
@@ -100,15 +101,17 @@ class Blame:
 
         Whether it lies or is cut off nobody can tell; it keeps its place as a contributor.
         """
-        if holder in self._excused and holder not in self._silent:
-            self._silent[holder] = 0
+        # a liar that answers in between would else be pardoned in every second round
+        pardoned = self._pardoned.get(holder, -MOST_SILENT_ROUNDS)
+        if holder in self._excused and round_id >= pardoned + MOST_SILENT_ROUNDS:
+            self._pardoned[holder] = round_id
             return
         times = self._silent[holder] = self._silent.get(holder, 0) + 1
         rounds = min(2**times, MOST_SILENT_ROUNDS)
         self._until[holder] = max(self._until.get(holder, 0), round_id + rounds)
 
     def excuse(self, holder: int) -> None:
-        """Note that a holder lacks hellos: until it answers, one lost round is not its fault."""
+        """Note that a holder lacks hellos: one lost round in 64 is then not its fault."""
         self._excused.add(holder)
 
     def answered(self, holder: int) -> None:

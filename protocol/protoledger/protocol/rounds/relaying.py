@@ -28,8 +28,8 @@ def take_relayed(session: Session, opening: Opening, me: int) -> frozenset[int]:
     session.pin(opening.marks.values())
     names = session.roster.agents
     needed = opening.present if me in opening.seats else frozenset(opening.seats)
-    for number in opening.hellos.keys() & needed:
-        session.relayed(names[number].id, opening.hellos[number])
+    for number, hello in opening.hellos.items():  # this agent may hold a position next time
+        session.relayed(names[number].id, hello)
     return frozenset(
         number
         for number in needed - {me}
