@@ -91,6 +91,12 @@ def contributor_cheats():
     def of_degree(part, degree):
         return lambda code, s: monomial(code, s, parts(code)[part], degree(code))
 
+    def two_votes(code, s):
+        last = parts(code)["m"] - 1
+        if not code.layout.labels:  # two more bits of a channel may be a lie within its range
+            return monomial(code, s, last, 0)
+        return monomial(code, monomial(code, s, last, 0, 1), last - 1, 0, 1)
+
     return {
         "bit of 6 or 5": of_degree("x", lambda _c: 0),
         "x of degree T + 1": of_degree("x", lambda c: c.collusion + 1),
@@ -99,9 +105,7 @@ def contributor_cheats():
         "g of degree q": of_degree("g", lambda c: c.quorum),
         "w(0) != 0": of_degree("w", lambda _c: 0),
         "w of degree q": of_degree("w", lambda c: c.quorum),
-        "two votes": lambda code, s: monomial(
-            code, monomial(code, s, parts(code)["m"] - 1, 0, 1), parts(code)["m"] - 2, 0, 1
-        ),
+        "two votes": two_votes,
         "one share off": lambda _c, s: shifted(s, (1, 0)),
         "noise": lambda _c, s: np.random.default_rng(1).integers(0, P, s.shape).astype(np.uint32),
     }
