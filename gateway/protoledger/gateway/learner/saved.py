@@ -4,16 +4,36 @@ No pickle: reading a state runs no code. Every array's length is checked against
 the struct declares, so a damaged state is refused rather than learnt on.
 """
 
-from typing import Any, TypeVar, overload
+from collections.abc import Callable
+from typing import Any, Protocol, Self, TypeVar, overload
 
 import msgspec
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from protoledger.gateway.errors import ModelStateError
+from protoledger.gateway.learner.base import Engine
 
 Saved = TypeVar("Saved", bound=msgspec.Struct)
 Older = TypeVar("Older", bound=msgspec.Struct)
+
+
+class _Restorable(Protocol):
+    engine: Engine
+
+    def state(self) -> bytes: ...
+    @classmethod
+    def restore(cls, state: bytes) -> Self: ...
+
+
+Learner = TypeVar("Learner", bound=_Restorable)
+Copied = tuple[Callable[[bytes], Learner], tuple[bytes], dict[str, Engine]]
+"""What `__reduce__` returns: what makes the copy, from what, and what is set in it."""
+
+
+def copied(learner: Learner) -> Copied[Learner]:
+    """Return how `copy` and `pickle` make a learner again: from its saved state, same engine."""
+    return type(learner).restore, (learner.state(),), {"engine": learner.engine}
 
 
 def pack(state: msgspec.Struct) -> bytes:

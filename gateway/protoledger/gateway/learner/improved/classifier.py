@@ -50,6 +50,7 @@ from protoledger.gateway.learner.improved.state import (
     USUAL,
     ImprovedState,
 )
+from protoledger.gateway.learner.saved import Copied, copied
 
 MAX_CAPACITY: Final = 65_000
 
@@ -209,6 +210,10 @@ class ImprovedILVQ:
             raise ModelStateError(f"a saved model has an impossible shape: {error}") from error
         load_into(model._state, saved)
         return model
+
+    def __reduce__(self) -> Copied[Self]:
+        """Copy and pickle through the saved state: the arrays are views that would come apart."""
+        return copied(self)
 
     def _look(self, x: Floats) -> int:
         """Let every expert vote on a checked sample; return the winner, −1 for none."""

@@ -9,7 +9,8 @@ sample lacks (NaN) leaves its means, variances and relevance alone: each feature
 how often it was seen.
 """
 
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,6 +90,11 @@ class FeatureMetric:
         self.relevances[:] = 1
         self.precisions[:] = 1
 
+    def __reduce__(self) -> tuple[Callable[..., "FeatureMetric"], tuple[Any, ...]]:
+        """Copy and pickle by `values` and the clock, whose views are made again."""
+        shape = (self.values.shape[1], self.n_classes)
+        return _filled, (*shape, self.clock.copy(), self.values.copy())
+
     @property
     def samples(self) -> int:
         """How many samples were observed."""
@@ -157,3 +163,11 @@ class FeatureMetric:
     def _weigh(self, often: NDArray[np.bool_]) -> None:
         d = len(self.weights)
         self.weights[often] = self.relevances[often] * self.precisions[often] / d
+
+
+def _filled(
+    n_features: int, n_classes: int, clock: NDArray[np.int64], values: Floats
+) -> FeatureMetric:
+    metric = FeatureMetric(n_features, n_classes, clock=clock)
+    metric.values[:] = values
+    return metric

@@ -5,7 +5,8 @@ summed feature by feature for many prototypes at once, in an order that both sid
 last labelled samples, a ring.
 """
 
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,6 +87,7 @@ HEAD: Final = 14
 TESTED: Final = 0
 ERRORS: Final = 1
 WEALTH: Final = 2
+_OWN: Final = ("table", "labels", "head", "drift", "memory", "remembered", "books", "shares")
 
 
 class ImprovedState:
@@ -135,6 +137,12 @@ class ImprovedState:
         self.wins, self.right, self.wrong = self.table[n_features:]
         self.classes, self.ids, self._used, self.suspect = self.labels
 
+    def __reduce__(self) -> tuple[Callable[..., "ImprovedState"], tuple[Any, ...]]:
+        """Copy and pickle by the arrays that own their memory; views are made again."""
+        own = {name: getattr(self, name).copy() for name in _OWN}
+        shape = (len(self.features), self.metric.n_classes, self.capacity)
+        return _filled, (*shape, own, self.metric.values.copy())
+
     @property
     def count(self) -> int:
         """How many prototypes there are."""
@@ -168,3 +176,13 @@ class ImprovedState:
         used = self.ids[: self.count]
         self._used[used] = 1
         return int(self._used.sum()) == self.count
+
+
+def _filled(
+    n_features: int, n_classes: int, capacity: int, own: dict[str, Any], metric: Floats
+) -> ImprovedState:
+    state = ImprovedState(n_features, n_classes, capacity)
+    for name, values in own.items():
+        getattr(state, name)[:] = values
+    state.metric.values[:] = metric
+    return state
