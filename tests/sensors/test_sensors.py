@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import model_validator
 
-from protoledger import sensors
+from protoledger import plugins, sensors
 from protoledger.edge.readings.kit import Kit
 from protoledger.edge.readings.slots import Slot
 from protoledger.protocol.wire.schema import Channel, Schema
@@ -391,9 +391,10 @@ def test_the_base_refuses_a_value_that_is_no_number_and_releases_once():
 
 def offer(monkeypatch, **targets):
     offers = EntryPoints(
-        EntryPoint(name=name, value=value, group=registry.GROUP) for name, value in targets.items()
+        EntryPoint(name=name, value=value, group=registry.DRIVERS.group)
+        for name, value in targets.items()
     )
-    monkeypatch.setattr(registry, "entry_points", offers.select)
+    monkeypatch.setattr(plugins, "entry_points", offers.select)
 
 
 def test_a_third_party_adds_a_driver_by_an_entry_point(monkeypatch):

@@ -19,7 +19,7 @@ from protoledger.emulator.errors import (
     EmulatorError,
     ProgramMissingError,
 )
-from protoledger.emulator.options import Learner, Options, Test
+from protoledger.emulator.options import Options, Test
 from protoledger.emulator.processes.liars import ATTACKS
 from protoledger.emulator.run import Emulation
 from protoledger.emulator.sources.dealing import DEFAULT_NOISE
@@ -61,7 +61,10 @@ def emulate(
     batch: Annotated[int, _option("Windows that a round carries.")] = 1,
     source: Annotated[
         str,
-        _option("house, phishing, image-segments, bananas, or the path of a CSV with a header."),
+        _option(
+            "house, phishing, image-segments, bananas, one that a package adds, or the path of a "
+            "CSV with a header."
+        ),
     ] = "house",
     label: Annotated[str | None, _option("The CSV's label column; default: its last.")] = None,
     missing: Annotated[
@@ -91,9 +94,9 @@ def emulate(
         float, _option("Time limit of a round: half for shares, half for sums.")
     ] = 4.0,
     seed: Annotated[int, _option("Seed of all randomness in the emulation.")] = 0,
-    learner: Annotated[Learner, _option("The improved learner, or XuILVQ as published.")] = (
-        "improved"
-    ),
+    learner: Annotated[
+        str, _option("improved, reference (XuILVQ as published), or one that a package adds.")
+    ] = "improved",
     test: Annotated[
         Test, _option("Test that decides which commits are significant; `always`: all are.")
     ] = "e-process",

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protoledger.experiments.streams import Rows, Split
+from protoledger.experiments.variants.sharing import UNION, Sharing, UnionSharing, make_sharing
 from protoledger.gateway.codebook.codebook import Codebook
 from protoledger.gateway.ledger.config import LedgerConfig, default_records
 from protoledger.gateway.training.model import SiteModel
@@ -45,6 +46,7 @@ class Gateway:
         commits: number of its commits.
         sent_bytes: total length of their deltas.
         gas: total gas of the commits.
+        sharing: what it does with what others commit.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Gateway:
     commits: int = 0
     sent_bytes: int = 0
     gas: int = 0
+    sharing: Sharing = field(default_factory=UnionSharing)
 
     def __post_init__(self) -> None:
         self.book = Codebook.empty(self.model.form)
@@ -86,6 +89,7 @@ class Collaboration:
         dealt: the rows of each gateway, see `streams.deal`.
         make: makes a gateway's model.
         publish: publishes deltas on a chain; by default they are only passed on, without gas.
+        sharing: the name of what gateways do with what others commit; see `variants.sharing`.
 
     Attributes:
         right: samples that the union predicted correctly before they were learnt.
@@ -99,9 +103,14 @@ class Collaboration:
         dealt: list[Rows],
         make: Callable[[], SiteModel],
         publish: Publish = _free,
+        *,
+        sharing: str = UNION,
     ) -> None:
         self.data = data
-        self.gateways = [Gateway(f"gateway-{i:02}", make()) for i in range(len(dealt))]
+        self.gateways = [
+            Gateway(f"gateway-{i:02}", make(), sharing=make_sharing(sharing))
+            for i in range(len(dealt))
+        ]
         self.right = self.seen = 0
         self.spoil: dict[str, Spoil] = {}
         self._publish = publish
@@ -111,7 +120,10 @@ class Collaboration:
     def branch(self) -> "Collaboration":
         """Return an independent run in the same state as this one."""
         other = copy.copy(self)
-        other.gateways = [replace(gateway, model=restored(gateway)) for gateway in self.gateways]
+        other.gateways = [
+            replace(gateway, model=restored(gateway), sharing=copy.deepcopy(gateway.sharing))
+            for gateway in self.gateways
+        ]
         for old, new in zip(self.gateways, other.gateways, strict=True):
             new.book = old.book
         for gateway in other.gateways:
@@ -161,7 +173,7 @@ class Collaboration:
         """Give all others the gateway's codebook as it is on the ledger."""
         for other in self.gateways:
             if other is not gateway:
-                other.model.union.set(gateway.name, gateway.book)
+                other.sharing.receive(other.model, gateway.name, gateway.book)
 
     def flush(self) -> None:
         """Let every gateway commit its model at the end, unless the ledger has it already."""
@@ -177,7 +189,8 @@ class Collaboration:
 
     def accuracy(self, of: list[Gateway] | None = None) -> float:
         """Return the mean accuracy of the gateways' unions on the held-out rows."""
-        return float(np.mean([held_out(g.model, self.data) for g in of or self.gateways]))
+        judged = of or self.gateways
+        return float(np.mean([held_out(g.model, self.data, g.sharing) for g in judged]))
 
 
 def restored(gateway: Gateway) -> SiteModel:
@@ -185,8 +198,7 @@ def restored(gateway: Gateway) -> SiteModel:
     return SiteModel.restore(gateway.model.state())
 
 
-def held_out(model: SiteModel, data: Split) -> float:
-    """Return a model's accuracy on the held-out rows."""
-    model.settle()
-    predicted = model.snapshot().predict_many(data.held_x)
+def held_out(model: SiteModel, data: Split, sharing: Sharing | None = None) -> float:
+    """Return a model's accuracy on the held-out rows, as a way of sharing answers."""
+    predicted = (sharing or UnionSharing()).predict(model, data.held_x)
     return float(np.mean(predicted == data.held_y))

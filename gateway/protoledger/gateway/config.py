@@ -1,11 +1,11 @@
 """A gateway's file: who it is, how it learns, and which ledger it shares what it learnt on."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from protoledger.gateway.learner import Mode
+from protoledger.gateway.learner import Mode, check_mode
 from protoledger.gateway.ledger.config import LedgerConfig
 from protoledger.protocol.errors import ConfigurationError
 from protoledger.protocol.wire.identity import Roster
@@ -30,7 +30,11 @@ class KernelsConfig(Model):
 class LearnerConfig(Model):
     """Which learner, and how large it may grow."""
 
-    mode: Mode = Field(default="improved", description="Ours, or XuILVQ as it was published.")
+    mode: Annotated[Mode, AfterValidator(check_mode)] = Field(
+        default="improved",
+        description="`improved`: ours; `reference`: XuILVQ as it was published; or a learner that "
+        "another package adds by an entry point in the group `protoledger.learners`.",
+    )
     capacity: int = Field(
         default=128, ge=2, le=4096, description="Most prototypes of the improved learner."
     )

@@ -29,6 +29,10 @@ class ModelStateError(GatewayError, ValueError):
     """A saved model cannot be restored: damaged, of another version, or of another shape."""
 
 
+class LearnerUnavailableError(GatewayError, ValueError):
+    """No learner that is installed has this name, or it cannot be imported."""
+
+
 class KernelError(GatewayError, RuntimeError):
     """Compiled kernels cannot be had; learning goes on in numpy, with the same results."""
 

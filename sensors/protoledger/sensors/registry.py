@@ -2,23 +2,20 @@
 
 A built-in driver is imported when it is first used. A third party adds a driver by a Python entry
 point in the group `protoledger.sensors`: its name is the driver's, its value is a `Sensor` class. A
-built-in name cannot be replaced.
+built-in name cannot be replaced; see `protoledger.plugins`.
 """
 
 import difflib
-import importlib
 from collections.abc import Mapping
-from importlib.metadata import EntryPoint, entry_points
 
 from pydantic import BaseModel, ValidationError
 
+from protoledger.plugins import BrokenPluginError, Group, UnknownPluginError
 from protoledger.sensors.base import DriverOptions, Resource, Sensor
 from protoledger.sensors.errors import BadOptions, DriverBroken, SensorError, UnknownDriver
 from protoledger.sensors.filters import FilterOptions
 from protoledger.sensors.needs import Needs
 from protoledger.sensors.pins.machine import HardwareSensor, Machine
-
-GROUP = "protoledger.sensors"
 
 _BUILT_IN = {
     "am2302": "protoledger.sensors.drivers.dht:Dht22Sensor",
@@ -41,11 +38,12 @@ _BUILT_IN = {
     "mqtt": "protoledger.sensors.drivers.network.mqtt:MqttSensor",
     "replay": "protoledger.sensors.synthetic.replay:ReplaySensor",
 }
+DRIVERS = Group("protoledger.sensors", "driver", _BUILT_IN)
 
 
 def driver_names() -> list[str]:
     """All drivers that `open_sensor` would find, sorted."""
-    return sorted({*_BUILT_IN, *entry_points(group=GROUP).names})
+    return DRIVERS.names()
 
 
 def find_driver(driver: str) -> type[Sensor]:
@@ -55,19 +53,12 @@ def find_driver(driver: str) -> type[Sensor]:
         UnknownDriver: no driver has this name.
         DriverBroken: it cannot be imported, or is not a `Sensor` class with `Options`.
     """
-    found: object
     try:
-        if driver in _BUILT_IN:
-            module, _, name = _BUILT_IN[driver].partition(":")
-            found = getattr(importlib.import_module(module), name)
-        else:
-            found = _third_party(driver).load()
-    except UnknownDriver:
-        raise
-    except Exception as error:  # a third party's module may raise anything when it is imported
-        raise DriverBroken(f"driver {driver!r} cannot be loaded: {error}; reinstall it") from error
-    if not (isinstance(found, type) and issubclass(found, Sensor)):
-        raise DriverBroken(f"driver {driver!r} is {found!r}: it must be a subclass of Sensor")
+        found: type[Sensor] = DRIVERS.find_class(driver, Sensor)
+    except UnknownPluginError as error:
+        raise UnknownDriver(str(error)) from None
+    except BrokenPluginError as error:
+        raise DriverBroken(str(error)) from error
     options = getattr(found, "Options", None)
     if not (isinstance(options, type) and issubclass(options, DriverOptions)):
         raise DriverBroken(f"driver {driver!r} has no Options, a subclass of sensors.DriverOptions")
@@ -184,21 +175,6 @@ def _broken(driver: str, what: str, error: Exception) -> DriverBroken:
         f"driver {driver!r} raised {type(error).__name__} when it {what}: {error}; report this to "
         "its author"
     )
-
-
-def _third_party(driver: str) -> EntryPoint:
-    offers = tuple(entry_points(group=GROUP, name=driver))
-    if not offers:
-        raise UnknownDriver(_unknown(driver))
-    return offers[0]
-
-
-def _unknown(driver: str) -> str:
-    names = driver_names()
-    asked = driver.lower()  # `MotionSensor`, as in gpiozero, means `motion`
-    close = [name for name in names if name in asked] or difflib.get_close_matches(asked, names)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"no driver is called {driver!r}; {hint}there are {', '.join(names)}"
 
 
 def explain(

@@ -1,13 +1,16 @@
 """The sources that a run can replay: simulated rooms, data sets, and any CSV file.
 
-`open_source` opens one by its name. A `TableSource` has a fixed number of rows: by default
+`open_source` opens one by its name. Others add sources by entry points in the group
+`protoledger.sources`: a subclass of `RowSource` that is made without arguments.
+
+A `TableSource` has a fixed number of rows: by default
 every fifth is held out, the others go to the sites in turn, and each agent of a site observes the
 site's row with its own noise.
 """
 
 from collections.abc import Collection
-from difflib import get_close_matches
 from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +26,12 @@ from protoledger.emulator.sources.dealing import (
     SiteRows,
     deal,
 )
-from protoledger.emulator.sources.house import HouseSource
 from protoledger.emulator.sources.packaged import PACKAGED, read_packaged
+from protoledger.plugins import Group, PluginError, UnknownPluginError
 
 __all__ = [
     "DEFAULT_NOISE",
+    "SOURCES",
     "SOURCE_NAMES",
     "Dealt",
     "RowSource",
@@ -37,6 +41,13 @@ __all__ = [
 ]
 
 SOURCE_NAMES = ("house", *PACKAGED)
+_HERE: Final = "protoledger.emulator.sources"
+SOURCES: Final = Group(
+    "protoledger.sources",
+    "source",
+    {"house": f"{_HERE}.house:HouseSource"}
+    | dict.fromkeys(PACKAGED, f"{_HERE}.packaged:read_packaged"),
+)
 
 _NOISE = 1  # a purpose of `DealPlan.generator`
 
@@ -51,7 +62,7 @@ def open_source(
     """Open a source by its name, or a CSV file by its path.
 
     Args:
-        name: one of `SOURCE_NAMES`, else a path.
+        name: one of `SOURCE_NAMES`, what another package calls its own, else a path.
         label: the file's label column; its last column without it.
         missing: values of the file that mean that there was no reading.
         ignore: columns of the file to leave out.
@@ -63,20 +74,34 @@ def open_source(
     >>> [channel.name for channel in open_source("bananas").channels]
     ['x', 'y']
     """
-    if name in SOURCE_NAMES:
+    if name in SOURCES.names():
         if label is not None or missing or ignore:
             given = f"--label {label}" if label is not None else "--missing, --ignore"
             raise DataSourceError(
                 f"{given}: for CSV files; source {name!r} has its own labels, leave it out"
             )
-        return HouseSource() if name == "house" else TableSource(name, read_packaged(name))
+        return TableSource(name, read_packaged(name)) if name in PACKAGED else _made(name)
     path = Path(name)
     if not path.exists() and path.suffix == "" and len(path.parts) == 1:
-        close = get_close_matches(name, SOURCE_NAMES, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        known = ", ".join(SOURCE_NAMES)
-        raise UnknownSourceError(f"no source {name!r}: {hint}there are {known}, or a CSV's path")
+        _made(name)  # raises, and lists what there is
     return TableSource(path.name, read_csv(path, label, missing=missing, ignore=ignore))
+
+
+def _made(name: str) -> RowSource:
+    """Make a source that needs no file.
+
+    Raises:
+        DataSourceError: there is none of this name, it cannot be imported, or it is no `RowSource`.
+    """
+    try:
+        source: Any = SOURCES.find_class(name, RowSource)
+    except UnknownPluginError as error:
+        raise UnknownSourceError(f"{error}, or a CSV's path") from None
+    except PluginError as error:
+        raise DataSourceError(str(error)) from error
+    made = source()
+    assert isinstance(made, RowSource)  # noqa: S101 - its class is a subclass
+    return made
 
 
 def filled(values: NDArray[np.float64]) -> NDArray[np.float64]:

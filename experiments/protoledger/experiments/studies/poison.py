@@ -13,11 +13,11 @@ from typing import Final
 import numpy as np
 from matplotlib.figure import Figure
 
-from protoledger.experiments import attacks
-from protoledger.experiments.collaboration import Collaboration
+from protoledger.experiments.collaboration import Collaboration, Spoil
 from protoledger.experiments.experiment import Experiment, Point, Row, Table
 from protoledger.experiments.figures import COLOURS, legend, panels
 from protoledger.experiments.streams import DATA, deal, split
+from protoledger.experiments.variants import attacks
 from protoledger.gateway.learner.base import Floats
 from protoledger.gateway.training.model import SiteModel
 
@@ -25,10 +25,7 @@ GATEWAYS: Final = 4
 ROUNDS: Final = 10
 WITHIN: Final = 0.01
 HONEST, SILENT = "honest", "silent"
-KINDS: Final[dict[str, tuple[str, ...]]] = {
-    "turns": attacks.CODEBOOK_ATTACKS,
-    "from the start": (*attacks.CODEBOOK_ATTACKS, *attacks.DATA_ATTACKS),
-}
+BEGINS: Final = ("turns", "from the start")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +42,13 @@ class Job:
 
 def jobs(seed: int, quick: bool) -> list[Job]:  # noqa: FBT001 - see `Experiment`
     """List the runs of a seed."""
+    by_codebook = attacks.codebook_attacks()
+    kinds = {"turns": by_codebook, "from the start": (*by_codebook, *attacks.data_attacks())}
     return [
-        Job(data, dirichlet, begins, defended, seed, KINDS[begins])
+        Job(data, dirichlet, begins, defended, seed, kinds[begins])
         for data in (("phishing",) if quick else DATA)
         for dirichlet in (None, 0.3)
-        for begins in KINDS
+        for begins in BEGINS
         for defended in ((True, False) if begins == "turns" or dirichlet is None else (True,))
     ]
 
@@ -58,36 +57,35 @@ class _Attacked:
     """A run whose last gateway does as told."""
 
     def __init__(self, run: Collaboration, kind: str, seed: int) -> None:
-        self.run, self.kind = run, kind
+        self.run = run
+        self.attack = None if kind in {HONEST, SILENT} else attacks.make_attack(kind)
+        self.honest = kind == HONEST
         self._rng = np.random.default_rng([seed, 3])
         self._bad = run.gateways[-1]
 
     def strike(self) -> None:
         """Commit what the attack says, if it is one on codebooks."""
-        for attack in attacks.CODEBOOK_ATTACKS:
-            if attack == self.kind:
-                honest = [gateway.book for gateway in self.run.gateways[:-1]]
-                own = self._bad.model.codebook()
-                self._bad.book = attacks.codebook(attack, own, honest, self._rng)
-                self.run.tell(self._bad)
+        if isinstance(self.attack, attacks.CodebookAttack):
+            honest = [gateway.book for gateway in self.run.gateways[:-1]]
+            own = self._bad.model.codebook()
+            self._bad.book = self.attack.codebook(own, honest, self._rng)
+            self.run.tell(self._bad)
 
     def round(self, number: int) -> None:
         """Play a round."""
-        if self.kind == HONEST:
-            self.run.round(number)
-            return
-        if self.kind in attacks.DATA_ATTACKS:
-            self.run.spoil = {self._bad.name: self._spoil}
+        if isinstance(self.attack, attacks.DataAttack):
+            self.run.spoil = {self._bad.name: self._spoiled(self.attack)}
+        if self.honest or isinstance(self.attack, attacks.DataAttack):
             self.run.round(number)
             return
         self.run.round(number, silent=self._bad)
         self.strike()
 
-    def _spoil(self, x: Floats, y: int) -> tuple[Floats, int]:
-        for attack in attacks.DATA_ATTACKS:
-            if attack == self.kind:
-                return attacks.sample(attack, x, y, self.run.data.classes, self._rng)
-        raise AssertionError(self.kind)
+    def _spoiled(self, attack: attacks.DataAttack) -> Spoil:
+        def spoil(x: Floats, y: int) -> tuple[Floats, int]:
+            return attack.sample(x, y, self.run.data.classes, self._rng)
+
+        return spoil
 
     def accuracy(self) -> float:
         """Mean over the honest."""
@@ -111,7 +109,7 @@ def run(job: Job) -> list[Row]:
     }
     rows: list[Row] = []
     for kind in (HONEST, *job.kinds):  # the former for what the defence itself costs
-        reference = SILENT if kind in attacks.CODEBOOK_ATTACKS else HONEST
+        reference = SILENT if kind in attacks.codebook_attacks() else HONEST
         cost = courses[reference] - courses[kind]
         beyond = np.flatnonzero(cost > WITHIN)
         rows.append(
@@ -149,7 +147,8 @@ def draw(table: Table) -> Figure:
     figure, axes = panels(
         [f"{data}, {dealt}" for data, dealt in names], rows=len(table.values("dealt")), height=3.6
     )
-    kinds = [kind for kind in map(str, table.values("attack")) if kind in KINDS["turns"]]
+    turning = attacks.codebook_attacks()
+    kinds = [kind for kind in map(str, table.values("attack")) if kind in turning]
     for axis, (data, dealt) in zip(axes, names, strict=True):
         for number, defence in enumerate(table.values("defence")):
             found = table.where(data=data, dealt=dealt, begins="turns", defence=defence)

@@ -1,6 +1,6 @@
 """Four to 50 gateways, alike or each with classes of its own; and ways to merge.
 
-`replace` and `learn` are the papers' ways to take in what others committed (see `merging`).
+`replace` and `learn` are the papers' ways (see `variants.sharing`); what others add is run, too.
 """
 
 from dataclasses import dataclass
@@ -11,11 +11,10 @@ from matplotlib.figure import Figure
 from protoledger.experiments.collaboration import Collaboration, held_out
 from protoledger.experiments.experiment import Experiment, Row, Table
 from protoledger.experiments.figures import legend, line, panels
-from protoledger.experiments.merging import MERGES, merging
 from protoledger.experiments.streams import DATA, deal, split
+from protoledger.experiments.variants.sharing import MERGES, SHARING, UNION
 from protoledger.gateway.training.model import SiteModel
 
-UNION: Final = "union"
 JUDGED: Final = 10
 """Gateways whose accuracy is measured, at most: the first ones."""
 
@@ -38,18 +37,18 @@ def jobs(seed: int, quick: bool) -> list[Job]:  # noqa: FBT001 - see `Experiment
         for data in (("phishing",) if quick else DATA)
         for dirichlet in (None, 0.3)
         for gateways in ((4, 10) if quick else (4, 10, 25, 50))
-        for way in (UNION, *MERGES)
+        for way in (UNION, *MERGES, *SHARING.added())
     ]
 
 
 def run(job: Job) -> list[Row]:
     """Play to the end, where each gateway commits what is not on the ledger, and measure."""
     data = split(job.data, job.seed)
-    kind = Collaboration if job.way == UNION else merging(job.way)
-    played = kind(
+    played = Collaboration(
         data,
         deal(data.y, job.gateways, job.seed, job.dirichlet),
         lambda: SiteModel(data.x.shape[1], data.classes),
+        sharing=job.way,
     )
     for _ in played.play():
         pass

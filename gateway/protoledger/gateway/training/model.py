@@ -17,14 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from protoledger.gateway.codebook.codebook import Codebook, RecordFormat
 from protoledger.gateway.config import TestName
-from protoledger.gateway.errors import CodebookError, ModelStateError
-from protoledger.gateway.learner import (
-    ImprovedILVQ,
-    Mode,
-    XuILVQ,
-    make_learner,
-    restore_learner,
-)
+from protoledger.gateway.errors import CodebookError, LearnerUnavailableError, ModelStateError
+from protoledger.gateway.learner import Classifier, Mode, make_learner, restore_learner
 from protoledger.gateway.learner.base import Floats, check_features, check_label
 from protoledger.gateway.learner.saved import dump, load, pack, unpack
 from protoledger.gateway.learner.vote import margin_of, strengths_of, without_missing
@@ -66,8 +60,8 @@ class SiteModel:
     Args:
         n_features: Channels, 1 to 255.
         n_classes: Labels, 1 to 255.
-        mode: Which learner: `improved` or `reference`.
-        capacity: Most prototypes of the improved learner.
+        mode: Which learner; see `make_learner`.
+        capacity: Most prototypes; the reference knows no limit.
         test: The commit test's name; `always` commits whatever changed.
         alpha: The commit test's bound on false alarms.
         omissions: What a commit leaves out; the ledger's default without it.
@@ -114,7 +108,7 @@ class SiteModel:
         self.seen: NDArray[np.int64] = np.zeros(n_classes, np.int64)
         self.watch: Callable[[Floats], None] | None = None
 
-    def _adopt(self, learner: ImprovedILVQ | XuILVQ) -> None:
+    def _adopt(self, learner: Classifier) -> None:
         self.learner = learner
         self._experts = (*UNION, "alone", *learner.experts)
         self._choice = Choice(self._experts)
@@ -261,7 +255,10 @@ class SiteModel:
             ModelStateError: The bytes are damaged or of another version.
         """
         saved = unpack(state, SavedModel, SavedModel2)
-        learner = restore_learner(saved.mode, saved.learner)
+        try:
+            learner = restore_learner(saved.mode, saved.learner)
+        except LearnerUnavailableError as error:
+            raise ModelStateError(f"a saved model needs its learner: {error}") from error
         unlimited = isinstance(saved, SavedModel2) and saved.transactions == "unlimited"
         try:
             model = cls(

@@ -1,0 +1,1 @@
+"""One plug-in of each kind; nothing is imported before it is asked for by its name."""

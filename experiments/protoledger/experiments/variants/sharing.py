@@ -1,0 +1,106 @@
+"""Ways of sharing: what a gateway does with what others commit, and who votes on an answer.
+
+- `union` is ours: codebooks are never merged, and trusted owners vote.
+- `replace` (Beis-Penedo et al., arXiv 2311.14136): a gateway replaces its own prototypes by the
+  newest ones on the chain.
+- `learn` (González-Soto et al., arXiv 2312.12190): a gateway learns received prototypes as if they
+  were samples.
+
+The papers' ways merge everything into one model, in which prototypes have no owner, so that nothing
+can be removed again. Others add ways by entry points in the group `protoledger.sharing`: a subclass
+of `Sharing` that is made without arguments, once for each gateway.
+"""
+
+from abc import ABC, abstractmethod
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protoledger.gateway.codebook.codebook import Codebook
+from protoledger.gateway.learner import make_learner
+from protoledger.gateway.training.model import SiteModel
+from protoledger.plugins import Group
+
+UNION: Final = "union"
+MERGES: Final = ("replace", "learn")
+"""The papers' ways."""
+SHARING: Final = Group(
+    "protoledger.sharing",
+    "way of sharing",
+    {
+        UNION: f"{__name__}:UnionSharing",
+        "replace": f"{__name__}:ReplaceSharing",
+        "learn": f"{__name__}:LearnSharing",
+    },
+)
+
+
+class Sharing(ABC):
+    """One gateway's way of sharing; it may keep what it needs to know from one commit to the next.
+
+    >>> model = SiteModel(n_features=1, n_classes=2)
+    >>> UnionSharing().receive(
+    ...     model, "b", Codebook.from_prototypes([0], [1], [9], [[1.0]], labels=2)
+    ... )
+    >>> UnionSharing().predict(model, np.array([[0.9]])).tolist()
+    [1]
+    """
+
+    @abstractmethod
+    def receive(self, model: SiteModel, owner: str, codebook: Codebook) -> None:
+        """Take what another owner has committed.
+
+        Args:
+            model: The gateway's own.
+            owner: Whose codebook it is.
+            codebook: All that the owner has on the ledger now, not only what is new.
+        """
+
+    def predict(self, model: SiteModel, xs: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Return the class index of each row of xs, −1 for none; by default, of `model`'s union."""
+        model.settle()
+        return model.snapshot().predict_many(xs)
+
+
+class UnionSharing(Sharing):
+    """Codebooks stay their owners', and those of trusted owners vote."""
+
+    def receive(self, model: SiteModel, owner: str, codebook: Codebook) -> None:
+        """Put the codebook in place of the owner's last one."""
+        model.union.set(owner, codebook)
+
+
+class LearnSharing(Sharing):
+    """Received prototypes are learnt as samples."""
+
+    def receive(self, model: SiteModel, owner: str, codebook: Codebook) -> None:  # noqa: ARG002
+        """Learn the owner's prototypes."""
+        _teach(model, codebook)
+
+
+class ReplaceSharing(Sharing):
+    """Received prototypes replace the gateway's own."""
+
+    def receive(self, model: SiteModel, owner: str, codebook: Codebook) -> None:  # noqa: ARG002
+        """Start again from the owner's prototypes."""
+        form = codebook.form
+        model.learner = make_learner("improved", form.features, form.labels)
+        _teach(model, codebook)
+
+
+def _teach(model: SiteModel, codebook: Codebook) -> None:
+    for x, y in zip(codebook.features(), codebook.classes.tolist(), strict=True):
+        model.learner.learn_one(x, y, margin=-1.0)  # each becomes a prototype
+
+
+def make_sharing(name: str) -> Sharing:
+    """Return a gateway's way of sharing by its name.
+
+    Raises:
+        UnknownPluginError: there is none of this name; the message lists those that are installed.
+        BrokenPluginError: it cannot be imported, or is no `Sharing`.
+    """
+    kind: Any = SHARING.find_class(name, Sharing)
+    made: Sharing = kind()
+    return made
