@@ -6,6 +6,7 @@ python -m protoledger.conformance learners my_package:Learner
 import copy
 import pickle
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -150,7 +151,7 @@ def refuses_bad_samples(make: Make) -> None:
     if not model.takes_missing:
         bad.append(([np.nan, 0, 0], 0))
     for x, y in bad:
-        expect_error(SampleError, lambda x=x, y=y: model.learn_one(x, y), f"learn_one({x}, {y})")
+        expect_error(SampleError, partial(model.learn_one, x, y), f"learn_one({x}, {y})")
     expect_error(SampleError, lambda: model.predict_one([0.0]), "predict_one of one number")
     expect_error(SampleError, lambda: model.learn_many([good, good], [0]), "two rows, one label")
     expect(model.state() == before, "a refused sample changed the state")
@@ -218,12 +219,17 @@ def refuses_damaged_states(make: Make) -> None:
     state = _taught(make, 60).state()
     restore = make.restore  # type: ignore[attr-defined]
     for bad in (b"", state[:-1], state + b"\0", b"\x80", state[: len(state) // 2]):
-        expect_error(ModelStateError, lambda bad=bad: restore(bad), f"{len(bad)} bytes")
+        expect_error(ModelStateError, partial(restore, bad), f"{len(bad)} bytes")
+
+
+def _pickled(model: Classifier) -> Classifier:
+    copied: Classifier = pickle.loads(pickle.dumps(model))  # noqa: S301 - its own
+    return copied
 
 
 def is_copied(make: Make) -> None:
     """copy, deepcopy and pickle give a learner of its own that goes on as the original."""
-    for way in (copy.copy, copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))):  # noqa: S301
+    for way in (copy.copy, copy.deepcopy, _pickled):
         model = _taught(make, 80)
         twin, before = way(model), model.state()
         gone_on = _decisions(twin, 80)

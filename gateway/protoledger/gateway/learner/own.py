@@ -119,7 +119,7 @@ class PrototypeLearner(ABC):
     def add(self, x: Floats, y: int) -> None:
         """Put a prototype where x is, with the smallest free id."""
         free = np.setdiff1d(np.arange(len(self.ids) + 1), self.ids)[0]
-        self._set(np.append(self.ids, free), np.append(self.classes, y), np.append(self.wins, 1.0))
+        self._set(np.append(self.ids, free), np.append(self.classes, y), np.append(self.wins, 1))
         self.places = np.vstack((self.places, x))
         self.revision += 1
 
@@ -243,10 +243,10 @@ class PrototypeLearner(ABC):
         """Copy and pickle through the saved state."""
         return copied(self)
 
-    def _set(self, ids: NDArray[Any], classes: NDArray[Any], wins: Floats) -> None:
+    def _set(self, ids: NDArray[Any], classes: NDArray[Any], wins: NDArray[Any]) -> None:
         self.ids: NDArray[np.int64] = ids.astype(np.int64)
         self.classes: NDArray[np.int64] = classes.astype(np.int64)
-        self.wins: Floats = wins
+        self.wins: Floats = wins.astype(np.float64)
 
     def _shares(self, x: Floats) -> Floats:
         strengths = strengths_of(self.wins)
