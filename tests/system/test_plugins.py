@@ -156,9 +156,7 @@ def installed(tmp_path_factory):
 
 PROGRAM = """
 import json, re, sys
-from dataclasses import replace
 from pathlib import Path
-from protoledger import plugins
 from protoledger.conformance import failures
 from protoledger.emulator.options import Options
 from protoledger.emulator.sources.catalogue import open_source
@@ -175,8 +173,6 @@ model = SiteModel(2, 2, mode=LearnerConfig(mode="class-means").mode)
 for step in range(80):
     model.step([step % 2 + 0.01 * (step % 5), 0.5], step % 2)
 twin = SiteModel.restore(model.state())
-jobs = [job for job in poison.jobs(1, True) if job.begins == "from the start"]
-job = replace(jobs[0], kinds=("mirror",))
 with open_sensor("load_average", {"minutes": 5}) as sensor:
     load = sensor.read().value
 print(json.dumps({
@@ -188,11 +184,11 @@ print(json.dumps({
     "load": load >= 0,
     "ways": sorted({job.way for job in scale.jobs(1, True)}),
     "attacks": "mirror" in poison.jobs(1, True)[0].kinds,
-    "rows": [row["attack"] for row in poison.run(job)],
 }))
 """
 
 
+@pytest.mark.timeout(1200)
 def test_the_example_package_is_found_and_keeps_all_rules(installed):
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, EXAMPLE / "README.md"],
@@ -208,4 +204,3 @@ def test_the_example_package_is_found_and_keeps_all_rules(installed):
     assert told["labels"] == ["left", "right"]
     assert told["ways"] == ["learn", "majority", "replace", "union"]
     assert told["attacks"]
-    assert told["rows"] == ["honest", "mirror"]
