@@ -55,7 +55,7 @@ class Suite:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class RuleOutcome:
     """How one rule went.
 
     Attributes:
@@ -95,7 +95,9 @@ def plain(found: Any, options: Mapping[str, Any]) -> Any:
     return found
 
 
-def check(kind: str, target: object, options: Mapping[str, Any] | None = None) -> Iterator[Kept]:
+def check(
+    kind: str, target: object, options: Mapping[str, Any] | None = None
+) -> Iterator[RuleOutcome]:
     """Check a plug-in rule by rule.
 
     Args:
@@ -116,7 +118,7 @@ def check(kind: str, target: object, options: Mapping[str, Any] | None = None) -
     subject = suite.prepare(found, options or {})
     for rule in suite.rules:
         said = (inspect.getdoc(rule) or rule.__name__).partition("\n")[0].rstrip(".")
-        yield Kept(said, _broken(rule, subject))
+        yield RuleOutcome(said, _broken(rule, subject))
 
 
 def _broken(rule: Callable[[Any], None], subject: Any) -> str:
