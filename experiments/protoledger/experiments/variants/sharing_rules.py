@@ -78,7 +78,7 @@ def goes_on_learning(make: Make) -> None:
     """A gateway that has received codebooks goes on learning and can be saved."""
     sharing, model = make(), _taught(1, classes=(0, 1))
     for round_ in range(3):
-        sharing.receive(model, "b", _taught(2, classes=(0, 1)).codebook())
+        sharing.receive(model, "b", _taught(2).codebook())
         for x, y in zip(*_stream(4 + round_), strict=True):
             model.step(x, int(y))
     share = _right(sharing, model)
