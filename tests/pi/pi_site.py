@@ -120,7 +120,7 @@ class Site:
             "fleet_key": self._fleet.public_key.hex(),
             "channels": channels,
             "labels": list(LABELS),
-            "aggregation": {"collusion": 1, "dropouts": 1},
+            "aggregation": {"collusion": 1, "validity": "packed"},  # whether or not all four are there
             "round": {"window_s": 2.0, "every_s": 2.0, "share_s": 5.0, "answer_s": 5.0},
             "broker": {"host": host, "port": port, "ca_file": str(authority)},
         }
