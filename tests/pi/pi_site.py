@@ -120,7 +120,8 @@ class Site:
             "fleet_key": self._fleet.public_key.hex(),
             "channels": channels,
             "labels": list(LABELS),
-            "aggregation": {"collusion": 1, "validity": "packed"},  # whether or not all four are there
+            # packed: rounds go on while one of the four is away
+            "aggregation": {"collusion": 1, "validity": "packed"},
             "round": {"window_s": 2.0, "every_s": 2.0, "share_s": 5.0, "answer_s": 5.0},
             "broker": {"host": host, "port": port, "ca_file": str(authority)},
         }
