@@ -32,9 +32,30 @@ def free_port() -> int:
 
 
 class Chain:
-    """A node that answers at `url`."""
+    """A node that answers at `url`; Anvil's and Geth's differ in what a test may do to them."""
 
     url: str
+    ws_url: str
+
+    def height(self) -> int:
+        """Number of the newest block."""
+        return int(str(self.rpc("eth_blockNumber")), 16)
+
+    def mine(self, blocks: int) -> None:
+        """Add blocks."""
+        raise NotImplementedError
+
+    def rewind(self, height: int) -> None:
+        """Go back to a block, as if those after it had never been."""
+        raise NotImplementedError
+
+    def reorg(self, depth: int) -> None:
+        """Put as many other blocks in place of the newest, without their transactions."""
+        raise NotImplementedError
+
+    def give(self, account: str, wei: int) -> None:
+        """Give an account money that it has not yet."""
+        raise NotImplementedError
 
     def rpc(self, method: str, *params: object) -> object:
         import json
@@ -49,13 +70,18 @@ class Chain:
         return parsed["result"]
 
 
+@dataclass
 class Geth(Chain):
-    """`geth --dev` with money for `KEYS`."""
+    """`geth --dev` with money for `KEYS`; a block for each transaction, or every `block_time_s`."""
+
+    block_time_s: int = 0
+
+    def __post_init__(self) -> None:
+        self._node = LocalNode("geth", block_time_s=self.block_time_s)
 
     def __enter__(self) -> Self:
-        self._node = LocalNode("geth")
         self._node.__enter__()
-        self.url = self._node.url
+        self.url, self.ws_url = self._node.url, self._node.ws_url
         try:
             self._node.fund(*(address_of(bytes.fromhex(key)) for key in KEYS))
         except BaseException:
@@ -65,6 +91,22 @@ class Geth(Chain):
 
     def __exit__(self, *_: object) -> None:
         self._node.__exit__(None, None, None)
+
+    def mine(self, blocks: int) -> None:
+        for _ in range(blocks):
+            before = self.height()
+            self.give("0x" + "be" * 20, 1)
+            assert self.height() > before
+
+    def rewind(self, height: int) -> None:
+        self.rpc("debug_setHead", hex(height))
+
+    def reorg(self, depth: int) -> None:
+        self.rewind(self.height() - depth)
+        self.mine(depth)
+
+    def give(self, account: str, wei: int) -> None:
+        self._node.fund(account, wei=wei)
 
 
 @dataclass
@@ -79,6 +121,7 @@ class Anvil(Chain):
 
     def __post_init__(self) -> None:
         self.url = f"http://127.0.0.1:{self.port}"
+        self.ws_url = f"ws://127.0.0.1:{self.port}"
 
     def start(self) -> Self:
         args = [str(binary("anvil")), "--port", str(self.port), "--silent"]
@@ -112,3 +155,15 @@ class Anvil(Chain):
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    def mine(self, blocks: int) -> None:
+        self.rpc("anvil_mine", hex(blocks))
+
+    def rewind(self, height: int) -> None:
+        self.rpc("anvil_rollback", self.height() - height)
+
+    def reorg(self, depth: int) -> None:
+        self.rpc("anvil_reorg", depth, [])
+
+    def give(self, account: str, wei: int) -> None:
+        self.rpc("anvil_setBalance", account, hex(wei))

@@ -11,8 +11,14 @@ from tests.support.ledgers import ALICE, BOB, Site, deployed
 
 
 @pytest.fixture(scope="module")
-def anvil() -> Iterator[chain.Anvil]:
-    with chain.Anvil() as running:
+def kind() -> type[chain.Anvil | chain.Geth]:
+    return chain.Anvil
+
+
+@pytest.fixture(scope="module")
+def anvil(kind: type[chain.Anvil | chain.Geth]) -> Iterator[chain.Anvil | chain.Geth]:
+    """The node under test: Anvil, but where a module's `kind` says Geth."""
+    with kind() as running:
         yield running
 
 

@@ -218,7 +218,7 @@ def test_a_lagging_replica_drops_nobody(sites: tuple[Site, Site], proxy: FaultyN
         turn["n"] += 1
         return late(method, params, forward) if turn["n"] % 3 == 0 else None
 
-    alice.anvil.rpc("anvil_mine", "0x3")
+    alice.anvil.mine(3)
     with alice.ledger(rpc_url=proxy.url, stuck_s=2) as writer, bob.ledger(rpc_url=proxy.url):
         writer.submit(book(1), "n1")
         assert writer.flush(60)
@@ -226,7 +226,7 @@ def test_a_lagging_replica_drops_nobody(sites: tuple[Site, Site], proxy: FaultyN
         for seed in (2, 3, 4):
             writer.submit(book(seed), f"n{seed}")
             time.sleep(0.5)
-            alice.anvil.rpc("anvil_mine", "0x3")
+            alice.anvil.mine(3)
         proxy.by_order = None
         assert writer.flush(60)
         bob.sees(ALICE, book(4))

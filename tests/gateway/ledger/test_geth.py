@@ -1,7 +1,5 @@
 """The ledger client's tests that hold for every node, against Geth."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from protoledger.contracts.errors import ToolMissingError
@@ -51,10 +49,9 @@ __all__ = [
 
 
 @pytest.fixture(scope="module")
-def anvil() -> Iterator[chain.Geth]:
+def kind() -> type[chain.Geth]:
     try:
         geth()
     except ToolMissingError as error:
         pytest.skip(str(error))
-    with chain.Geth() as running:
-        yield running
+    return chain.Geth

@@ -88,7 +88,7 @@ def test_what_a_tolerance_leaves_out_is_not_in_the_committed_state(
 
 def test_a_websocket_is_a_hint_to_look_at_once(sites: tuple[Site, Site]) -> None:
     alice, bob = sites
-    hinted = bob.anvil.url.replace("http", "ws")
+    hinted = bob.anvil.ws_url
     with alice.ledger() as writer, bob.ledger(poll_s=30, ws_url=hinted):
         bob.wait(LedgerAvailable)
         time.sleep(0.5)  # until it has subscribed
@@ -198,20 +198,20 @@ def test_a_reorg_is_folded_anew_and_what_it_lost_lands_again(
     sites: tuple[Site, Site], depth: int
 ) -> None:
     alice, bob = sites
-    alice.anvil.rpc("anvil_mine", "0x3")  # so that the whitelist stands
+    alice.anvil.mine(3)  # so that the whitelist stands
     with alice.ledger() as writer, bob.ledger():
         for seed in (1, 2, 3):
             writer.submit(book(seed))
             assert writer.flush(60)
         bob.sees(ALICE, book(3))
         node, buffer = Node(alice.anvil.url), Buffer(alice.deployment.buffer)
-        alice.anvil.rpc("anvil_reorg", depth, [])
+        alice.anvil.reorg(depth)
         assert buffer.standing(node, alice.address).head.version <= 3
         deadline = time.monotonic() + 60
         while buffer.standing(node, alice.address).head.state_hash != book(3).state_hash():
             assert time.monotonic() < deadline, "what the reorg took was not committed again"
             time.sleep(0.02)
-        alice.anvil.rpc("anvil_mine", "0x1")
+        alice.anvil.mine(1)
         writer.submit(book(4))
         assert writer.flush(60)
         seen = bob.sees(ALICE, book(4))
@@ -232,7 +232,7 @@ def test_a_reorg_deeper_than_the_copy_reads_the_chain_anew(
             assert writer.flush(60)
         bob.sees(ALICE, book(6))
         bob.events.clear()
-        alice.anvil.rpc("anvil_reorg", 3, [])
+        alice.anvil.reorg(3)
         bob.sees(ALICE, book(6))  # lost, and committed again
     node, buffer = Node(alice.anvil.url), Buffer(alice.deployment.buffer)
     assert buffer.standing(node, alice.address).head.state_hash == book(6).state_hash()
@@ -248,15 +248,15 @@ def test_a_chain_that_a_crash_rewound_is_caught_up_with(
     with alice.ledger() as writer:
         writer.submit(book(1))
         assert writer.flush(60)
-        kept = alice.anvil.rpc("evm_snapshot")
+        kept = alice.anvil.height()
         for seed in (2, 3, 4):
             writer.submit(book(seed))
             assert writer.flush(60)
         if running:
-            alice.anvil.rpc("evm_revert", kept)
+            alice.anvil.rewind(kept)
             alice.wait(CodebookChanged, lambda e: (e.version, e.codebook) == (2, book(4)))
     if not running:
-        alice.anvil.rpc("evm_revert", kept)
+        alice.anvil.rewind(kept)
         with alice.ledger():
             alice.wait(CodebookChanged, lambda e: (e.version, e.codebook) == (2, book(4)))
     with bob.ledger():
@@ -317,7 +317,7 @@ def test_confirmations_hold_back_what_is_young(sites: tuple[Site, Site]) -> None
         writer.submit(book(1))
         bob.sees(ALICE, book(1))
         assert not writer.flush(0.3)
-        alice.anvil.rpc("anvil_mine", "0x2")
+        alice.anvil.mine(2)
         assert writer.flush(60)
         alice.sees(ALICE, book(1))
 
@@ -330,10 +330,9 @@ def test_an_empty_account_waits_for_funds(sites: tuple[Site, Site]) -> None:
     with poor.ledger() as writer:
         writer.submit(book(1))
         assert not poor.wait(CommitRejected).permanent
-        alice.anvil.rpc("anvil_setBalance", poor.address, hex(10**18))
+        alice.anvil.give(poor.address, 10**18)
         assert writer.flush(60)
         assert poor.wait(Committed).version == 1
-    alice.anvil.rpc("anvil_setBalance", poor.address, "0x0")
 
 
 class Babbler(http.server.BaseHTTPRequestHandler):

@@ -35,7 +35,7 @@ def test_ranges_are_halved_and_remembered(
     sites: tuple[Site, Site], proxy: FaultyNode, most: int, mined: int
 ) -> None:
     alice, bob = sites
-    alice.anvil.rpc("anvil_mine", hex(mined))
+    alice.anvil.mine(mined)
     send(alice, ALICE, first_commit(alice))
     proxy.most_blocks = most
     with bob.ledger(rpc_url=proxy.url):
@@ -49,9 +49,9 @@ def test_a_long_first_scan_keeps_what_it_has_read(
     sites: tuple[Site, Site], proxy: FaultyNode
 ) -> None:
     alice, bob = sites
-    alice.anvil.rpc("anvil_mine", hex(400))
+    alice.anvil.mine(400)
     send(alice, ALICE, first_commit(alice))
-    alice.anvil.rpc("anvil_mine", hex(400))
+    alice.anvil.mine(400)
     proxy.most_blocks, asked = 20, list[int]()
 
     def seldom(method: str, params: list[Any], _forward: Callable[..., Any]) -> Any:
@@ -85,8 +85,8 @@ def test_pruned_history_is_no_obstacle_where_a_checkpoint_stands(
     send(alice, ALICE, first_commit(alice))
     call = Buffer(alice.deployment.buffer).encode("checkpoint", alice.address, book(1).encode())
     send(alice, STRANGER, call)
-    alice.anvil.rpc("anvil_mine", hex(30))
-    cut = int(str(alice.anvil.rpc("eth_blockNumber")), 16) - 10
+    alice.anvil.mine(30)
+    cut = alice.anvil.height() - 10
 
     proxy.by_order = pruned_below(cut)
     with bob.ledger(rpc_url=proxy.url) as writer:
@@ -100,8 +100,8 @@ def test_without_a_checkpoint_a_pruned_owner_is_named_until_there_is_one(
 ) -> None:
     alice, bob = sites
     send(alice, ALICE, first_commit(alice))
-    alice.anvil.rpc("anvil_mine", hex(30))
-    cut = int(str(alice.anvil.rpc("eth_blockNumber")), 16) - 10
+    alice.anvil.mine(30)
+    cut = alice.anvil.height() - 10
 
     proxy.by_order = pruned_below(cut)
     with bob.ledger(rpc_url=proxy.url) as writer:
@@ -216,20 +216,19 @@ def test_a_tip_beyond_the_limit_is_told_and_mended_by_the_setting(
 
 
 def test_an_idle_client_with_a_websocket_asks_next_to_nothing(
-    tmp_path: Path,
+    kind: type[chain.Anvil | chain.Geth], tmp_path: Path
 ) -> None:
-    with chain.Anvil(block_time_s=1) as anvil, FaultyNode(anvil.url) as proxy:
+    with kind(block_time_s=1) as anvil, FaultyNode(anvil.url) as proxy:
         site = Site(anvil, deployed(anvil, ALICE), tmp_path, ALICE)
-        ws = anvil.url.replace("http", "ws")
-        with site.ledger(rpc_url=proxy.url, ws_url=ws, poll_s=0.2) as writer:
+        with site.ledger(rpc_url=proxy.url, ws_url=anvil.ws_url, poll_s=0.2) as writer:
             writer.submit(book(1))
             assert writer.flush(60)
             site.wait(LedgerAvailable)
             time.sleep(1)
-            before, blocks = sum(proxy.calls.values()), int(str(anvil.rpc("eth_blockNumber")), 16)
+            before, blocks = sum(proxy.calls.values()), anvil.height()
             time.sleep(10)
             asked = sum(proxy.calls.values()) - before
-            made = int(str(anvil.rpc("eth_blockNumber")), 16) - blocks
+            made = anvil.height() - blocks
     assert asked < made  # fewer requests than blocks
 
 
@@ -238,7 +237,7 @@ def test_finalized_blocks_are_believed_instead(sites: tuple[Site, Site]) -> None
     with alice.ledger(finalized=True) as writer:
         writer.submit(book(1))
         for _ in range(60):  # the commit is sent at some time: blocks must come after it
-            alice.anvil.rpc("anvil_mine", hex(100))
+            alice.anvil.mine(100)
             if writer.flush(1):
                 return
     raise AssertionError("no finalized block was believed")
@@ -249,7 +248,7 @@ def test_confirmations_on_a_chain_without_blocks_are_named(sites: tuple[Site, Si
     with alice.ledger(confirmations=2, stuck_s=0.3) as writer:
         writer.submit(book(1))
         assert "`confirmations: 0`" in alice.wait(CommitRejected).reason
-        alice.anvil.rpc("anvil_mine", "0x2")
+        alice.anvil.mine(2)
         assert writer.flush(60)
 
 

@@ -143,8 +143,8 @@ def test_a_reorg_takes_a_return_and_a_checkpoint_back(sites: tuple[Site, Site], 
         send(alice, OWNER, buffer.encode("addGateways", [alice.address]))
         bob.sees(ALICE, Codebook.empty(FORM))
         bob.events.clear()
-        alice.anvil.rpc("anvil_reorg", depth, [])
-        alice.anvil.rpc("anvil_mine", "0x1")
+        alice.anvil.reorg(depth)
+        alice.anvil.mine(1)
         send(alice, OWNER, buffer.encode("pause"))  # one more, so that all have looked
         with bob.ledger("judge.db"):
             pass

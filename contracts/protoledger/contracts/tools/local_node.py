@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 Kind = Literal["anvil", "geth"]
 ETHER = 10**18
-_START_S = 20.0
+GETH_APIS = "eth,net,web3,txpool,debug,miner"
+"""The last three are for tests, which rewind the chain and change what the node takes."""
+_START_S = 60.0
 
 
 class LocalNode:
@@ -32,6 +34,7 @@ class LocalNode:
 
     Args:
         kind: which client.
+        block_time_s: seconds between blocks; 0: a block for each transaction, at once.
 
     Attributes:
         url: where it answers, once it has started.
@@ -43,8 +46,9 @@ class LocalNode:
         ChainUnreachableError: on entering: it did not come up.
     """
 
-    def __init__(self, kind: Kind) -> None:
+    def __init__(self, kind: Kind, *, block_time_s: int = 0) -> None:
         self.kind: Kind = kind
+        self._block_time_s = block_time_s
         self._program = binary("anvil") if kind == "anvil" else geth()
         self._folder = Path(tempfile.mkdtemp(prefix="protoledger-node-"))
         self._process: subprocess.Popen[bytes] | None = None
@@ -83,16 +87,16 @@ class LocalNode:
         """The running node's process id."""
         return self._process.pid if self._process is not None else None
 
-    def fund(self, *accounts: str) -> None:
-        """Give accounts money."""
+    def fund(self, *accounts: str, wei: int = 1000 * ETHER) -> None:
+        """Give accounts money, and wait until they have it."""
         if self.kind == "anvil":
             for account in accounts:
-                self.node.request("anvil_setBalance", account, hex(1000 * ETHER))
+                self.node.request("anvil_setBalance", account, hex(wei))
             return
         rich = self.node.request("eth_accounts")
         assert isinstance(rich, list)  # noqa: S101 - Geth's developer account
         for account in accounts:
-            gift = {"from": str(rich[0]), "to": account, "value": hex(1000 * ETHER)}
+            gift = {"from": str(rich[0]), "to": account, "value": hex(wei)}
             sent = str(self.node.request("eth_sendTransaction", gift))
             deadline = time.monotonic() + _START_S
             while self.node.receipt(sent) is None and time.monotonic() < deadline:
@@ -113,11 +117,14 @@ class LocalNode:
     def _options(self) -> list[str]:
         if self.kind == "anvil":
             options = ["--port", str(self.port), "--silent", "--accounts", "0"]
+            if self._block_time_s:
+                options += ["--block-time", str(self._block_time_s)]
             return [*options, "--enable-tx-gas-limit", "--order", "fifo", *RECENT_STATES]
         options = ["--dev", "--dev.gaslimit", "60000000", "--ipcdisable", "--verbosity", "2"]
+        options += ["--dev.period", str(self._block_time_s)]
         options += ["--datadir", str(self._folder / "data"), "--cache", "64"]
         options += ["--ws", "--ws.port", str(self.ws_port)]
-        return [*options, "--http", "--http.port", str(self.port), "--http.api", "eth,net,web3"]
+        return [*options, "--http", "--http.port", str(self.port), "--http.api", GETH_APIS]
 
     def _wait(self) -> None:
         deadline = time.monotonic() + _START_S
