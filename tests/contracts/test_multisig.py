@@ -5,13 +5,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from eth_hash.auto import keccak
 from typer.testing import CliRunner
 
+from protoledger.contracts.client.account import Account
 from protoledger.contracts.client.binding import Buffer
+from protoledger.contracts.client.deployment import Sender
+from protoledger.contracts.keys import address_of
+from protoledger.contracts.multisig import Safe
 from protoledger.gateway.commands.contracts import app
 from protoledger.runtime.exits import Exit
 from tests.support import chain
-from tests.support.council import Council
+from tests.support.council import OWNERS, Council
+from tests.support.ledgers import ALICE, OWNER
 
 GATEWAY = "0x" + "77" * 20
 
@@ -117,3 +123,43 @@ def test_what_cannot_be_proposed_is_told(council: Council, tmp_path: Path) -> No
     words = ("--owner", GATEWAY, "--owner", GATEWAY, "--threshold", "1")
     twice = council.run("create", *words, "--key", council.keys["owner"], code=Exit.FAILED)
     assert "name each once" in twice
+
+
+def test_the_signature_of_a_removed_owner_does_not_count(
+    anvil: chain.Anvil, tmp_path: Path
+) -> None:
+    """Not even one for a number that came only after the removal."""
+    council = Council(anvil, tmp_path)
+    vote = tmp_path / "grant.json"
+    council.propose(vote, "accept")
+    proposal = json.loads(vote.read_text())
+    vote.write_text(json.dumps(proposal | {"number": proposal["number"] + 1}))
+    for name in ("alice", "bob"):
+        council.sign(vote, name)
+    remove_owner(council, proposal["number"], address_of(ALICE))
+    assert address_of(ALICE) not in Safe(council.safe).owners(council.node)
+    refused = council.execute(vote, code=Exit.FAILED)
+    assert "1 of 2 needed owners have signed" in refused
+    assert address_of(OWNERS[2]) in refused
+    council.sign(vote, "carol")
+    council.execute(vote, code=Exit.FAILED)  # enough now, but the buffer was offered to nobody
+    assert Buffer(council.contract).governance(council.node).owner == address_of(OWNER)
+    council.node.close()
+
+
+def remove_owner(council: Council, number: int, owner: str) -> None:
+    """Bob and Carol take an owner out of the Safe, as its own interface does it."""
+    safe = Safe(council.safe)
+    owners = safe.owners(council.node)
+    at = owners.index(owner)
+    previous = owners[at - 1] if at else "0x" + "00" * 19 + "01"  # the list's first link
+    words = b"".join(bytes.fromhex(word[2:]).rjust(32, b"\0") for word in (previous, owner))
+    call = keccak(b"removeOwner(address,address,uint256)")[:4] + words + (2).to_bytes(32)
+    chain_id = council.node.chain_id()
+    signed = {
+        address_of(key): safe.sign(key, chain_id, number, council.safe, call) for key in OWNERS[1:]
+    }
+    sender = Sender(council.node, Account(OWNER))
+    arguments = safe.arguments(council.safe, call, signed)
+    sender.send(council.safe, safe.encode("execTransaction", *arguments), 300_000)
+    sender.wait()

@@ -13,20 +13,26 @@ import requests
 from web3 import HTTPProvider
 from web3.providers.rpc.utils import ExceptionRetryConfiguration
 
+from protoledger.contracts.client.bounded import bounded_session
 from protoledger.contracts.client.refusals import refusal, refused_by_http
 from protoledger.contracts.errors import (
     ChainUnreachableError,
     ContractsError,
     NonsenseError,
     RateLimitedError,
+    RpcError,
 )
 from protoledger.contracts.node_address import shown
 
 if TYPE_CHECKING:
     from web3.types import RPCEndpoint, RPCResponse
 
-_MOST_BYTES = 1 << 25  # of an answer: 10,000 full logs are a tenth of it
+# Parsed JSON takes up to twenty times its bytes, and a Pi has a gigabyte. A block full of the
+# longest commits has 3 MB of events.
+_MOST_BYTES, _MOST_BYTES_OF_EVENTS = 1 << 22, 1 << 23
 _CHUNK = 1 << 16
+_TOO_LARGE = 413  # HTTP's code of the same meaning
+_LONGEST_RETRY_S = 30.0  # a command waits so long at most, whatever it is told
 
 
 class CheckedProvider(HTTPProvider):
@@ -40,8 +46,7 @@ class CheckedProvider(HTTPProvider):
     """
 
     def __init__(self, url: str, timeout_s: float, first_byte_s: float, retries: int) -> None:
-        self._session = requests.Session()
-        self._session.trust_env = False  # looking for proxies costs more than a request
+        self._session = bounded_session(timeout_s)
         self._shown = shown(url)
         self._timeout_s, self._first_byte_s = timeout_s, first_byte_s
         patience = ExceptionRetryConfiguration(
@@ -100,12 +105,13 @@ class CheckedProvider(HTTPProvider):
                 if not left:
                     raise
                 told_s = error.retry_after_s if isinstance(error, RateLimitedError) else None
-                time.sleep(told_s or 0.25 * 2 ** (tries - 1 - left))
+                time.sleep(min(told_s or 0.25 * 2 ** (tries - 1 - left), _LONGEST_RETRY_S))
         raise AssertionError("unreachable")
 
     def _post(self, method: str, request_data: bytes) -> bytes:
-        ends = time.monotonic() + self._timeout_s
-        first_s = self._timeout_s if method == "eth_getLogs" else self._first_byte_s
+        events = method == "eth_getLogs"
+        first_s = self._timeout_s if events else self._first_byte_s
+        most = _MOST_BYTES_OF_EVENTS if events else _MOST_BYTES
         try:
             with self._session.post(
                 str(self.endpoint_uri),
@@ -117,12 +123,8 @@ class CheckedProvider(HTTPProvider):
                 body = bytearray()
                 for chunk in answer.iter_content(_CHUNK):
                     body += chunk
-                    if len(body) > _MOST_BYTES:
-                        raise NonsenseError(f"{self._shown} answers {method} without an end")
-                    if time.monotonic() > ends:
-                        raise ChainUnreachableError(
-                            f"{self._shown} answers {method} slower than {self._timeout_s} s"
-                        )
+                    if len(body) > most:
+                        raise _endless(method, most, events=events)
                 status, after = answer.status_code, answer.headers.get("retry-after")
         except (requests.RequestException, OSError) as error:
             if isinstance(error, ContractsError):
@@ -136,6 +138,14 @@ class CheckedProvider(HTTPProvider):
         if status in {429, 503}:
             raise refused_by_http(method, status, after, bytes(body))
         return bytes(body)
+
+
+def _endless(method: str, most: int, *, events: bool) -> ContractsError:
+    """Say that an answer is too long; of events it is as if the node had refused the range."""
+    reason = f"the answer has more than {most} bytes"
+    if events:
+        return RpcError(method, _TOO_LARGE, reason)
+    return NonsenseError(f"the node answers nonsense: {method}: {reason}")
 
 
 def _is_json_rpc(body: bytes) -> bool:

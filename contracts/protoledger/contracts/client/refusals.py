@@ -50,6 +50,7 @@ _UNDERPRICED = re.compile(
 _MINIMUM = re.compile(r"minimum (?:needed|required)[^0-9]{0,20}(\d{1,30})", re.IGNORECASE)
 _NONCE_USED = re.compile(r"nonce.{0,10}too ?low|old ?nonce|nonce.{0,20}already used", re.IGNORECASE)
 _LIMITS = {429, -32029, 420}
+_LONGEST_WAIT_S = 300.0  # a node that asks for more is asked again all the same
 _PRUNED_CODE = 4444
 
 
@@ -100,7 +101,8 @@ def refused_by_http(method: str, status: int, retry_after: str | None, body: byt
         body: the answer's beginning; providers explain themselves in it.
     """
     text = body[:200].decode(errors="replace")
-    seconds = float(retry_after) if retry_after and re.fullmatch(r"\d{1,5}", retry_after) else None
+    told = retry_after and re.fullmatch(r"\d{1,9}", retry_after)
+    seconds = min(float(told[0]), _LONGEST_WAIT_S) if told else None
     if status == 429 or seconds is not None or _RATE.search(text):
         return RateLimitedError(f"{method}: the node limits requests: HTTP {status}", seconds)
     if status in {400, 413}:  # some refuse a range of blocks so

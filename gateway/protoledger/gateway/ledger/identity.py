@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from protoledger.gateway.ledger.config import LedgerConfig
     from protoledger.gateway.ledger.store import LedgerStore
 
+_LONGEST_ROW = 16  # of successors that are looked at
+
 
 class ContradictionError(LaggingNodeError):
     """What the node says contradicts what is known; it may be syncing."""
@@ -65,10 +67,13 @@ class ContractIdentity:
         self._contradicted_since: float | None = None
 
     def _followed(self) -> str | None:
-        """Give the successor that was followed before, if the file still names its predecessor."""
-        if self._store.pinned("predecessor") == self._config.contract.lower():
+        """Give the successor that was followed before, if the file still names a predecessor."""
+        if self._config.contract.lower() in self._predecessors():
             return self._store.pinned("contract")
         return None
+
+    def _predecessors(self) -> list[str]:
+        return (self._store.pinned("predecessor") or "").split()
 
     def again(self) -> None:
         """Look at chain and code again: the node was away, or another one answers."""
@@ -172,12 +177,31 @@ class ContractIdentity:
         heir = Buffer(governance.successor)
         terms = heir.terms(node)
         mine = (self._schema_hash, self._form.features, self._form.labels)
-        return heir if (terms.schema_hash, terms.features, terms.labels) == mine else None
+        if (terms.schema_hash, terms.features, terms.labels) != mine:
+            return None
+        return None if self._leads_back(node, heir) else heir
+
+    def _leads_back(self, node: Node, heir: Buffer) -> bool:
+        """Whether the successors lead round in a circle, in which nobody would ever commit.
+
+        An owner that goes back to an older deployment first takes that one's successor away.
+        """
+        seen = {self.buffer.address.lower()}
+        while (at := heir.address.lower()) not in seen:
+            seen.add(at)
+            try:
+                after = heir.governance(node).successor
+            except (NonsenseError, RevertedError):
+                return False  # what stands there is no buffer; its gateways will say so
+            if after == NO_ADDRESS or len(seen) > _LONGEST_ROW:
+                return False
+            heir = Buffer(after)
+        return True
 
     def move(self, heir: Buffer) -> None:
         """Follow the successor from now on; what this gateway committed is wanted there."""
-        self._store.pin("predecessor", self._config.contract.lower())
-        self._store.move(heir.address)
+        known = {*self._predecessors(), self._config.contract.lower(), self.buffer.address.lower()}
+        self._store.move(heir.address, " ".join(sorted(known - {heir.address.lower()})))
         self.buffer, self._terms = heir, None
         self.again()
 

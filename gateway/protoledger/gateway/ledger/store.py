@@ -105,10 +105,17 @@ class LedgerStore:
         """
         return self._forget("lost with the chain", ("genesis", "contract", "code", "terms"))
 
-    def move(self, contract: str) -> None:
-        """Leave the contract for its successor on the same chain; what was committed is wanted."""
-        self._forget("moved to the contract's successor", ("contract", "code", "terms"))
-        self._keep("contract", contract)
+    def move(self, contract: str, predecessors: str) -> None:
+        """Leave the contract for its successor on the same chain; what was committed is wanted.
+
+        Args:
+            contract: the successor's address.
+            predecessors: all that a gateway's file may still name instead of it.
+        """
+        with self._lock:
+            self._keep("predecessor", predecessors)  # a kill after this leaves the old contract
+            self._forget("moved to the contract's successor", ("contract", "code", "terms"))
+            self._keep("contract", contract)
 
     def begin_again(self, snapshot: bytes, note: str) -> None:
         """Forget the contract for one with another record format; the gateway must not run.

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from protoledger.contracts.client.heads import Head
 from protoledger.contracts.errors import (
     NonceUsedError,
+    NonsenseError,
     ReplacementUnderpricedError,
     RevertedError,
     RpcError,
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
 _RESEND_S = 5.0
 _MISFIT_S = 3.0  # a nonce that does not fit may be a lagging node's for so long
 _GAS_MARGIN = 1.25
+_MOST_GAS = 13_000_000  # with the margin below what one transaction may take; the longest takes 2 M
 _LONGEST_PAUSE_S = 30.0
 _REPRICINGS = 40  # doublings that lead from any tip beyond any limit
 # After these the same codebook would be refused again for the same reason.
@@ -88,12 +90,8 @@ class CommitSender:
         most: int,
         report: Callable[[LedgerEvent], None],
     ) -> None:
-        self._outbox, self._copy, self._account, self._form = (
-            store.outbox,
-            store.copy,
-            account,
-            form,
-        )
+        self._outbox, self._copy = store.outbox, store.copy
+        self._account, self._form = account, form
         self._chain_id, self._config, self._report = chain_id, config, report
         self._fees, self._most = FeePolicy(config), most
         self._begun_at = self._priced_at = 0.0
@@ -177,12 +175,15 @@ class CommitSender:
     def _signed(self, node: Node, buffer: Buffer, pending: Pending, fees: Fees) -> Pending:
         me = self._account.address
         call = buffer.commit(pending.head, pending.delta, pending.oracle_round)
+        needed = node.estimate_gas(me, buffer.address, call)
+        if needed > _MOST_GAS:
+            raise NonsenseError(f"the node answers nonsense: a commit takes {needed} gas")
         raw, tx_hash = self._account.sign(
             self._chain_id,
             pending.nonce,
             buffer.address,
             call,
-            gas=int(node.estimate_gas(me, buffer.address, call) * _GAS_MARGIN),
+            gas=int(needed * _GAS_MARGIN),
             max_fee=fees.maximum,
             tip=fees.tip,
         )
