@@ -13,7 +13,7 @@ import requests
 from web3 import HTTPProvider
 from web3.providers.rpc.utils import ExceptionRetryConfiguration
 
-from protoledger.contracts.client.bounded import bounded_session
+from protoledger.contracts.bounded_http import bounded_session
 from protoledger.contracts.client.refusals import refusal, refused_by_http
 from protoledger.contracts.errors import (
     ChainUnreachableError,

@@ -159,6 +159,10 @@ class Oracle(Contract):
         seats = tuple(str(account).lower() for account in self.read(node, "reporters"))
         return Order(seats, int(self.read(node, "quorum")), int(self.read(node, "patience")))
 
+    def faults(self, node: Node) -> int:
+        """Read how many of the reporters may lie."""
+        return int(self.read(node, "faults"))
+
     def is_reporter(self, node: Node, account: str) -> bool:
         """Read whether an account may report."""
         return bool(self.read(node, "isReporter", account))

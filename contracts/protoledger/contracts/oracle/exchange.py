@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 
 _MOST_BYTES = 4_096  # of a report: ten times what one has
 _MOST_KEPT = 1_024  # reports of a broker: more are none of ours
+_ADDRESS = re.compile(r"0x[0-9a-f]{40}")
+_SIGNATURE_BYTES = 65
+_U64, _I192 = (0, 2**64 - 1), (-(2**191), 2**191 - 1)
+_BOUNDS = {"round_id": _U64, "answer": _I192, "observed_at": _U64}  # what can be signed at all
+_FIELDS = {"reporter", "signature", *_BOUNDS}
 _NAME = re.compile(r"([0-9a-f]{64})[./](0x[0-9a-f]{40})(?:\.json)?")
 
 
@@ -182,17 +187,30 @@ def _encode(report: Report) -> bytes:
 
 
 def _decode(payload: bytes) -> Report | None:
-    """Read a report; None for what is none."""
+    """Read a report; None for what is none: whoever reaches the exchange can write there.
+
+    >>> good = Report("0x" + "ab" * 20, 1, -5, 100, bytes(65))
+    >>> _decode(_encode(good)) == good
+    True
+    >>> _decode(_encode(good).replace(b"-5", b"1e400")) is None  # int() of an infinity raises
+    True
+    """
     if len(payload) > _MOST_BYTES:
         return None
     try:
         raw = json.loads(payload)
-        return Report(
-            str(raw["reporter"]),
-            int(raw["round_id"]),
-            int(raw["answer"]),
-            int(raw["observed_at"]),
-            bytes.fromhex(raw["signature"]),
-        )
-    except (ValueError, KeyError, TypeError, RecursionError):
+        if not isinstance(raw, dict) or raw.keys() != _FIELDS:
+            return None
+        reporter, signature = raw["reporter"], bytes.fromhex(raw["signature"])
+    except (ValueError, TypeError, RecursionError):
         return None
+    fits = all(_is_whole(raw[name], *bounds) for name, bounds in _BOUNDS.items())
+    if not fits or not isinstance(reporter, str) or not _ADDRESS.fullmatch(reporter):
+        return None
+    if len(signature) != _SIGNATURE_BYTES:
+        return None
+    return Report(reporter, raw["round_id"], raw["answer"], raw["observed_at"], signature)
+
+
+def _is_whole(value: object, low: int, high: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high

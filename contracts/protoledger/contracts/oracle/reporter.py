@@ -143,6 +143,7 @@ class _Feed:
         self.source = open_source(config.source)
         self.requested = False
         self.mine: Report | None = None
+        self.theirs: dict[str, Report] = {}
         self.failure = ""
         self.quorum_since: float | None = None
 
@@ -161,6 +162,15 @@ class _Feed:
         if abs(answer) > _LARGEST:
             raise SourceError(f"{number} with {decimals} decimals does not fit the contract")
         return answer
+
+
+def _is_usable(report: Report, state: FeedState, now: float) -> bool:
+    """Whether the contract would take a report for the next round, now and for a while."""
+    return (
+        report.round_id == state.round_id + 1
+        and state.minimum <= report.answer <= state.maximum
+        and 0 <= now - report.observed_at <= state.max_age_s / 2
+    )
 
 
 class Reporter:
@@ -244,8 +254,11 @@ class Reporter:
             return  # it stands, and waits for the others
         config = feed.config
         late = config.every_s is not None and now - state.updated_at >= config.every_s
-        theirs = any(report.round_id == wanted for report in self._others(feed, state))
-        if not (feed.requested or late or theirs or config.deviation is not None):
+        # With f liars one of f + 1 is honest, and has a reason; else a liar alone could have the
+        # others answer, and pay, without an end.
+        theirs = self._others(feed, state)
+        joined = bool(theirs) and len(theirs) > self._oracle.faults(self._node)
+        if not (feed.requested or late or joined or config.deviation is not None):
             return
         answer = feed.scaled(state.decimals)
         if not state.minimum <= answer <= state.maximum:
@@ -256,7 +269,7 @@ class Reporter:
             config.deviation is not None
             and abs(answer - state.answer) >= config.deviation * 10**state.decimals
         )
-        if feed.requested or late or theirs or moved or not state.round_id:
+        if feed.requested or late or joined or moved or not state.round_id:
             observed_at = max(now - CLOCK_S, state.updated_at)  # the contract's time never falls
             feed.mine = self._oracle.sign(
                 self._key, self._config.chain_id, feed.id, wanted, answer, observed_at
@@ -313,19 +326,23 @@ class Reporter:
         return True
 
     def _others(self, feed: _Feed, state: FeedState) -> list[Report]:
-        """Read what the others signed for the next round; what does not check is passed over."""
-        found = []
+        """Read what the others signed for the next round; what does not check is passed over.
+
+        What the contract would refuse counts as not sent: with it no submission would ever pass.
+        Of each reporter the first report is kept, because one that dates its report again and again
+        would have the others wait for ever.
+        """
+        now, seats = time.time(), None
+        kept = {who: each for who, each in feed.theirs.items() if _is_usable(each, state, now)}
         for report in self._exchange.reports(feed.id):
-            if report.round_id != state.round_id + 1:
+            if report.reporter in kept or not _is_usable(report, state, now):
                 continue
-            if time.time() - report.observed_at > state.max_age_s / 2:
-                continue
+            seats = seats if seats is not None else self._oracle.order(self._node).seats
             signer = self._oracle.signer(self._config.chain_id, feed.id, report)
-            if signer == report.reporter != self._account.address and self._oracle.is_reporter(
-                self._node, signer
-            ):
-                found.append(report)
-        return found
+            if signer == report.reporter != self._account.address and signer in seats:
+                kept[signer] = report
+        feed.theirs = kept
+        return list(kept.values())
 
     def _tell(self, feed: _Feed, failure: str) -> None:
         if failure and not feed.failure:

@@ -1,6 +1,6 @@
 """Every case of nodes that err, on Geth: minutes; `make geth`, then
 
-`pytest -m long tests/gateway/ledger/test_geth_cases.py`.
+`pytest -m long tests/gateway/ledger/nodes/test_geth_cases.py`.
 
 The cases are those that run on Anvil in each `make test`. `ON_ANVIL_ALONE` names what Geth cannot
 be made to do, and why.
@@ -13,7 +13,8 @@ import pytest
 from protoledger.contracts.errors import ToolMissingError
 from protoledger.contracts.tools.toolchain import geth
 from protoledger.gateway.ledger.events import CommitRejected, Committed
-from tests.gateway.ledger import test_faulty_nodes, test_ledger, test_limits, test_trust
+from tests.gateway.ledger import test_ledger, test_trust
+from tests.gateway.ledger.nodes import test_faulty_nodes, test_hostile_nodes, test_limits
 from tests.support import chain
 from tests.support.ledgers import Site, book
 
@@ -24,6 +25,8 @@ ON_ANVIL_ALONE = {
     ),
     "test_another_chain_or_schema_ends_the_client_with_78": "compares two chains of one number",
     "test_the_recursion_limit_stays_as_it_was": "asks no node",
+    "test_an_answer_byte_by_byte_ends": "asks no node",
+    "test_nobody_is_told_to_wait_for_days": "asks no node",
     "test_the_module_is_cheap_to_import": "asks no node",
 }
 
@@ -35,7 +38,7 @@ def _adopt(module: ModuleType) -> None:
             globals()[name] = test
 
 
-for _cases in (test_faulty_nodes, test_limits, test_ledger, test_trust):
+for _cases in (test_faulty_nodes, test_limits, test_hostile_nodes, test_ledger, test_trust):
     _adopt(_cases)
 
 
