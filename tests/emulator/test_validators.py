@@ -14,6 +14,7 @@ from protoledger.contracts.client.binding import Buffer
 from protoledger.contracts.errors import ToolMissingError
 from protoledger.contracts.keys import address_of
 from protoledger.emulator.errors import ChainError
+from protoledger.emulator.processes.chain import call
 from protoledger.emulator.processes.children import Children
 from protoledger.emulator.processes.networks import program_of
 from protoledger.emulator.processes.networks.avalanche import Avalanche
@@ -176,6 +177,28 @@ def test_a_gateway_on_the_smaller_side_asks_the_larger(clique: Clique, tmp_path:
         alice.sees(BOB, book(12))
         clique.join()
     until(lambda: level(clique), 180)
+
+
+def test_halves_of_four_signers_stand_still_only_if_they_weigh_the_same(clique: Clique) -> None:
+    """Which it is depends on whose turn it was; both ways out of it are held to."""
+    before = clique.height(0)
+    clique.part([0, 1], [2, 3])
+    stands_still(clique)
+    totals = [total_difficulty(clique, number) for number in (0, 2)]
+    highest = max(clique.height(number) for number in range(OWNERS))
+    clique.join()
+    if totals[0] == totals[1]:
+        time.sleep(10 * PERIOD_S)
+        assert max(clique.height(number) for number in range(OWNERS)) == highest
+        for number in (0, 1):
+            clique.rewind(number, before)
+    until(lambda: level(clique) and clique.height(0) > highest + OWNERS, 180)
+
+
+def total_difficulty(clique: Clique, number: int) -> int:
+    block = call(clique.addresses[number].url, "eth_getBlockByNumber", "latest", False)
+    assert isinstance(block, dict)
+    return int(block["totalDifficulty"], 16)
 
 
 def test_a_gateway_whose_own_node_lags_asks_the_others(network: Network, tmp_path: Path) -> None:

@@ -1,9 +1,10 @@
 """Proof of authority: Geth with Clique, the last release that has it, one signer per owner.
 
 Signers take turns; a chain of n of them goes on while ⌊n/2⌋ + 1 run and see each other. A block is
-not final: those of the last seconds may be reorganised. An even network that is parted into halves
-may stand still even after it is joined again (seen with four signers). Peers are not discovered but
-named, over each node's IPC socket, so that a test can part the network and join it again.
+not final: those of the last seconds may be reorganised. Two halves of an even network whose chains
+have the same total difficulty stand still even after they are joined again: a node takes another
+chain only for a higher one (go-ethereum #24705); `rewind` is the way out. Peers are not discovered
+but named, over each node's IPC socket, so that a test can part the network and join it again.
 """
 
 from __future__ import annotations
@@ -132,6 +133,10 @@ class Clique(Network):
             for other, enode in enodes.items():
                 if other != number:
                     self._admin(number, "admin_addPeer", enode)
+
+    def rewind(self, number: int, block: int) -> None:
+        """Take a signer back to an earlier block, as `debug.setHead` at Geth's console does."""
+        self._admin(number, "debug_setHead", hex(block))
 
     def close(self) -> None:
         """Remove the sockets; the processes belong to the children."""
