@@ -12,12 +12,13 @@ import pytest
 from protoledger.contracts.client.account import Account
 from protoledger.contracts.client.deployment import Sender
 from protoledger.contracts.keys import address_of
-from protoledger.contracts.oracle.binding import Report, feed_id
+from protoledger.contracts.oracle.binding import FeedState, Report, feed_id
 from protoledger.contracts.oracle.exchange import FolderExchange
-from protoledger.contracts.oracle.reporter import Reporter
+from protoledger.contracts.oracle.reporter import Reporter, is_usable
 from tests.contracts.test_oracle import FEED, OWNER, Site
 from tests.support import chain
 
+GOOD = Report("0x" + "ab" * 20, 1, 2000, 100, bytes(65))
 LIAR = bytes(31) + b"\x66"
 
 
@@ -58,22 +59,34 @@ class Four(Site):
 
 
 LIES = {
-    "from the future": lambda site: site.lies(2100, int(time.time()) + 3600),
-    "from the end of time": lambda site: site.lies(2100, 2**64 - 1),
-    "above the bounds": lambda site: site.lies(6001, int(time.time()) - 3),
-    "below the bounds": lambda site: site.lies(-(2**190), int(time.time()) - 3),
-    "too old": lambda site: site.lies(2100, 1),
+    "from the future": (2100, 3600),
+    "from the end of time": (2100, 2**64 - 2**32),
+    "above the bounds": (6001, -3),
+    "below the bounds": (-(2**190), -3),
+    "too old": (2100, -(10**6)),
 }
 
 
 @pytest.mark.parametrize("lie", LIES)
+def test_what_the_contract_refuses_counts_as_not_sent(lie: str) -> None:
+    now, (answer, after_s) = 10**9, LIES[lie]
+    state = FeedState(2, 3600, -6000, 6000, 4, 2000, now - 100)
+    honest = Report(GOOD.reporter, 5, 2100, now - 3, GOOD.signature)
+    assert is_usable(honest, state, now)
+    assert not is_usable(replace(honest, answer=answer, observed_at=now + after_s), state, now)
+    assert not is_usable(replace(honest, round_id=4), state, now)
+    assert not is_usable(replace(honest, round_id=6), state, now)
+
+
+@pytest.mark.parametrize("lie", ["from the future", "above the bounds"])
 def test_a_report_that_the_contract_refuses_stops_no_feed(
     anvil: chain.Anvil, tmp_path: Path, lie: str
 ) -> None:
-    site = Four(anvil, tmp_path, 0)
+    site, (answer, after_s) = Four(anvil, tmp_path, 0), LIES[lie]
     reporters = [site.reporter(key) for key in site.keys]
     site.run("request", FEED, key=OWNER)
-    assert site.settle(reporters, 1, lambda: LIES[lie](site)) == 2100
+    told = site.settle(reporters, 1, lambda: site.lies(answer, int(time.time()) + after_s))
+    assert told == 2100
 
 
 def test_a_report_that_is_dated_again_and_again_stops_no_feed(
@@ -99,9 +112,6 @@ def test_a_liar_alone_makes_nobody_answer(anvil: chain.Anvil, tmp_path: Path) ->
             assert reporter.step() == []
     assert site.state()[0] == 1
     assert [site.node.nonce(address_of(key)) for key in site.keys] == spent
-
-
-GOOD = Report("0x" + "ab" * 20, 1, 2000, 100, bytes(65))
 
 
 @pytest.mark.parametrize(

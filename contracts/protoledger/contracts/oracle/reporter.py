@@ -164,7 +164,7 @@ class _Feed:
         return answer
 
 
-def _is_usable(report: Report, state: FeedState, now: float) -> bool:
+def is_usable(report: Report, state: FeedState, now: float) -> bool:
     """Whether the contract would take a report for the next round, now and for a while."""
     return (
         report.round_id == state.round_id + 1
@@ -333,9 +333,9 @@ class Reporter:
         would have the others wait for ever.
         """
         now, seats = time.time(), None
-        kept = {who: each for who, each in feed.theirs.items() if _is_usable(each, state, now)}
+        kept = {who: each for who, each in feed.theirs.items() if is_usable(each, state, now)}
         for report in self._exchange.reports(feed.id):
-            if report.reporter in kept or not _is_usable(report, state, now):
+            if report.reporter in kept or not is_usable(report, state, now):
                 continue
             seats = seats if seats is not None else self._oracle.order(self._node).seats
             signer = self._oracle.signer(self._config.chain_id, feed.id, report)
