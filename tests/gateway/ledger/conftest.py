@@ -11,14 +11,14 @@ from tests.support.ledgers import ALICE, BOB, Site, deployed
 
 
 @pytest.fixture(scope="module")
-def kind() -> type[chain.Anvil | chain.Geth]:
+def node_kind() -> type[chain.Anvil | chain.Geth]:
     return chain.Anvil
 
 
 @pytest.fixture(scope="module")
-def anvil(kind: type[chain.Anvil | chain.Geth]) -> Iterator[chain.Anvil | chain.Geth]:
-    """The node under test: Anvil, but where a module's `kind` says Geth."""
-    with kind() as running:
+def anvil(node_kind: type[chain.Anvil | chain.Geth]) -> Iterator[chain.Anvil | chain.Geth]:
+    """The node under test: Anvil, but where a module's `node_kind` says Geth."""
+    with node_kind() as running:
         yield running
 
 

@@ -49,7 +49,7 @@ __all__ = [
 
 
 @pytest.fixture(scope="module")
-def kind() -> type[chain.Geth]:
+def node_kind() -> type[chain.Geth]:
     try:
         geth()
     except ToolMissingError as error:

@@ -32,7 +32,7 @@ ON_ANVIL_ALONE = {
 
 
 def _adopt(module: ModuleType) -> None:
-    """Make a module's tests this one's, where `kind` is Geth."""
+    """Make a module's tests this one's, where `node_kind` is Geth."""
     for name, test in vars(module).items():
         if name.startswith("test_") and callable(test) and name not in ON_ANVIL_ALONE:
             globals()[name] = test
@@ -43,7 +43,7 @@ for _cases in (test_faulty_nodes, test_limits, test_hostile_nodes, test_ledger, 
 
 
 @pytest.fixture(scope="module")
-def kind() -> type[chain.Geth]:
+def node_kind() -> type[chain.Geth]:
     try:
         geth()
     except ToolMissingError as error:

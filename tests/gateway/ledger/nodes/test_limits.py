@@ -216,9 +216,9 @@ def test_a_tip_beyond_the_limit_is_told_and_mended_by_the_setting(
 
 
 def test_an_idle_client_with_a_websocket_asks_next_to_nothing(
-    kind: type[chain.Anvil | chain.Geth], tmp_path: Path
+    node_kind: type[chain.Anvil | chain.Geth], tmp_path: Path
 ) -> None:
-    with kind(block_time_s=1) as anvil, FaultyNode(anvil.url) as proxy:
+    with node_kind(block_time_s=1) as anvil, FaultyNode(anvil.url) as proxy:
         site = Site(anvil, deployed(anvil, ALICE), tmp_path, ALICE)
         with site.ledger(rpc_url=proxy.url, ws_url=anvil.ws_url, poll_s=0.2) as writer:
             writer.submit(book(1))
