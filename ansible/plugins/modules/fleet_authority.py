@@ -5,7 +5,8 @@ DOCUMENTATION = """
 module: fleet_authority
 short_description: Make the certificate authority and the key that signs rosters
 description:
-  - Runs on the controller. Makes what is missing and never replaces a key.
+  - Runs on the controller. Makes what is missing, and replaces a key only if O(change) or
+    O(new_fleet_key) say so.
 options:
   folder:
     description: Folder of the controller that holds the secrets; gets mode 0700.
@@ -20,7 +21,8 @@ options:
     type: int
     default: 3650
   revoke:
-    description: Devices whose present certificates are put on the list of revoked ones.
+    description: Devices whose certificates, also those signed ahead, are put on the list of
+      revoked ones.
     type: list
     elements: str
     default: []
@@ -29,6 +31,15 @@ options:
     type: list
     elements: str
     default: []
+  change:
+    description: The next step from one authority to another; nothing if it was done before.
+    type: str
+    choices: [none, stage, switch, drop]
+    default: none
+  new_fleet_key:
+    description: Whether to make another key that signs rosters; all rosters must be signed again.
+    type: bool
+    default: false
 author: protoledger
 """
 
@@ -41,11 +52,11 @@ EXAMPLES = """
 
 RETURN = """
 authority:
-  description: The authority's certificate, PEM.
+  description: The authority's certificate, PEM; during a change those of both.
   returned: always
   type: str
 revoked:
-  description: The list of revoked certificates, PEM.
+  description: The list of revoked certificates, PEM; during a change those of both authorities.
   returned: always
   type: str
 fleet_key:
@@ -54,7 +65,6 @@ fleet_key:
   type: str
 """
 
-import contextlib
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
@@ -62,37 +72,55 @@ from ansible.module_utils.fleet_lock import alone
 from ansible.module_utils.fleet_pki import Authority, PkiError
 
 from protoledger.runtime.identity_files import create_identity, load_identity
+from protoledger.runtime.pki import succession
 from protoledger.protocol.errors import ConfigurationError
 
 
-def _ensure(module: AnsibleModule, folder: Path) -> tuple[bool, "Authority | None"]:
+def _ensure(module: AnsibleModule, folder: Path) -> tuple[bool, bool]:
+    """Make what is missing; whether something was, and whether all is there."""
     missing = [name for name in ("pki/ca.key", "fleet.key") if not (folder / name).exists()]
     if module.check_mode and missing:
-        return True, None
+        return True, False
     if "pki/ca.key" in missing:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         Authority.create(folder / "pki", module.params["name"], module.params["days"])
     if "fleet.key" in missing:
         create_identity(folder / "fleet.key")
-    return bool(missing), Authority(folder / "pki")
+    return bool(missing), True
+
+
+def _change(options: dict, folder: Path) -> bool:
+    step, changed = options["change"], False
+    if step == "stage":
+        changed = succession.stage(folder, options["name"], options["days"])
+    elif step != "none":
+        changed = succession.switch(folder) if step == "switch" else succession.drop(folder)
+    if options["new_fleet_key"]:
+        fresh = folder / "fleet.key.new"
+        fresh.unlink(missing_ok=True)
+        create_identity(fresh)
+        fresh.replace(folder / "fleet.key")
+    return changed or options["new_fleet_key"]
 
 
 def _converge(module: AnsibleModule, folder: Path) -> dict:
-    changed, authority = _ensure(module, folder)
-    if authority is None:
+    options, dry = module.params, module.check_mode
+    if not dry:
+        succession.recover(folder)
+    changed, complete = _ensure(module, folder)
+    if not complete:
         return {"changed": True, "authority": "", "revoked": "", "fleet_key": "0" * 64}
-    serials = {int(serial) for serial in module.params["revoke_serials"]}
-    for name in module.params["revoke"]:
-        with contextlib.suppress(AttributeError):
-            serials.add(authority.issued(name).serial_number)
-    if not serials <= authority.revoked():
-        changed = True
-        if not module.check_mode:
-            authority.revoke(sorted(serials))
+    if dry:
+        changed |= options["change"] != "none" or options["new_fleet_key"]
+    else:
+        changed |= _change(options, folder)
+    serials = {int(serial) for serial in options["revoke_serials"]}
+    if options["revoke"] or serials:
+        changed |= succession.revoke(folder, options["revoke"], serials, dry=dry)
     return {
         "changed": changed,
-        "authority": (folder / "pki/ca.crt").read_text(),
-        "revoked": (folder / "pki/crl.pem").read_text(),
+        "authority": succession.trusted(folder),
+        "revoked": succession.revoked(folder),
         "fleet_key": load_identity(folder / "fleet.key").public_key.hex(),
     }
 
@@ -107,6 +135,12 @@ def main() -> None:
             "days": {"type": "int", "default": 3650},
             "revoke": lists,
             "revoke_serials": lists,
+            "change": {
+                "type": "str",
+                "choices": ["none", "stage", "switch", "drop"],
+                "default": "none",
+            },
+            "new_fleet_key": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )

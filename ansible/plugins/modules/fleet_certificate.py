@@ -38,6 +38,12 @@ options:
     description: Sign a new one when fewer days are left.
     type: int
     default: 30
+  overlap_days:
+    description:
+      - Sign ahead what follows it, too, until the authority ends, each beginning so many days
+        before the one before it ends; 0 for nothing. The hub hands them out.
+    type: int
+    default: 0
 author: protoledger
 """
 
@@ -60,16 +66,37 @@ reason:
   returned: always
   type: str
 superseded:
-  description: Serial number of the certificate that it replaces, decimal; empty if none.
+  description: Serial numbers of the certificates that it replaces, decimal.
   returned: always
-  type: str
+  type: list
+  elements: str
 """
 
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.fleet_lock import alone
 from ansible.module_utils.fleet_pki import Authority, PkiError, why_sign
 from cryptography.hazmat.primitives.serialization import Encoding
+
+
+def _converge(authority: Authority, options: dict, *, dry: bool) -> dict:
+    name, request = options["name"], options["request"].encode()
+    addresses, days = options["addresses"], options["days"]
+    has = authority.issued(name)
+    reason = why_sign(authority, name, request, addresses, options["renew_days"])
+    superseded = sorted(authority.serials(name)) if reason else []
+    if reason and not dry:
+        has = authority.issue(name, request, options["usage"], addresses, days)
+    changed = bool(reason)
+    if options["overlap_days"] and not dry:
+        changed |= authority.sign_ahead(name, days, options["overlap_days"])
+    return {
+        "changed": changed,
+        "certificate": has.public_bytes(Encoding.PEM).decode() if has is not None else "",
+        "reason": reason,
+        "superseded": [str(serial) for serial in superseded],
+    }
 
 
 def main() -> None:
@@ -83,35 +110,18 @@ def main() -> None:
             "addresses": {"type": "list", "elements": "str", "default": []},
             "days": {"type": "int", "default": 397},
             "renew_days": {"type": "int", "default": 30},
+            "overlap_days": {"type": "int", "default": 0},
         },
         supports_check_mode=True,
     )
     options = module.params
     if module.check_mode and not options["request"].strip():
-        module.exit_json(changed=True, certificate="", reason="no key yet", superseded="")
+        module.exit_json(changed=True, certificate="", reason="no key yet", superseded=[])
+    folder = Path(options["folder"])
     try:
-        authority = Authority(Path(options["folder"]) / "pki")
-        has = authority.issued(options["name"])
-        reason = why_sign(
-            authority,
-            options["name"],
-            options["request"].encode(),
-            options["addresses"],
-            options["renew_days"],
-        )
-        superseded = str(has.serial_number) if has is not None and reason else ""
-        if reason and not module.check_mode:
-            has = authority.issue(
-                options["name"],
-                options["request"].encode(),
-                options["usage"],
-                options["addresses"],
-                options["days"],
-            )
-        text = has.public_bytes(Encoding.PEM).decode() if has is not None else ""
-        module.exit_json(
-            changed=bool(reason), certificate=text, reason=reason, superseded=superseded
-        )
+        # rotation and many hosts' runs write the same folder
+        with alone(folder):
+            module.exit_json(**_converge(Authority(folder / "pki"), options, dry=module.check_mode))
     except (OSError, ValueError, PkiError) as error:
         module.fail_json(msg=f"{options['name']}: {error}")
 

@@ -35,6 +35,12 @@ options:
     description: The target's Python, for example 3.13.
     type: str
     required: true
+  extra:
+    description:
+      - Wheels that are installed with it, such as drivers of other packages and what these need.
+    type: list
+    elements: path
+    default: []
 author: protoledger
 """
 
@@ -59,9 +65,15 @@ sha256:
   description: Its SHA-256.
   returned: always
   type: str
+requirements:
+  description: What O(extra) installs, each as NAME==VERSION.
+  returned: always
+  type: list
+  elements: str
 """
 
 import hashlib
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -93,13 +105,23 @@ def _run(command: list, cwd: Path) -> None:
         )
 
 
-def _made_from(source: Path, version: str) -> str:
+def _requirement(wheel: Path) -> str:
+    """Give what a wheel holds, as pip names it, from its file's name (PEP 427)."""
+    parts = wheel.name.removesuffix(".whl").split("-")
+    if wheel.suffix != ".whl" or len(parts) not in {5, 6} or not wheel.is_file():
+        raise ValueError(f"fleet_extra_wheels: {wheel} is no wheel that exists")
+    return f"{parts[0]}=={parts[1]}"
+
+
+def _made_from(source: Path, version: str, extra: list) -> str:
     """Hash all that goes into an archive."""
     digest = hashlib.sha256(version.encode())
     files = [source / name for name in ("pyproject.toml", "requirements.lock")]
     for part in _PARTS:
         folder = source / part / "protoledger"
         files += (path for path in folder.rglob("*") if "__pycache__" not in path.parts)
+    for wheel in extra:
+        digest.update(f"{wheel.name}\0".encode() + hashlib.sha256(wheel.read_bytes()).digest())
     for path in sorted(path for path in files if path.is_file()):
         digest.update(f"{path.relative_to(source)}\0".encode())
         digest.update(hashlib.sha256(path.read_bytes()).digest())
@@ -123,6 +145,8 @@ def _pack(options: dict, source: Path, scratch: Path, archive: Path) -> None:
           "--no-deps", "--only-binary=:all:", "--require-hashes", *platforms,
           "--python-version", options["python"], "--dest", wheels, "--requirement", needs],
          source)  # fmt: skip
+    for wheel in options["extra"]:
+        shutil.copy(wheel, wheels)
     with tarfile.open(archive, "w") as packed:
         packed.add(wheels, arcname="wheels", filter=_anonymous)
 
@@ -144,6 +168,7 @@ def main() -> None:
             "part": {"type": "str", "choices": ["edge", "gateway"], "required": True},
             "machine": {"type": "str", "choices": ["aarch64", "x86_64"], "required": True},
             "python": {"type": "str", "required": True},
+            "extra": {"type": "list", "elements": "path", "default": []},
         },
         supports_check_mode=True,
     )
@@ -152,7 +177,9 @@ def main() -> None:
     stem = f"{options['part']}-{options['version']}-py{options['python']}-{options['machine']}"
     archive, stamp = folder / f"{stem}.tar", folder / f"{stem}.from"
     try:
-        made_from = _made_from(source, options["version"])
+        extra = sorted(map(Path, options["extra"]))
+        requirements = [_requirement(wheel) for wheel in extra]
+        made_from = _made_from(source, options["version"], extra)
         with alone(folder):
             has = stamp.read_text() if archive.exists() and stamp.exists() else ""
             if has != made_from and not module.check_mode:
@@ -162,7 +189,12 @@ def main() -> None:
                     fresh.replace(archive)
                 stamp.write_text(made_from)
             digest = hashlib.sha256(archive.read_bytes()).hexdigest() if archive.exists() else ""
-        module.exit_json(changed=has != made_from, archive=str(archive), sha256=digest)
+        module.exit_json(
+            changed=has != made_from,
+            archive=str(archive),
+            sha256=digest,
+            requirements=requirements,
+        )
     except (OSError, RuntimeError, ValueError) as error:
         module.fail_json(msg=f"{stem}: {error}")
 

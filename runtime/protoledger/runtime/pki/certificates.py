@@ -3,7 +3,8 @@
 Elliptic-curve keys (P-256): a thousand of them take about a second. `ca.key` has mode 0600 and
 stays with the owner; a device makes its own keys and sends a request. A certificate's common name
 is the device's id, which Mosquitto's `use_identity_as_username` makes the user name in the access
-list. The broker reads the revoked certificates from `crl.pem`.
+list. The broker reads the revoked certificates from `crl.pem`. Certificates of later years may be
+signed ahead; they lie in `ahead/`, and `renewal` hands them out when their time comes.
 
 The package trustme does not fit: every certificate that it issues is valid for servers, clients and
 code signing at once, so that an agent's key could pose as the broker, and a client's certificate
@@ -186,12 +187,22 @@ def spki(public: CertificatePublicKeyTypes) -> bytes:
     return public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
+def begins(certificate: x509.Certificate) -> datetime:
+    """Give the time from which a certificate is valid."""
+    # since cryptography 42
+    begin: datetime | None = getattr(certificate, "not_valid_before_utc", None)
+    return begin or certificate.not_valid_before.replace(tzinfo=UTC)
+
+
+def ends(certificate: x509.Certificate) -> datetime:
+    """Give the time at which a certificate expires."""
+    end: datetime | None = getattr(certificate, "not_valid_after_utc", None)
+    return end or certificate.not_valid_after.replace(tzinfo=UTC)
+
+
 def days_left(certificate: x509.Certificate) -> float:
     """Give the days until a certificate expires; negative after that."""
-    end = getattr(certificate, "not_valid_after_utc", None)
-    if end is None:
-        end = certificate.not_valid_after.replace(tzinfo=UTC)
-    return (end - datetime.now(UTC)).total_seconds() / 86_400
+    return (ends(certificate) - datetime.now(UTC)).total_seconds() / 86_400
 
 
 class Authority:
@@ -225,11 +236,50 @@ class Authority:
         return made
 
     def issued(self, name: str) -> x509.Certificate | None:
-        """Give the certificate that `name` has now, if any."""
-        try:
-            return x509.load_pem_x509_certificate(self._file(name).read_bytes())
-        except (OSError, ValueError):
-            return None
+        """Give the certificate that `name` has now, if any; one signed ahead, once it has begun."""
+        known = self._known(name)
+        now = datetime.now(UTC)
+        return max((c for c in known if begins(c) <= now), key=ends, default=None)
+
+    def serials(self, name: str) -> set[int]:
+        """Give the serial numbers of all that `name` has or may get: what revoking it takes."""
+        return {certificate.serial_number for certificate in self._known(name)}
+
+    def sign_ahead(self, name: str, days: float, overlap_days: float) -> bool:
+        """Sign what follows the certificate of `name`, until the authority ends; not twice.
+
+        Each is like it but for the dates, and begins `overlap_days` before the one before it ends.
+        Whoever has them gains nothing without the device's key.
+
+        Returns:
+            Whether there was something to sign.
+        """
+        has, last = self.issued(name), ends(self.certificate)
+        if has is None or self._ahead(name).exists():
+            return False
+        if days <= overlap_days:
+            raise PkiError(f"certificates of {days} days cannot overlap by {overlap_days} days")
+        signed, end = [], ends(has)
+        while end < last:
+            begin = end - timedelta(days=overlap_days)
+            end = min(begin + timedelta(days=days), last)
+            signed.append(self._follow(has, begin, end).public_bytes(Encoding.PEM))
+        self._ahead(name).parent.mkdir(mode=0o700, exist_ok=True)
+        write_file(self._ahead(name), b"".join(signed), 0o644)
+        return True
+
+    def _follow(self, like: x509.Certificate, begin: datetime, end: datetime) -> x509.Certificate:
+        builder = _dated(like.subject, like.issuer, like.public_key(), begin, end)
+        for extension in like.extensions:
+            builder = builder.add_extension(extension.value, critical=extension.critical)
+        return builder.sign(self._key, hashes.SHA256())
+
+    def _known(self, name: str) -> list[x509.Certificate]:
+        found = []
+        for file in (self._file(name), self._ahead(name)):
+            with contextlib.suppress(OSError, ValueError):
+                found += x509.load_pem_x509_certificates(file.read_bytes())
+        return found
 
     def issue(
         self, name: str, request: bytes, usage: str, addresses: list[str], days: float
@@ -256,6 +306,8 @@ class Authority:
             self._key, self.certificate.subject, public, name, usage, addresses, days
         )
         self._file(name).parent.mkdir(mode=0o700, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            self._ahead(name).unlink()  # they follow the one that is replaced
         write_file(self._file(name), certificate.public_bytes(Encoding.PEM), 0o644)
         return certificate
 
@@ -288,6 +340,9 @@ class Authority:
     def _file(self, name: str) -> Path:
         return self.folder / "certificates" / f"{name}.crt"
 
+    def _ahead(self, name: str) -> Path:
+        return self.folder / "ahead" / f"{name}.pem"
+
 
 def alternatives(certificate: x509.Certificate) -> set[str]:
     """Give the host names and addresses in a certificate."""
@@ -313,16 +368,20 @@ def _builder(
     subject: x509.Name, issuer: x509.Name, public: CertificatePublicKeyTypes, days: float
 ) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(public)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _CLOCK_LAG)
-        .not_valid_after(now + timedelta(days=days))
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
-    )
+    builder = _dated(subject, issuer, public, now - _CLOCK_LAG, now + timedelta(days=days))
+    return builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+
+
+def _dated(
+    subject: x509.Name,
+    issuer: x509.Name,
+    public: CertificatePublicKeyTypes,
+    begin: datetime,
+    end: datetime,
+) -> x509.CertificateBuilder:
+    builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer)
+    builder = builder.public_key(public).serial_number(x509.random_serial_number())
+    return builder.not_valid_before(begin).not_valid_after(end)
 
 
 def _key_usage(*, authority: bool) -> x509.KeyUsage:
