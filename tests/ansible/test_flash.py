@@ -6,6 +6,7 @@ import importlib.util
 import json
 import lzma
 import os
+import shutil
 import sys
 import tomllib
 from pathlib import Path
@@ -57,6 +58,14 @@ def card(tmp_path):
     yield make
     for device in attached:
         detach(device)
+
+
+@pytest.fixture(scope="module")
+def flash():
+    spec = importlib.util.spec_from_file_location("flash_card", SCRIPT)
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded
 
 
 def write(device: Path, image: Path, sha256: str | None = None) -> dict:
@@ -142,6 +151,75 @@ def test_refuses_an_image_with_another_checksum_before_writing(card, image):
     assert not any(device.open("rb").read(1 << 20))
 
 
+def test_the_published_sum_beside_the_image_is_the_one_that_counts(tmp_path, flash):
+    image, published = tmp_path / "small.img.xz", tmp_path / "small.img.xz.sha256"
+    image.write_bytes(b"image")
+    good, other = digest(image), "0" * 64
+    for text in (
+        good,
+        f"{good}  small.img.xz",
+        f"{good.upper()} *release/{image.name}\n{other}  x",
+    ):
+        published.write_text(text + "\n")
+        assert flash.published(published, image) == good
+    for text in ("", "<html>not found</html>", f"{good} x", f"{good}\n{other}"):
+        published.write_text(text)
+        with pytest.raises(flash.Refused, match=r"has [02] SHA-256 sums for small\.img\.xz"):
+            flash.published(published, image)
+    with pytest.raises(flash.Refused, match="No such file"):
+        flash.published(tmp_path / "none", image)
+
+
+def test_the_published_signature_must_be_by_a_key_of_the_keyring(tmp_path, flash):
+    if not (shutil.which("gpg") and shutil.which("gpgv")):
+        pytest.skip("gpg and gpgv are not installed")
+    image = tmp_path / "small.img"
+    image.write_bytes(b"image")
+
+    def gpg(home, *words):
+        (tmp_path / home).mkdir(mode=0o700, exist_ok=True)
+        done = run("gpg", "--homedir", tmp_path / home, "--batch", "--quiet", *words)
+        run("gpgconf", "--homedir", tmp_path / home, "--kill", "gpg-agent")
+        assert done.returncode == 0, done.stderr
+
+    for home in ("publisher", "other"):
+        gpg(home, "--passphrase", "", "--quick-generate-key", home, "ed25519", "sign", "never")
+        gpg(home, "--output", tmp_path / f"{home}.gpg", "--export")
+    signature = tmp_path / "small.img.sig"
+    gpg("publisher", "--output", signature, "--detach-sign", image)
+    flash.check_signature(image, signature, tmp_path / "publisher.gpg")
+    with pytest.raises(flash.Refused, match="no good signature"):
+        flash.check_signature(image, signature, tmp_path / "other.gpg")
+    image.write_bytes(b"another image")
+    with pytest.raises(flash.Refused, match="no good signature"):
+        flash.check_signature(image, signature, tmp_path / "publisher.gpg")
+
+
+def test_a_data_partition_is_made_at_the_card_s_end(card, image):
+    device = card(80)
+    before = write(device, image)
+    told = flash_card(
+        "write", device, "--fixed", "--image", image, "--sha256", digest(image),
+        "--data-gib", str(32 / 1024),
+    )  # fmt: skip
+    assert told == before, "what was read back is the image"
+    table = json.loads(run("sfdisk", "--json", device).stdout)["partitiontable"]["partitions"]
+    assert len(table) == 3
+    start = table[-1]["start"] * 512
+    assert (80 << 20) - start >= 32 << 20
+    assert start % (4 << 20) == 0
+    seen = run("blkid", "--probe", "--offset", start, "--output", "export", device).stdout
+    assert "LABEL=protoledger-data" in seen
+    assert "TYPE=ext4" in seen
+    small = ("--image", image, "--sha256", digest(image), "--data-gib", "2")
+    assert "no room" in flash_card("write", device, "--fixed", *small)["refused"]
+
+
+def test_an_image_that_nothing_vouches_for_is_not_written(card, image):
+    told = flash_card("write", card(), "--fixed", "--image", image)
+    assert "no checksum and no signature" in told["refused"]
+
+
 def test_refuses_an_image_that_does_not_fit(card, image):
     device = card(8)
     assert "needs 25,165,824 bytes" in write(device, image)["refused"]
@@ -154,13 +232,10 @@ def test_refuses_an_image_that_is_cut_off(card, image, tmp_path):
     assert f"{cut} is damaged" in write(card(), cut)["refused"]
 
 
-def test_tells_a_card_that_gives_back_something_else(card, image, monkeypatch):
-    spec = importlib.util.spec_from_file_location("flash_card", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    monkeypatch.setattr(module, "_read_back", lambda *_: "0" * 64)
-    with pytest.raises(module.Refused, match="the card is bad or fake"):
-        module.write(image, card())
+def test_tells_a_card_that_gives_back_something_else(card, image, monkeypatch, flash):
+    monkeypatch.setattr(flash, "_read_back", lambda *_: "0" * 64)
+    with pytest.raises(flash.Refused, match="the card is bad or fake"):
+        flash.write(image, card())
 
 
 def test_refuses_to_seed_what_has_no_boot_partition(card):

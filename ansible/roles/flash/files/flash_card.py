@@ -13,6 +13,7 @@ import hashlib
 import json
 import lzma
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -133,6 +134,39 @@ class _Progress:
         sys.stderr.flush()
 
 
+def published(file: Path, image: Path) -> str:
+    """Read an image's SHA-256 from the file that is published beside it, as sha256sum writes it.
+
+    Raises:
+        Refused: if it is missing, or has none or several for this image.
+    """
+    try:
+        lines = file.read_text(errors="replace")[:1_000_000].splitlines()
+    except OSError as error:
+        raise Refused(f"{file}: {error.strerror}") from error
+    found = [re.fullmatch(r"([0-9A-Fa-f]{64})(?:\s+\*?(.+))?", line.strip()) for line in lines]
+    sums = {
+        one[1].lower() for one in found if one and Path(one[2] or image.name).name == image.name
+    }
+    if len(sums) != 1:
+        raise Refused(f"{file} has {len(sums)} SHA-256 sums for {image.name}, one is needed")
+    return sums.pop()
+
+
+def check_signature(image: Path, signature: Path, keyring: Path) -> None:
+    """Check an image by the signature that is published beside it.
+
+    Raises:
+        Refused: if no key of the keyring made it for this file.
+    """
+    try:
+        _lines("gpgv", "--quiet", "--keyring", keyring.resolve(), signature, image)
+    except FileNotFoundError as error:
+        raise Refused("gpgv is not installed, and the signature cannot be checked") from error
+    except Refused as error:
+        raise Refused(f"{signature} is no good signature of {image}: {error}") from error
+
+
 def check_image(image: Path, sha256: str) -> None:
     """Compare an image file with its checksum.
 
@@ -228,6 +262,23 @@ def _read_back(handle: int, length: int) -> str:
     return digest.hexdigest()
 
 
+def add_data_partition(device: Path, gib: float) -> None:
+    """Make an ext4 partition at the card's end, for a read-only root; its label is the role's.
+
+    Raises:
+        Refused: if there is no room for it.
+    """
+    with device.open("rb") as file:
+        sectors = file.seek(0, os.SEEK_END) // 512
+    start = (sectors - int(gib * (1 << 30)) // 512) // 8192 * 8192  # erase blocks of 4 MiB
+    if start <= 0:
+        raise Refused(f"{device} has no room for a data partition of {gib} GiB")
+    line = f"start={start}, type=linux\n".encode()
+    _lines("sfdisk", "--quiet", "--append", "--no-reread", device, data=line)
+    place, length = f"offset={start * 512}", f"{(sectors - start) // 2}k"
+    _lines("mkfs.ext4", "-q", "-F", "-L", "protoledger-data", "-E", place, device, length)
+
+
 def boot_partition(device: Path) -> int:
     """Find the first FAT partition by the device's own table, and tell its offset in bytes.
 
@@ -286,10 +337,26 @@ def _arguments() -> argparse.Namespace:
         word.add_argument("--largest-gib", type=float, default=128.0)
         word.add_argument("--fixed", action="store_true")
     put.add_argument("--image", type=Path, required=True)
-    put.add_argument("--sha256", required=True)
+    put.add_argument("--sha256", default="")
+    put.add_argument("--data-gib", type=float, default=0.0)
+    for name in ("--sha256-file", "--signature", "--keyring"):
+        put.add_argument(name, type=Path)
     for word in (look, put, first):
         word.add_argument("device", type=Path)
     return parser.parse_args()
+
+
+def _check(given: argparse.Namespace) -> None:
+    if not (given.sha256 or given.sha256_file or given.signature):
+        raise Refused("nothing says what the image must be: no checksum and no signature")
+    if given.sha256:
+        check_image(given.image, given.sha256)
+    if given.sha256_file:
+        check_image(given.image, published(given.sha256_file, given.image))
+    if given.signature:
+        if not given.keyring:
+            raise Refused("a signature is checked by the keys of a keyring: name one")
+        check_signature(given.image, given.signature, given.keyring)
 
 
 def _do(given: argparse.Namespace) -> dict[str, Any]:
@@ -301,8 +368,11 @@ def _do(given: argparse.Namespace) -> dict[str, Any]:
         return seen
     if seen["refusals"]:
         raise Refused("; ".join(seen["refusals"]))
-    check_image(given.image, given.sha256)
-    return write(given.image, Path(seen["device"]))
+    _check(given)
+    written = write(given.image, Path(seen["device"]))
+    if given.data_gib:
+        add_data_partition(Path(seen["device"]), given.data_gib)
+    return written
 
 
 def main() -> int:
