@@ -54,6 +54,7 @@ def host(tmp_path, monkeypatch):
         "fleet_sampling": agent["sampling"],
         "pki_authority": {"fleet_key": content["fleet_key"]},
         "edge_files": {},
+        "edge_extra": {},
         "edge_status_file": "/var/lib/protoledger/status.json",
     }
 
