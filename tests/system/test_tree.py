@@ -24,6 +24,8 @@ NOT_COUNTED = {"__init__.py", "py.typed"}
 """What every package has, and nobody looks for."""
 LARGE_FOLDERS = {
     "": "the top of a repository: its folders, and the files that tools look for there",
+    "ansible/playbooks": "a playbook a command; where they are says where the checkout is",
+    "ansible/roles": "a role a job; Ansible looks for them in one folder",
     "docs": "a page a topic",
     "docs/results": "written by the experiments: three files each",
     "tests": "mirrors the tree, and adds whole systems, machines and support",

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-ANSIBLE = Path(__file__).parents[2] / "ansible"
+ANSIBLE = Path(__file__).parents[3] / "ansible"
 FILES = ("user-data", "meta-data", "network-config")
 DEFAULTS = yaml.safe_load((ANSIBLE / "roles/flash/defaults/main.yml").read_text())
 

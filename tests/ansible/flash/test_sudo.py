@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from ansible.plugins.action import ActionBase
 
-PLUGIN = Path(__file__).parents[2] / "ansible/plugins/action/flash_write.py"
+PLUGIN = Path(__file__).parents[3] / "ansible/plugins/action/flash_write.py"
 SUDO = """#!/bin/sh
 if [ "$1" = --stdin ]; then read -r password; else password=; fi
 [ "$password" = "open sesame" ] || { echo "sudo: a password is required" >&2; exit 1; }
