@@ -42,6 +42,9 @@ for _cases in (test_faulty_nodes, test_limits, test_hostile_nodes, test_ledger, 
     _adopt(_cases)
 
 
+dripping = test_hostile_nodes.dripping
+
+
 @pytest.fixture(scope="module")
 def node_kind() -> type[chain.Geth]:
     try:
