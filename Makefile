@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help setup check test test-quick test-long test-pi test-fleet test-fleet-small test-fresh
-.PHONY: prove emulate lock contracts docs coverage geth validators clean test-page test-home-assistant screenshots
+.PHONY: prove emulate dist lock contracts docs coverage geth validators clean test-page test-home-assistant screenshots
 # A caller's environment must not lead Python elsewhere.
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
@@ -64,6 +64,9 @@ docs: setup ## the documentation as a site, in site/
 
 coverage: setup ## what share of the code the tests run; ARGS: pytest's
 	@bash scripts/coverage.sh $(ARGS)
+
+dist: setup ## the wheel, built twice and equal, with its SBOM and sums, in dist/
+	@.venv/bin/python scripts/locks/release.py $(ARGS)
 
 lock: setup ## resolve the Python dependencies anew; ARGS=--upgrade: the newest
 	@bash scripts/lock.sh $(ARGS)

@@ -63,7 +63,7 @@ def test_a_tiny_run_writes_its_files(name, tmp_path):
     )
     table = carry_out(tiny, [1], quick=True)
     paths = write(tiny, table, tmp_path / "new")
-    assert [path.suffix for path in paths] == [".csv", ".md", ".png"]
+    assert [path.suffix for path in paths] == [".csv", ".md", ".png", ".json"]
     rows = list(csv.DictReader(paths[0].open()))
     assert len(rows) == len(table.points)
     assert set(found.keys) <= set(rows[0])

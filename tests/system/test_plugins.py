@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from importlib.metadata import EntryPoint, EntryPoints
@@ -24,6 +25,8 @@ from protoledger.gateway.learner.own import PrototypeLearner
 from protoledger.sensors.synthetic.mock import MockSensor
 
 EXAMPLE = Path(__file__).parents[2] / "examples/plugins"
+PAGE = (EXAMPLE.parents[1] / "docs/api.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 GROUPS = ("sensors", "learners", "sharing", "attacks", "sources")
 
 
@@ -186,6 +189,13 @@ print(json.dumps({
     "attacks": "mirror" in poison.jobs(1, True)[0].kinds,
 }))
 """
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.splitlines()[0][5:60])
+def test_the_programs_of_the_page_run(block):
+    if "scikit_learn" in block:
+        pytest.importorskip("sklearn", reason="in requirements.lock: run `make setup`")
+    exec(block, {})  # the page's own text
 
 
 @pytest.mark.timeout(1200)

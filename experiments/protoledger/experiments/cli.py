@@ -1,10 +1,11 @@
-"""`protoledger experiment NAME`: runs a study and writes its table and picture.
+"""`protoledger experiment NAME`: runs a study and writes its table, picture and record.
 
 A study is a module of `protoledger.experiments.studies` that defines an `EXPERIMENT`. To add one,
 list it in `EXPERIMENTS`.
 """
 
 import importlib
+import sys
 import time
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import Annotated, Final
 import typer
 
 from protoledger.experiments.experiment import Experiment, carry_out, markdown, write
+from protoledger.experiments.running.records import RecordError, compare, read_record
+from protoledger.runtime.exits import Exit
 
 EXPERIMENTS: Final = (
     "accuracy",
@@ -26,6 +29,7 @@ EXPERIMENTS: Final = (
     "consensus",
     "difference",
 )
+COMPARE: Final = "compare"
 RESULTS: Final = Path("docs/results")
 
 app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
@@ -50,7 +54,13 @@ def load(name: str) -> Experiment:
 
 @app.command()
 def experiment(
-    name: Annotated[str, typer.Argument(help="Its name; without a name, all are listed.")] = "",
+    name: Annotated[
+        str,
+        typer.Argument(help="Its name, or `compare`; without a name, all are listed."),
+    ] = "",
+    records: Annotated[
+        list[Path] | None, typer.Argument(help="With `compare`: two records, NAME.json.")
+    ] = None,
     seeds: Annotated[
         int, typer.Option(min=0, max=1000, help="Run seeds 1 to this; 0: the experiment's default.")
     ] = 0,
@@ -61,8 +71,14 @@ def experiment(
 ) -> None:
     """Run an experiment with the real learner, commit test, records and contracts.
 
-    Writes NAME.csv, NAME.md and NAME.png to docs/results; a quick run writes them only with --out.
+    Writes NAME.csv, NAME.md, NAME.png and the record, NAME.json, to docs/results; a quick run
+    writes them only with --out. `compare A.json B.json` says what differs between two records.
     """
+    if name == COMPARE:
+        show_differences(records or [])
+        return
+    if records:
+        raise typer.BadParameter(f"{records[0]}: only `compare` takes files")
     if not name:
         for word in EXPERIMENTS:
             typer.echo(f"{word:10} {load(word).summary}")
@@ -79,3 +95,19 @@ def experiment(
         for path in write(found, table, folder):
             typer.echo(f"wrote {path}")
     typer.echo(f"{name}: {number} seeds in {time.monotonic() - begun:.0f} s")
+
+
+def show_differences(files: list[Path]) -> None:
+    """Print what differs between two records, a line each; exit code 65 if a file is none."""
+    if len(files) != 2:
+        raise typer.BadParameter("compare needs two records: compare A.json B.json")
+    try:
+        one, other = map(read_record, files)
+    except (OSError, RecordError) as error:
+        typer.echo(str(error), err=True)
+        sys.exit(Exit.DATA)
+    changes = compare(one, other)
+    for change in changes:
+        typer.echo(str(change))
+    if not changes:
+        typer.echo("nothing differs")

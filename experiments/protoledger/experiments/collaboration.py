@@ -23,6 +23,11 @@ from protoledger.gateway.training.model import SiteModel
 ROWS_A_ROUND: Final = 15
 """Beis-Penedo et al. (arXiv 2311.14136) decide about a commit after every 15 rows."""
 
+HELD_AT_SITES: Final = 400
+"""Held-out rows that each site is asked about one by one; all are asked of the union at once."""
+BY_SITE: Final = {"own": "here, on each site's own mix", "worst_site": "at the worst site"}
+"""What `Collaboration.by_site` measures, and titles for a table."""
+
 Publish = Callable[["Gateway", Codebook, bytes], int]
 """Publishes a delta; takes the gateway, the codebook after it and the delta; returns the gas."""
 
@@ -191,6 +196,31 @@ class Collaboration:
         """Return the mean accuracy of the gateways' unions on the held-out rows."""
         judged = of or self.gateways
         return float(np.mean([held_out(g.model, self.data, g.sharing) for g in judged]))
+
+    def by_site(self, of: list[Gateway] | None = None) -> dict[str, float]:
+        """Return `BY_SITE`: sites' accuracy here, each on its own mix of classes; the worst one's.
+
+        Sites that have learnt nothing have no mix, and are left out.
+        """
+        found = [
+            own_accuracy(gateway.model, self.data, gateway.model.seen)
+            for gateway in of or self.gateways
+            if gateway.model.seen.any()
+        ]
+        return {"own": float(np.mean(found)), "worst_site": min(found)}
+
+
+def own_accuracy(model: SiteModel, data: Split, mix: NDArray[np.int64]) -> float:
+    """Return how often a site's answer `here` is right, where classes are as frequent as in `mix`.
+
+    Held-out rows are weighed by their class; where none of its classes is held out, alike.
+    """
+    model.settle()
+    rows = np.linspace(0, len(data.held_y) - 1, min(HELD_AT_SITES, len(data.held_y))).astype(int)
+    labels = data.held_y[rows]
+    weights = (mix / np.maximum(np.bincount(labels, minlength=data.classes), 1))[labels]
+    right = np.array([model.predict_one(data.held_x[row]) == data.held_y[row] for row in rows])
+    return float(np.average(right, weights=weights if weights.any() else None))
 
 
 def restored(gateway: Gateway) -> SiteModel:

@@ -2,16 +2,14 @@
 
 An experiment is a module that defines one `Experiment`. Its jobs are small frozen values. `run`
 turns a job into rows, in another process. Rows with equal **keys** make one point; its **measures**
-are averaged over seeds, with a 95 % interval (Student's t).
+are averaged over seeds, with a 95 % interval (Student's t) if there are three seeds or more.
 """
 
 import csv
 import math
+import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import ExitStack
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, Final
@@ -20,14 +18,21 @@ from matplotlib.figure import Figure
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from scipy.special import stdtrit
 
-from protoledger.contracts.client.account import Account
-from protoledger.contracts.tools.local_node import LocalNode
-from protoledger.experiments import on_chain
-from protoledger.gateway.learner.compilation import compiled
+from protoledger.experiments.running.pool import cores, run_here
+from protoledger.experiments.running.records import (
+    FORMAT,
+    DoneJob,
+    Record,
+    code_here,
+    machine_here,
+    without_nan,
+    write_record,
+)
 
 Value = str | int | float
 Row = dict[str, Value]
-PROCESSES: Final = 2
+LEAST_RUNS: Final = 3
+"""Of which an interval is shown: that of two runs, 12.7 standard errors, tells nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +66,7 @@ class Experiment:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A mean over seeds, and half the width of its 95 % interval (NaN with a single seed)."""
+    """A mean over seeds, and half the width of its 95 % interval (NaN below `LEAST_RUNS`)."""
 
     mean: float
     half: float
@@ -71,13 +76,20 @@ class Point:
 class Table:
     """All rows of an experiment, grouped.
 
-    >>> table = Table(("n",), ("a",), [{"n": 1, "a": 2.0}, {"n": 1, "a": 4.0}])
+    >>> table = Table(("n",), ("a",), [{"n": 1, "a": value} for value in (2.0, 3.0, 4.0)])
     >>> point = table.points[(1,)]["a"]
     >>> point.mean, round(point.half, 2)
-    (3.0, 12.71)
+    (3.0, 2.48)
     """
 
-    def __init__(self, keys: Sequence[str], measures: Sequence[str], rows: Sequence[Row]) -> None:
+    def __init__(
+        self,
+        keys: Sequence[str],
+        measures: Sequence[str],
+        rows: Sequence[Row],
+        record: Record | None = None,
+    ) -> None:
+        self.record = record
         self.keys, self.measures, self.rows = tuple(keys), tuple(measures), rows
         groups: dict[tuple[Value, ...], list[Row]] = {}
         for row in rows:
@@ -104,46 +116,53 @@ class Table:
 
 def _point(values: list[float]) -> Point:
     n = len(values)
-    half = float(stdtrit(n - 1, 0.975)) * stdev(values) / math.sqrt(n) if n > 1 else math.nan
+    if n < LEAST_RUNS:
+        return Point(fmean(values), math.nan, n)
+    half = float(stdtrit(n - 1, 0.975)) * stdev(values) / math.sqrt(n)
     return Point(fmean(values), half, n)
 
 
 def carry_out(experiment: Experiment, seeds: Sequence[int], *, quick: bool) -> Table:
-    """Run all jobs in parallel, with a progress bar; Ctrl-C ends all of them."""
+    """Run all jobs in parallel, with a progress bar, and keep a record of it.
+
+    Args:
+        experiment: What to run.
+        seeds: Its seeds.
+        quick: Whether to run the small version.
+    """
     jobs = [job for seed in seeds for job in experiment.jobs(seed, quick)]
-    compiled.load()  # children inherit it
-    found: list[list[Row]] = [[] for _ in jobs]
-    with ExitStack() as stack:
-        nodes = _nodes(stack) if experiment.chain else []
-        context = get_context("fork")
-        urls = context.SimpleQueue()
-        for node in nodes:
-            urls.put(node.url)
-        processes = 1 if experiment.alone else PROCESSES
-        pool = ProcessPoolExecutor(
-            processes, context, initializer=_begin, initargs=(urls if nodes else None,)
-        )
-        stack.callback(pool.shutdown, cancel_futures=True)
-        bar = stack.enter_context(_progress())
-        task = bar.add_task(experiment.name, total=len(jobs))
-        waiting = {pool.submit(experiment.run, job): at for at, job in enumerate(jobs)}
-        for done in as_completed(waiting):
-            found[waiting[done]] = done.result()
-            bar.advance(task)
+    begun = time.monotonic()
+    found = run_jobs(experiment, jobs)
+    record = Record(
+        format=FORMAT,
+        experiment=experiment.name,
+        quick=quick,
+        seeds=list(seeds),
+        keys=list(experiment.keys),
+        measures=list(experiment.measures),
+        jobs=[
+            DoneJob(job=str(job), rows=without_nan(rows))
+            for job, rows in zip(jobs, found, strict=True)
+        ],
+        code=code_here(),
+        machine=machine_here(),
+        seconds=round(time.monotonic() - begun, 1),
+    )
     rows = [row for part in found for row in part]
-    return Table(experiment.keys, tuple(experiment.measures), rows)
+    return Table(experiment.keys, tuple(experiment.measures), rows, record)
 
 
-def _nodes(stack: ExitStack) -> list[LocalNode]:
-    nodes = [stack.enter_context(LocalNode("anvil")) for _ in range(PROCESSES)]
-    for node in nodes:
-        node.fund(*(Account(key).address for key in on_chain.KEYS))
-    return nodes
-
-
-def _begin(urls: Any) -> None:
-    if urls is not None:
-        on_chain.use(urls.get())
+def run_jobs(experiment: Experiment, jobs: Sequence[Any]) -> list[list[Row]]:
+    """Return each job's rows, in the order of the jobs."""
+    processes = 1 if experiment.alone else min(cores(), max(1, len(jobs)))
+    found: list[list[Row]] = [[] for _ in jobs]
+    with _progress() as bar:
+        task = bar.add_task(experiment.name, total=len(jobs))
+        done = run_here(experiment.run, jobs, chain=experiment.chain, processes=processes)
+        for at, rows in done:
+            found[at] = rows
+            bar.advance(task)
+    return found
 
 
 def _progress() -> Progress:
@@ -156,7 +175,7 @@ def _progress() -> Progress:
 
 
 def write(experiment: Experiment, table: Table, folder: Path) -> list[Path]:
-    """Write the points as CSV and Markdown, and the picture; returns the files' paths."""
+    """Write the points as CSV and Markdown, the picture and the record; returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{experiment.name}.{kind}" for kind in ("csv", "md", "png")]
     with paths[0].open("w", encoding="utf-8", newline="") as file:
@@ -168,6 +187,9 @@ def write(experiment: Experiment, table: Table, folder: Path) -> list[Path]:
             writer.writerow([*group, next(iter(points.values())).runs, *numbers])
     paths[1].write_text(markdown(experiment, table), encoding="utf-8")
     experiment.draw(table).savefig(paths[2], dpi=110)
+    if table.record is not None:
+        paths.append(folder / f"{experiment.name}.json")
+        write_record(table.record, paths[-1])
     return paths
 
 

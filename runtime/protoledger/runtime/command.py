@@ -51,6 +51,10 @@ PARTS = {
         "protoledger.experiments.cli",
         "Measure what collaboration is worth: the papers' tables, and further studies.",
     ),
+    "verify-claim": (
+        "protoledger.experiments.running.claim",
+        "Run a recorded experiment again, and compare every number.",
+    ),
     "bench": (
         "protoledger.experiments.benchmarks.cli",
         "Measure speed, traffic and gas, and compare them with other projects.",

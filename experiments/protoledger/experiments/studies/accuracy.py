@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from protoledger.experiments import on_chain
-from protoledger.experiments.collaboration import Collaboration, held_out
+from protoledger.experiments.collaboration import BY_SITE, Collaboration, held_out
 from protoledger.experiments.experiment import Experiment, Point, Row, Table
 from protoledger.experiments.figures import legend, line, panels
 from protoledger.experiments.streams import DATA, deal, split
@@ -63,7 +63,7 @@ def play(job: Job) -> Collaboration:
 def run(job: Job) -> list[Row]:
     """Measure a run with its codebooks, and without those of others."""
     played = play(job)
-    united = played.accuracy()
+    united, by_site = played.accuracy(), played.by_site()
     for gateway in played.gateways:
         for other in played.gateways:
             gateway.model.union.set(other.name, None)
@@ -74,6 +74,7 @@ def run(job: Job) -> list[Row]:
             "transactions": job.transactions,
             "gateways": job.gateways,
             "accuracy": united,
+            **by_site,
             "alone": alone,
             "prequential": played.right / played.seen,
             "commits": played.commits,
@@ -118,6 +119,7 @@ EXPERIMENT = Experiment(
     keys=("data", "transactions", "gateways"),
     measures={
         "accuracy": "accuracy, held out",
+        **BY_SITE,
         "alone": "without the others' codebooks",
         "prequential": "prequential",
         "commits": "commits",

@@ -11,7 +11,7 @@ from typing import Final
 
 from matplotlib.figure import Figure
 
-from protoledger.experiments.collaboration import ROWS_A_ROUND, Collaboration, Gateway
+from protoledger.experiments.collaboration import BY_SITE, ROWS_A_ROUND, Collaboration, Gateway
 from protoledger.experiments.experiment import Experiment, Row, Table
 from protoledger.experiments.figures import legend, line, panels
 from protoledger.experiments.streams import DATA, deal, split
@@ -99,6 +99,7 @@ def run(job: Job) -> list[Row]:
             "prequential": played.right / played.seen,
             "mean_accuracy": total / played.rounds,
             "accuracy": played.accuracy(),
+            **played.by_site(),
             "commits": played.commits,
         }
     ]
@@ -129,6 +130,7 @@ EXPERIMENT = Experiment(
     measures={
         "mean_accuracy": "accuracy, held out, mean over the run",
         "accuracy": "at the end",
+        **BY_SITE,
         "prequential": "prequential",
         "commits": "commits",
     },

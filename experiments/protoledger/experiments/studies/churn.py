@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from matplotlib.figure import Figure
 
-from protoledger.experiments.collaboration import Collaboration, Gateway
+from protoledger.experiments.collaboration import BY_SITE, Collaboration, Gateway
 from protoledger.experiments.experiment import Experiment, Row, Table
 from protoledger.experiments.figures import legend, line, panels
 from protoledger.experiments.streams import DATA, deal, split
@@ -112,6 +112,7 @@ def run(job: Job) -> list[Row]:
                     "share_of_rounds": round(stops[number + 1], 3),
                     "accuracy": played.accuracy(present),
                     "worst": min(played.accuracy([gateway]) for gateway in present),
+                    **played.by_site(present),
                     "commits": played.commits,
                 }
             )
@@ -144,6 +145,7 @@ EXPERIMENT = Experiment(
     measures={
         "accuracy": "accuracy, held out",
         "worst": "at the worst gateway",
+        **BY_SITE,
         "commits": "commits",
     },
     jobs=jobs,

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from matplotlib.figure import Figure
 
+from protoledger.experiments.collaboration import BY_SITE
 from protoledger.experiments.experiment import Experiment, Row, Table
 from protoledger.experiments.figures import legend
 from protoledger.experiments.studies import accuracy as exp_accuracy
@@ -26,6 +27,8 @@ def run(job: exp_accuracy.Job) -> list[Row]:
             "data": job.data,
             "transactions": job.transactions,
             "gateways": job.gateways,
+            "accuracy": played.accuracy(),
+            **played.by_site(),
             "gas_k": gas / 1000,
             "commits": played.commits,
             "gas_a_commit_k": gas / 1000 / max(played.commits, 1),
@@ -48,6 +51,8 @@ EXPERIMENT = Experiment(
     summary="Gas and transactions of the same runs, on Anvil.",
     keys=("data", "transactions", "gateways"),
     measures={
+        "accuracy": "accuracy, held out",
+        **BY_SITE,
         "gas_k": "gas, k",
         "commits": "commits",
         "gas_a_commit_k": "gas a commit, k",

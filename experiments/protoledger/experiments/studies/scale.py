@@ -8,7 +8,7 @@ from typing import Final
 
 from matplotlib.figure import Figure
 
-from protoledger.experiments.collaboration import Collaboration, held_out
+from protoledger.experiments.collaboration import BY_SITE, Collaboration, held_out
 from protoledger.experiments.experiment import Experiment, Row, Table
 from protoledger.experiments.figures import legend, line, panels
 from protoledger.experiments.streams import DATA, deal, split
@@ -54,7 +54,7 @@ def run(job: Job) -> list[Row]:
         pass
     played.flush()
     judged = played.gateways[:JUDGED]
-    together = played.accuracy(judged)
+    together, by_site = played.accuracy(judged), played.by_site(judged)
     for gateway in judged:
         for other in played.gateways:
             gateway.model.union.set(other.name, None)
@@ -65,6 +65,7 @@ def run(job: Job) -> list[Row]:
             "gateways": job.gateways,
             "way": job.way,
             "accuracy": together,
+            **by_site,
             "alone": sum(held_out(gateway.model, data) for gateway in judged) / len(judged),
             "commits": played.commits,
             "bytes_k": sum(gateway.sent_bytes for gateway in played.gateways) / 1000,
@@ -99,6 +100,7 @@ EXPERIMENT = Experiment(
     keys=("data", "dealt", "gateways", "way"),
     measures={
         "accuracy": "accuracy, held out",
+        **BY_SITE,
         "alone": "without the others' codebooks",
         "commits": "commits",
         "bytes_k": "kB of deltas",

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from protoledger.experiments import on_chain
-from protoledger.experiments.collaboration import Collaboration
+from protoledger.experiments.collaboration import BY_SITE, Collaboration
 from protoledger.experiments.experiment import Experiment, Row, Table
 from protoledger.experiments.figures import COLOURS, MARKERS, legend, panels
 from protoledger.experiments.streams import DATA, deal, split
@@ -78,6 +78,7 @@ def run(job: Job) -> list[Row]:
             "test": job.test,
             "alpha": round(job.alpha, 3),
             "accuracy": played.accuracy(),
+            **played.by_site(),
             "gas_k": sum(gateway.gas for gateway in played.gateways) / 1000,
             "commits": played.commits,
             **{kind: false_alarms(job.test, job.alpha, job.seed, kind) for kind in NULLS},
@@ -189,6 +190,7 @@ EXPERIMENT = Experiment(
     keys=("data", "test", "alpha"),
     measures={
         "accuracy": "accuracy, held out",
+        **BY_SITE,
         "gas_k": "gas, k",
         "commits": "commits",
         **{kind: f"null streams with a commit: {kind}" for kind in NULLS},

@@ -15,7 +15,9 @@ from protoledger.gateway.errors import ModelStateError
 from protoledger.gateway.learner.base import Floats
 from protoledger.gateway.learner.improved.metric import FeatureMetric
 from protoledger.gateway.learner.improved.saved import SavedLearner, unpack
+from protoledger.gateway.learner.reference.classifier import SavedReference
 from protoledger.gateway.learner.saved import dump, load, pack
+from protoledger.gateway.learner.saved import unpack as read
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,6 +82,29 @@ def widen(state: bytes, wider: Widening) -> bytes:
             memory=dump(wider.columns(memory), "<f8"),
             memory_classes=_relabelled(old.memory_classes, held, wider),
             **_metric(old, wider),
+        )
+    )
+
+
+def widen_reference(state: bytes, wider: Widening) -> bytes:
+    """Lay out the reference's state; what its prototypes lack is 0, as it knows nothing missing.
+
+    Raises:
+        ModelStateError: the bytes are damaged, or the old shape is another.
+    """
+    old = read(state, SavedReference)
+    if (old.n_features, old.n_classes) != (len(wider.features), len(wider.classes)):
+        raise ModelStateError(f"a model of {old.n_features} features is not of the old shape")
+    features = load(old.features, "<f8", (old.count, old.n_features), np.float64)
+    seen = load(old.seen, "u1", (old.n_classes,), np.float64)
+    return pack(
+        msgspec.structs.replace(
+            old,
+            n_features=wider.n_features,
+            n_classes=wider.n_classes,
+            classes=_relabelled(old.classes, old.count, wider),
+            features=dump(wider.columns(features, 0.0), "<f8"),
+            seen=dump(wider.rows(seen), "u1"),
         )
     )
 

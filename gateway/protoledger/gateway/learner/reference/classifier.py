@@ -43,7 +43,9 @@ from protoledger.gateway.learner.saved import Copied, copied, dump, load, pack, 
 from protoledger.gateway.learner.vote import measure
 
 
-class _Saved(msgspec.Struct, forbid_unknown_fields=True, tag="xuilvq-1", tag_field="kind"):
+class SavedReference(msgspec.Struct, forbid_unknown_fields=True, tag="xuilvq-1", tag_field="kind"):
+    """The state of this version."""
+
     n_features: int
     n_classes: int
     samples: int
@@ -216,7 +218,7 @@ class XuILVQ:
         """Return all that decides what the learner does next."""
         state = self._state
         return pack(
-            _Saved(
+            SavedReference(
                 n_features=self.n_features,
                 n_classes=self.n_classes,
                 samples=self.samples,
@@ -235,7 +237,7 @@ class XuILVQ:
     @classmethod
     def restore(cls, state: bytes) -> Self:
         """Return a learner that decides as the saved one; see `Classifier.restore`."""
-        saved = unpack(state, _Saved)
+        saved = unpack(state, SavedReference)
         n, d, c = saved.count, saved.n_features, saved.n_classes
         try:
             model = cls(d, c)
