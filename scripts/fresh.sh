@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The README's two commands on clean Debian 12 and 13, as root and as an unprivileged user. Needs
-# root on Debian or Ubuntu; arguments choose: debian12 debian13 root user.
+# root on Debian or Ubuntu; arguments choose: debian12 debian13 root user; page: `make test-page`.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

@@ -2,6 +2,7 @@
 
     make test-fresh                       # Debian 12 and 13, root and user: four machines
     make test-fresh ARGS="debian13 user"  # one of them
+    make test-fresh ARGS="page user"      # in their place `make test-page`, on Debian 12 and 13
 
 What is tested is the last commit, cloned on the machine. Logs stay in `.fresh/`. Exit code 1 says
 that a machine failed, 69 that none could be made here: no mirror, or no right to make one.
@@ -16,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from protoledger.runtime.exits import Exit
@@ -28,7 +29,12 @@ USERS = {"root": "root", "user": "sam"}
 CLONE = "git clone --quiet /srv/protoledger.git protoledger"
 INSIDE = "cd protoledger && "
 VERSIONS = "echo $(python3 --version), Node $(node --version), npm $(npm --version)"
+BROWSER = "chromium chromium-driver prometheus"
+"""Packages that `make test-page` installs as root; others ask who administers the machine."""
+INSTALL = f"apt-get -qq update && apt-get -qq install -y --no-install-recommends {BROWSER}"
 LOGS = ROOT / ".fresh"
+STEPS = ("base", "packages", "emulate", "test", "test-page")
+"""Whose times are shown."""
 _EVERY_S = 60.0
 _NOTICE = "Attempted to remove disk file system"  # systemd-nspawn's, of a folder of its own
 
@@ -47,7 +53,7 @@ class Report:
 def main(words: list[str]) -> int:
     """Try the machines that are named, or all; returns the exit code."""
     parser = argparse.ArgumentParser(prog="make test-fresh", description=__doc__)
-    parser.add_argument("which", nargs="*", choices=[*SUITES, *USERS, []], metavar="WORD")
+    parser.add_argument("which", nargs="*", choices=[*SUITES, *USERS, "page", []], metavar="WORD")
     chosen = set(parser.parse_args(words).which)
     suites = [name for name in SUITES if name in chosen] or list(SUITES)
     users = [name for name in USERS if name in chosen] or list(USERS)
@@ -64,15 +70,16 @@ def main(words: list[str]) -> int:
     except UnavailableError as error:
         say(str(error))
         return Exit.UNAVAILABLE
-    reports = [attempt(suite, user, found) for suite in suites for user in users]
+    page = "page" in chosen
+    reports = [attempt(suite, user, found, page) for suite in suites for user in users]
     show(reports)
     if all(report.unavailable for report in reports):
         return Exit.UNAVAILABLE
     return any(report.failed for report in reports)
 
 
-def attempt(suite: str, user: str, found: Network) -> Report:
-    """Make a machine, clone, and run the two commands, until one fails."""
+def attempt(suite: str, user: str, found: Network, page: bool) -> Report:
+    """Make a machine, clone, and run the commands, until one fails."""
     report = Report(f"{suite} {user}")
     log = LOGS / f"{suite}-{user}"
     try:
@@ -80,13 +87,16 @@ def attempt(suite: str, user: str, found: Network) -> Report:
             archive = base(SUITES[suite], found, Path(f"{log}-base.log"))
         with machine(archive, found, USERS[user]) as made:
             probe(made, Path(f"{log}-probe.log"))
+            if page and user != "root":
+                root = replace(made, user="root")
+                step(root, report, "packages", INSTALL, Path(f"{log}-packages.log"))
+            commands = ("test-page",) if page else ("emulate", "test")
             steps = {"clone": f"{CLONE} && {VERSIONS}"}
-            steps |= {name: f"{INSIDE} make {name}" for name in ("emulate", "test")}
+            steps |= {name: f"{INSIDE} make {name}" for name in commands}
             steps["size"] = f"{INSIDE} du -sh . ~/.cache ~/.npm 2>/dev/null || true"
             for name, script in steps.items():
-                step(made, report, name, script, Path(f"{log}-{name}.log"))
-                if report.failed:
-                    break
+                if not report.failed:
+                    step(made, report, name, script, Path(f"{log}-{name}.log"))
     except (OSError, RuntimeError) as error:
         report.failed = report.failed or str(error)
         report.unavailable = isinstance(error, UnavailableError)
@@ -112,7 +122,9 @@ def step(made: Machine, report: Report, name: str, script: str, log: Path) -> No
 
     with timed(report, name):
         code = made.run(script, log, waiting)
-    if name == "test" and (ended := re.findall(r"\d+ (?:passed|failed|error).*", log.read_text())):
+    if name.startswith("test") and (
+        ended := re.findall(r"\d+ (?:passed|failed|error).*", log.read_text())
+    ):
         report.tests = ended[-1].rstrip("= ")
     if code != 0:
         report.failed = f"{name}: exit code {code}"
@@ -134,7 +146,7 @@ def timed(report: Report, name: str) -> Iterator[None]:
 
 def show(reports: list[Report]) -> None:
     """Print the table."""
-    names = ("base", "emulate", "test")
+    names = [n for n in STEPS if any(n in report.seconds for report in reports)]
     say(f"{'machine':<14}" + "".join(f"{name:>10}" for name in names) + "   result")
     for report in reports:
         shown = (f"{report.seconds[n]:.0f} s" if n in report.seconds else "–" for n in names)

@@ -43,8 +43,8 @@ def browser(chromium):
     return chromium()
 
 
-def until(true, what):
-    end = time.monotonic() + PATIENCE_S
+def until(true, what, patience_s=PATIENCE_S):
+    end = time.monotonic() + patience_s
     while not true():
         assert time.monotonic() < end, what
         time.sleep(0.1)
