@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import json
 import os
+import socket
 import ssl
 import subprocess
 import sys
@@ -13,10 +14,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from protoledger.dashboard.reading.files import GatewayFiles
 from protoledger.dashboard.report import STATIC, bundle, make_report
 from protoledger.dashboard.server.login import GUESSES, PasswordFile, Sessions, write_password
 from protoledger.dashboard.server.settings import Settings
 from protoledger.emulator.processes.certificates import CertificateAuthority
+from protoledger.runtime.exits import Exit
 from tests.support.recorded import Recorded, recorded_site
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
@@ -213,6 +216,26 @@ def test_each_state_is_told(tmp_path):
         again.learn(2)
         until("running")
         again.close()
+
+
+def test_files_that_the_page_may_not_read_are_a_state_of_their_own(tmp_path, monkeypatch):
+    files = GatewayFiles("attic", tmp_path / "gateway.db")
+    (tmp_path / "gateway.db.history").touch()
+    assert files.state() == "stopped"
+    monkeypatch.setattr(os, "access", lambda path, _how: Path(path) == tmp_path)
+    assert files.state() == "unreadable"
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert files.state() == "unreadable"
+    assert GatewayFiles("attic", tmp_path / "none" / "gateway.db").state() == "absent"
+
+
+def test_an_address_that_is_taken_may_be_free_later():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        given = Settings(sites=(), port=taken.getsockname()[1])
+        command = [sys.executable, "-m", "protoledger.dashboard.server", given.encode()]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == Exit.UNAVAILABLE, "systemd tries again"
+    assert "choose another port" in done.stderr
 
 
 def test_alerts_have_the_names_of_the_rules_that_prometheus_gets():

@@ -85,6 +85,7 @@ from ansible.module_utils.fleet_lock import alone
 
 # wheels name the oldest glibc that they run with; Debian 12 has 2.36
 _GLIBC = ("manylinux_2_34", "manylinux_2_28", "manylinux_2_17", "manylinux2014", "linux")
+_EXTRAS = {"edge": ["edge"], "gateway": ["gateway", "dashboard"]}
 _PARTS = [
     "sensors",
     "protocol",
@@ -92,6 +93,7 @@ _PARTS = [
     "edge",
     "contracts",
     "gateway",
+    "dashboard",
     "emulator",
     "experiments",
 ]
@@ -132,10 +134,11 @@ def _pack(options: dict, source: Path, scratch: Path, archive: Path) -> None:
     tools = Path(sys.executable).parent
     wheels, needs = scratch / "wheels", scratch / "requirements.txt"
     wheels.mkdir()
+    extras = [word for extra in _EXTRAS[options["part"]] for word in ("--extra", extra)]
     uv = [str(tools / "uv"), "--no-config", "--quiet"]
     _run([*uv, "build", "--wheel", "--offline", "--no-build-isolation", "--python", sys.executable,
           "--out-dir", wheels, source], source)  # fmt: skip
-    _run([*uv, "pip", "compile", source / "pyproject.toml", "--extra", options["part"],
+    _run([*uv, "pip", "compile", source / "pyproject.toml", *extras,
           "--constraint", source / "requirements.lock", "--python-version", options["python"],
           "--python-platform", f"{options['machine']}-manylinux_2_28", "--generate-hashes",
           "--no-emit-index-url", "--no-annotate", "--no-header", "--output-file", needs],

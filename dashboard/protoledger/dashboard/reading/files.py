@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 
 from protoledger.gateway.training.history.tables import history_path
 
-State = Literal["absent", "starting", "running", "stale", "stopped"]
+State = Literal["absent", "unreadable", "starting", "running", "stale", "stopped"]
 STALE_S: Final = 30.0
 """A status that old is of a gateway that hangs; see `gateway.operations.health`."""
 BUSY_S: Final = 0.2
@@ -76,7 +76,7 @@ class ReadOnlyFile:
         self._inode = (found.st_dev, found.st_ino)
         uri = self.path.absolute().as_uri()
         for mode in ("mode=ro", "mode=ro&immutable=1"):  # the latter: no log, folder not writable
-            if "immutable" in mode and self.path.with_name(f"{self.path.name}-wal").exists():
+            if "immutable" in mode and _is_there(self.path.with_name(f"{self.path.name}-wal")):
                 break
             try:
                 database = sqlite3.connect(
@@ -121,16 +121,26 @@ class GatewayFiles:
     def state(self, status: dict[str, Any] | None = None) -> State:
         """Return how the gateway is."""
         status = self.status() if status is None else status
+        if self._is_closed():
+            return "unreadable"
         if not status:
-            return "stopped" if self.history.path.exists() else "absent"
+            return "stopped" if _is_there(self.history.path) else "absent"
         if _has_ended(status.get("pid")):
             return "stopped"
         written = status.get("written_at")
         if isinstance(written, int | float) and self.clock() - written > STALE_S:
             return "stale"
-        if not self.history.path.exists():
-            return "starting"
         return "running" if self.rows("SELECT 1 FROM samples LIMIT 1") else "starting"
+
+    def _is_closed(self) -> bool:
+        """Whether the files are there, and this process may not read them."""
+        for path, how in (
+            (self.store_file.parent, os.R_OK | os.X_OK),
+            (self.history.path, os.R_OK),
+        ):
+            if not os.access(path, how):
+                return _is_there(path)
+        return False
 
     def document(self, name: str) -> dict[str, Any]:
         """Return a document of the history, empty without it."""
@@ -172,6 +182,17 @@ class GatewayFiles:
         """Close the files."""
         self.history.close()
         self.store.close()
+
+
+def _is_there(path: Path) -> bool:
+    """Whether a path names something, also where it may not be looked into."""
+    try:
+        path.stat()
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return True
 
 
 def content(text: object) -> dict[str, Any]:

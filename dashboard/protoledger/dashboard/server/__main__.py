@@ -14,6 +14,7 @@ import uvicorn
 
 from protoledger.dashboard.server.app import make_app
 from protoledger.dashboard.server.settings import Settings
+from protoledger.protocol.errors import ConfigurationError
 from protoledger.runtime.exits import Exit
 
 
@@ -38,9 +39,10 @@ def serve(settings: Settings) -> Exit:
     try:
         app = make_app(settings)
         listening = _listen(settings)
-    except (ValueError, OSError) as error:
-        sys.stderr.write(f"protoledger dashboard: {error}\n")
-        return Exit.CONFIGURATION
+    except OSError as error:  # an address that comes later, say: systemd tries again
+        return _failed(error, Exit.UNAVAILABLE)
+    except (ValueError, ConfigurationError) as error:
+        return _failed(error, Exit.CONFIGURATION)
     config = uvicorn.Config(
         app,
         log_level="warning",
@@ -64,9 +66,13 @@ def serve(settings: Settings) -> Exit:
     try:
         Server(config).run([listening])
     except (OSError, ValueError) as error:  # a certificate that does not fit, say
-        sys.stderr.write(f"protoledger dashboard: {error}\n")
-        return Exit.CONFIGURATION
+        return _failed(error, Exit.CONFIGURATION)
     return Exit.OK
+
+
+def _failed(error: Exception, code: Exit) -> Exit:
+    sys.stderr.write(f"protoledger dashboard: {error}\n")
+    return code
 
 
 def _listen(settings: Settings) -> socket.socket:

@@ -37,7 +37,7 @@ class Pages:
 
     Raises:
         ValueError: the password file is none.
-        OSError: it cannot be read.
+        ConfigurationError: it cannot be read.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -157,7 +157,7 @@ def make_app(settings: Settings) -> Starlette:
 
     Raises:
         ValueError: the password file is none.
-        OSError: it cannot be read.
+        ConfigurationError: it cannot be read.
     """
     pages = Pages(settings)
 

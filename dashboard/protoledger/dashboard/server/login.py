@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Self
 
-from protoledger.runtime.key_files import write_secret
+from protoledger.runtime.key_files import read_secret, write_secret
 
 N, R, P = 2**14, 8, 5
 FEWEST_CHARACTERS: Final = 10
@@ -78,13 +78,12 @@ class PasswordFile:
         """Read a password file.
 
         Raises:
-            ValueError: it is none, or others may read it.
-            OSError: it cannot be read.
+            ValueError: it is none.
+            ConfigurationError: it cannot be read, or others may read it.
         """
-        if path.stat().st_mode & 0o077:
-            raise ValueError(f"{path}: others may read it; run: chmod 600 {path}")
+        text = read_secret(path)
         try:
-            content = json.loads(path.read_text(encoding="ascii"))
+            content = json.loads(text.decode("ascii"))
             n, r, p = (int(content[name]) for name in ("n", "r", "p"))
             salt, digest = (base64.b64decode(content[name]) for name in ("salt", "hash"))
             sound = content["kdf"] == "scrypt" and 2**10 <= n <= 2**20 and len(digest) == 32

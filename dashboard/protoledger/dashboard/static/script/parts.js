@@ -25,6 +25,7 @@ const STATES = {
   stale: ["no sign of life", "bad"],
   stopped: ["stopped", "warn"],
   absent: ["not started yet", ""],
+  unreadable: ["not readable", "bad"],
 };
 
 export const statePill = (site) => pill(...(STATES[site.state] || [site.state, ""]));
@@ -59,6 +60,10 @@ export function blank(site, needs) {
   if (site.state === "absent") {
     return empty("No gateway has started here yet",
       "This page shows one as soon as it runs.", "protoledger gateway run -c gateway.yaml");
+  }
+  if (site.state === "unreadable") {
+    return empty("The page may not read this gateway's files",
+      "They are its user's alone. Start the page as that user; the gateway goes on without it.");
   }
   if (needs) return null;
   if (site.state === "starting") {
