@@ -2,6 +2,7 @@
 
 import pytest
 
+from protoledger.dashboard.server.login import write_password
 from tests.fleet.deployment import changed
 
 pytestmark = pytest.mark.fleet
@@ -21,6 +22,21 @@ try:
         print(context.wrap_socket(plain, server_hostname="{host}").recv(1))
 except OSError as error:
     print(error)
+"""
+
+# a browser's steps on the page of a gateway, by its address and the fleet's authority
+LOOK = """
+import http.client, json, ssl
+context = ssl.create_default_context(cafile="/etc/protoledger/ca.crt")
+def ask(method, path, body=None, **headers):
+    connection = http.client.HTTPSConnection("{host}", 8765, context=context, timeout=60)
+    connection.request(method, path, body, headers)
+    answer = connection.getresponse()
+    return answer.status, answer.getheader("set-cookie", ""), answer.read()
+first = ask("GET", "/api/views/now")[0]
+status, cookie, _ = ask("POST", "/login", "password={password}", origin="https://{host}:8765")
+_, _, body = ask("GET", "/api/views/now", cookie=cookie.partition(";")[0])
+print(first, status, json.loads(body)["sites"][0]["state"])
 """
 
 
@@ -135,3 +151,24 @@ def test_a_replaced_device_is_shut_out_and_its_successor_let_in(fleet):
     knock = KNOCK.format(host=fleet.machines["hub"].address)
     (machine.root / "root/knock.py").write_text(knock)
     assert "REVOKED" in machine.ssh("python3", "/root/knock.py")
+
+
+def test_a_gateway_s_page_takes_tls_and_a_login_and_can_write_nothing(fleet):
+    machine = fleet.machines["attic-gateway"]
+    assert "dport 8765" not in rules(fleet, "attic-gateway")
+    write_password(fleet.state / "page.password", "only-for-this-test")
+    fleet.write_inventory(base_ssh_from=["10.77.0.1", "localhost"], fleet_page=True)
+    fleet.play("site")
+    assert "dport 8765" in rules(fleet, "attic-gateway")
+    assert "dport 8765" not in rules(fleet, AGENTS[0])
+    script = LOOK.format(host=machine.address, password="only-for-this-test")
+    (machine.root / "root/look.py").write_text(script)
+    retry = "for i in $(seq 60); do python3 /root/look.py && exit; sleep 2; done"
+    assert machine.ssh("bash", "-c", f"'{retry}'").split() == ["401", "303", "running"]
+    own = ("systemctl", "show", "--property=MainPID", "--value", "protoledger-page")
+    process = machine.ssh(*own).strip()
+    touch = ("nsenter", "-t", process, "-m", "touch", "/var/lib/private/protoledger/x")
+    assert "Read-only" in machine.ssh(*touch, "2>&1", check=False)
+    assert set(changed(fleet.play("site")).values()) == {0}
+    machine.ssh("systemctl", "kill", "--signal=KILL", "protoledger-page")
+    assert fleet.wait_for_rounds("attic", 3), "its death harms nothing"

@@ -92,6 +92,47 @@ def test_export_writes_what_was_committed(shell: Shell, tmp_path: Path, suffix: 
     assert "0 prototypes of 0 gateways" in nobody.output
 
 
+SITE = """\
+site: attic
+fleet_key: "{key}"
+broker: {{host: broker.local}}
+channels:
+  - {{name: temperature, unit: °C, low: -10, high: 50, step: 0.1}}
+  - {{name: light, low: 0, high: 1, step: 0.01}}
+labels: [{labels}]
+round: {{every_s: 10}}
+"""
+
+
+@pytest.mark.parametrize("suffix", ["csv", "npz"])
+def test_export_for_a_site_has_its_channels_units_and_labels(
+    shell: Shell, tmp_path: Path, suffix: str
+):
+    expected = book(2)
+    labels = ["empty", '"cooking, or so"', "asleep"]
+    site, file = tmp_path / "site.yaml", tmp_path / f"out.{suffix}"
+    site.write_text(SITE.format(key="0" * 64, labels=", ".join(labels)))
+    done = shell.read("export", str(file), "--site", str(site))
+    assert done.exit_code == 0, done.output
+    names = [name.strip('"') for name in labels]
+    low, width = np.array([-10.0, 0.0]), np.array([60.0, 1.0])
+    if suffix == "npz":
+        with np.load(file) as arrays:
+            assert arrays["columns"].tolist() == ["temperature (°C)", "light"]
+            assert arrays["labels"].tolist() == names
+            assert np.allclose(arrays["features"], low + width * expected.features())
+    else:
+        with file.open(newline="", encoding="utf-8") as stream:
+            rows = list(csv.DictReader(stream))
+        found = [[float(row["temperature (°C)"]), float(row["light"])] for row in rows]
+        assert np.allclose(found, low + width * expected.features(), rtol=1e-5, atol=1e-5)
+        assert [row["class"] for row in rows] == [names[one] for one in expected.classes]
+    site.write_text(SITE.format(key="0" * 64, labels="one, " + ", ".join(labels)))
+    other = shell.read("export", str(file), "--site", str(site))
+    assert other.exit_code == 78
+    assert "it is of another deployment" in other.output
+
+
 def test_verify_and_watch_name_a_liar(shell: Shell):
     good = shell.read("verify")
     assert good.exit_code == 0, good.output

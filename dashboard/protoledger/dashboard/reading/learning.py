@@ -32,6 +32,7 @@ def learning(files: GatewayFiles) -> dict[str, Any]:
         "overall": _overall(counters),
         "confusion": _confusion(samples[-500:], labels),
         "drifts": [row[0] for row in samples if row[7] & DRIFTED],
+        "drifts_at": [row[1] for row in samples if row[7] & DRIFTED],
         "drifts_in_all": counters.get("drifts", 0),
         "missing": now.get("missing", []),
         "channels": [channel.get("name") for channel in about.get("channels", [])],
@@ -68,7 +69,7 @@ def _empty() -> dict[str, list[Any]]:
 def _point(curve: dict[str, list[Any]], n: int | None, at: float, shares: list[float]) -> None:
     """Add a point; shares as in `SERIES`."""
     curve["n"].append(n)
-    curve["at"].append(round(at, 1))
+    curve["at"].append(round(at, 3))
     for name, share in zip(SERIES, shares, strict=True):
         curve[name].append(round(share, 4))
     curve["kappa"].append(kappa_temporal(shares[0], shares[3]))

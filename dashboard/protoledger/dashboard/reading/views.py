@@ -62,6 +62,7 @@ def _now(files: GatewayFiles) -> dict[str, Any]:
         "counters": now.get("counters") or {},
         "chain": now.get("chain", ""),
         "events": files.events("kind <> 'failed'", 8),
+        "alerts": health(files)["alerts"],
     }
 
 

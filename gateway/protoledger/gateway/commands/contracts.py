@@ -208,7 +208,10 @@ def _write(
     if schema is not None:
         low = np.array([channel.low for channel in schema.channels])
         width = np.array([channel.high for channel in schema.channels]) - low
-        columns = [f"{channel.name} ({channel.unit})" for channel in schema.channels]
+        columns = [
+            f"{channel.name} ({channel.unit})" if channel.unit else channel.name
+            for channel in schema.channels
+        ]
         labels = list(schema.labels)
     if file.suffix == ".npz":
         none = Codebook.empty(form)

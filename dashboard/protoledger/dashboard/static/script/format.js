@@ -27,6 +27,14 @@ export function moment(at) {
   return today ? clock(at) : `${day}, ${clock(at)}`;
 }
 
+/** Times along an axis, as exact as they lie apart. */
+export function hands(ticks) {
+  const apart = ticks.length > 1 ? ticks[1] - ticks[0] : 1;
+  const how = apart >= 86400 ? { month: "short", day: "numeric" }
+    : { hour: "2-digit", minute: "2-digit", hour12: false, ...(apart < 60 && { second: "2-digit" }) };
+  return ticks.map((at) => new Date(at * 1000).toLocaleString([], how));
+}
+
 export function ago(at, now) {
   if (!at) return "never";
   const seconds = Math.max(0, now - at);

@@ -38,16 +38,16 @@ export function learning(view, site) {
         h("h2", null, "Accuracy, each sample predicted before it is learnt"),
         h("figure", null,
           h("div", { class: "chart", "data-slot": `accuracy-${site.name}`, role: "img", "aria-label": spoken(site) }),
-          h("figcaption", null, `Mean over the last ${site.window} labelled samples. ${gained(overall)}`))),
+          h("figcaption", null, `Mean over the last ${site.window} labelled samples.${site.drifts_at.length ? " Upright lines: a drift was noticed, and the learner adapted." : ""} ${gained(overall)}`))),
       card(`Prototypes: ${count(site.prototypes)} of its own`, map(site, view.sites))),
     h("div", { class: "halves" }, card("By class", byClass(site)), card("What was taken for what", matrix(site))));
 }
 
 export function drawLearning(site) {
   if (!site.overall.samples) return;
-  const { n, here, alone, anywhere, repeat } = site.curve;
+  const { at, here, alone, anywhere, repeat } = site.curve;
   draw(`accuracy-${site.name}`, {
-    lines: LINES, data: [n, here, alone, anywhere, repeat], x: "samples so far",
+    lines: LINES, data: [at, here, alone, anywhere, repeat], x: "time", time: true, marks: site.drifts_at,
     tick: (v) => percent(v, 0), value: (v) => percent(v), height: 300,
   });
 }

@@ -6,8 +6,29 @@ import { bars, blank, log, pill, statePill } from "../parts.js";
 
 export function now(view) {
   return h("div", { class: "stack" },
+    h("p", { class: "lead" }, wellness(view.sites)),
     h("div", { class: "grid" }, view.sites.map((site) => siteCard(site, view))),
     h("section", { class: "card" }, h("h2", null, "What happened"), log(newest(view.sites), view.sites)));
+}
+
+/** The answer to "is it well?" in a sentence. */
+function wellness(sites) {
+  const ill = sites.filter((site) => alertsOf(site).length > 0);
+  const early = sites.filter((site) => EARLY.includes(site.state)).length;
+  const all = sites.length === 1 ? "The site is" : `All ${sites.length} sites are`;
+  if (!ill.length && early === sites.length) return "Nothing runs yet.";
+  if (!ill.length) return early ? `Well so far; ${early} of ${sites.length} sites have not begun.` : `${all} well: no alert would fire.`;
+  const names = ill.map((site) => site.name).join(", ");
+  return `${ill.length} of ${sites.length} ${sites.length === 1 ? "site needs" : "sites need"} a look: ${names}.`;
+}
+
+const EARLY = ["absent", "starting"];
+const alertsOf = (site) => (EARLY.includes(site.state) ? [] : site.alerts);
+
+function troubles(site) {
+  const alerts = alertsOf(site);
+  return alerts.length > 0 && h("ul", { class: "troubles" }, alerts.map((one) =>
+    h("li", { class: `notice ${one.severity}` }, one.text)));
 }
 
 function newest(sites) {
@@ -19,8 +40,8 @@ function newest(sites) {
 function siteCard(site, view) {
   const head = h("div", { class: "head" }, h("h2", null, site.name), statePill(site));
   const nothing = blank(site, site.roster > 0);
-  if (nothing) return h("section", { class: "card", "data-key": site.name }, head, nothing);
-  return h("section", { class: "card", "data-key": site.name }, head, prediction(site, view.at), facts(site, view.at));
+  if (nothing) return h("section", { class: "card", "data-key": site.name }, head, troubles(site), nothing);
+  return h("section", { class: "card", "data-key": site.name }, head, troubles(site), prediction(site, view.at), facts(site, view.at));
 }
 
 function prediction(site, at) {
