@@ -12,12 +12,12 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
 
 ROOT = Path(__file__).parents[2] / "ansible"
-UNIT = ROOT / "roles/page/templates/protoledger-page.service.j2"
+UNIT = ROOT / "roles/gateway/templates/protoledger-page.service.j2"
 HOST = {"ansible_managed": "managed", "inventory_hostname": "attic-gateway"}
 
 
 def variables(**changes):
-    roles = ("fleet", "page")
+    roles = ("fleet", "gateway")
     found = [
         yaml.safe_load((ROOT / f"roles/{role}/defaults/main.yml").read_text()) for role in roles
     ]
@@ -95,9 +95,9 @@ def test_the_firewall_opens_the_page_on_gateways_alone_and_only_if_it_is_wanted(
 
 def test_it_is_off_by_default_and_no_password_is_a_variable():
     assert variables()["fleet_page"] is False
-    specs = yaml.safe_load((ROOT / "roles/page/meta/argument_specs.yml").read_text())
-    assert "page_password" not in specs["argument_specs"]["main"]["options"]
-    tasks = yaml.safe_load((ROOT / "roles/page/tasks/present.yml").read_text())
+    specs = yaml.safe_load((ROOT / "roles/gateway/meta/argument_specs.yml").read_text())
+    assert "page_password" not in specs["argument_specs"]["page"]["options"]
+    tasks = yaml.safe_load((ROOT / "roles/gateway/tasks/page_present.yml").read_text())
     (hand,) = [one for one in tasks if one["name"] == "Hand out the password's hash"]
     assert hand["diff"] is False
     assert hand["ansible.builtin.copy"]["mode"] == "0600"
@@ -114,9 +114,9 @@ def test_a_gateway_s_release_has_what_the_page_needs():
 def test_without_a_password_file_nothing_is_done_and_the_command_is_named(tmp_path):
     play = [{
         "hosts": "localhost", "gather_facts": False, "connection": "local",
-        "vars": {**variables(fleet_page=True), "page_password_file": str(tmp_path / "none"),
+        "vars": {**variables(fleet_page=True), "gateway_page_password_file": str(tmp_path / "none"),
                  "fleet_state": str(tmp_path)},
-        "tasks": [{"ansible.builtin.import_tasks": str(ROOT / "roles/page/tasks/present.yml")}],
+        "tasks": [{"ansible.builtin.import_tasks": str(ROOT / "roles/gateway/tasks/page_present.yml")}],
     }]  # fmt: skip
     (tmp_path / "play.yml").write_text(json.dumps(play))
     done = subprocess.run(

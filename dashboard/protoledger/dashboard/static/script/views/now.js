@@ -19,7 +19,7 @@ function wellness(sites) {
   if (!ill.length && early === sites.length) return "Nothing runs yet.";
   if (!ill.length) return early ? `Well so far; ${early} of ${sites.length} sites have not begun.` : `${all} well: no alert would fire.`;
   const names = ill.map((site) => site.name).join(", ");
-  return `${ill.length} of ${sites.length} ${sites.length === 1 ? "site needs" : "sites need"} a look: ${names}.`;
+  return `${ill.length} of ${sites.length} ${sites.length === 1 ? "site needs" : ill.length === 1 ? "sites needs" : "sites need"} a look: ${names}.`;
 }
 
 const EARLY = ["absent", "starting"];
