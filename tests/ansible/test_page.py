@@ -106,17 +106,20 @@ def test_it_is_off_by_default_and_no_password_is_a_variable():
 def test_a_gateway_s_release_has_what_the_page_needs():
     text = (ROOT / "roles/release/tasks/install.yml").read_text()
     (task,) = [one for one in yaml.safe_load(text) if "ansible.builtin.pip" in one]
-    name = task["ansible.builtin.pip"]["name"]
-    assert render(name, release_part="gateway") == "protoledger[gateway,dashboard]"
-    assert render(name, release_part="edge") == "protoledger[edge]"
+    name, packed = task["ansible.builtin.pip"]["name"], {"requirements": []}
+    gateway = render(name, release_part="gateway", release_packed=packed)
+    assert gateway == ["protoledger[gateway,dashboard]"]
+    edge = render(name, release_part="edge", release_packed=packed)
+    assert edge == ["protoledger[edge]"]
 
 
 def test_without_a_password_file_nothing_is_done_and_the_command_is_named(tmp_path):
+    tasks = str(ROOT / "roles/gateway/tasks/page_present.yml")
     play = [{
         "hosts": "localhost", "gather_facts": False, "connection": "local",
         "vars": {**variables(fleet_page=True), "gateway_page_password_file": str(tmp_path / "none"),
                  "fleet_state": str(tmp_path)},
-        "tasks": [{"ansible.builtin.import_tasks": str(ROOT / "roles/gateway/tasks/page_present.yml")}],
+        "tasks": [{"ansible.builtin.import_tasks": tasks}],
     }]  # fmt: skip
     (tmp_path / "play.yml").write_text(json.dumps(play))
     done = subprocess.run(
