@@ -29,7 +29,7 @@ USERS = {"root": "root", "user": "sam"}
 CLONE = "git clone --quiet /srv/protoledger.git protoledger"
 INSIDE = "cd protoledger && "
 VERSIONS = "echo $(python3 --version), Node $(node --version), npm $(npm --version)"
-BROWSER = "chromium chromium-driver prometheus"
+BROWSER = "chromium chromium-driver mosquitto prometheus"
 """Packages that `make test-page` installs as root; others ask who administers the machine."""
 INSTALL = f"apt-get -qq update && apt-get -qq install -y --no-install-recommends {BROWSER}"
 LOGS = ROOT / ".fresh"
