@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import sys
+import time
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +13,8 @@ from protoledger.emulator.processes.children import SERVERS, Children
 PORT: Final = 8765
 """Tried first, so that the address is the same the next time."""
 LOOK_EVERY_S: Final = 0.5
+PATIENCE_S: Final = 60.0
+"""An address is named when something answers there; after so long in any case."""
 
 
 class Page:
@@ -32,6 +35,9 @@ class Page:
         command = [sys.executable, "-m", "protoledger.dashboard.server", settings.encode()]
         children.start("page", command, layer=SERVERS)
         self.url = f"http://127.0.0.1:{port}/"
+        end = time.monotonic() + PATIENCE_S
+        while not _answers(port) and time.monotonic() < end:
+            children.wait_any(LOOK_EVERY_S / 5)
 
     @staticmethod
     def wait(children: Children) -> None:
@@ -39,6 +45,14 @@ class Page:
         with contextlib.suppress(KeyboardInterrupt):
             while True:
                 children.wait_any(LOOK_EVERY_S)
+
+
+def _answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), LOOK_EVERY_S).close()
+    except OSError:
+        return False
+    return True
 
 
 def _free(port: int) -> int:
