@@ -29,7 +29,7 @@ app = typer.Typer(add_completion=False, context_settings={"help_option_names": [
 
 @app.command()
 def verify_claim(
-    file: Annotated[Path, typer.Argument(help="A record, such as docs/results/accuracy.json.")],
+    file: Annotated[Path, typer.Argument(help="A record: the NAME.json that an experiment wrote.")],
     seeds: Annotated[
         int, typer.Option(min=0, help="Only the first so many of its seeds; 0: all.")
     ] = 0,
