@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help setup check test test-quick test-long test-pi test-fleet test-fleet-small test-fresh
-.PHONY: prove emulate dist lock contracts docs coverage geth validators clean test-page test-home-assistant screenshots
+.PHONY: prove emulate dist lock contracts docs coverage geth validators clean test-page test-home-assistant screenshots soak
 # A caller's environment must not lead Python elsewhere.
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
@@ -62,6 +62,9 @@ bench-%: setup ## a benchmark, for example bench-aggregation
 docs: setup ## the documentation as a site, in site/
 	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build $(ARGS)
 
+soak: setup ## a small deployment for HOURS with power cuts; memory, stores, a plot, a verdict
+	@.venv/bin/python -m tests.soak.run --hours $(or $(HOURS),24) $(ARGS)
+
 coverage: setup ## what share of the code the tests run; ARGS: pytest's
 	@bash scripts/coverage.sh $(ARGS)
 
@@ -81,7 +84,7 @@ validators: setup ## build Geth with Clique and avalanchego with Go: chains of s
 	@bash scripts/setup.sh validators
 
 clean: ## remove what the others made
-	@rm -rf .venv .venv-bench .venv-pi .fleet .fresh node_modules contracts/out contracts/cache site .coverage* .*_cache .hypothesis
+	@rm -rf .venv .venv-bench .venv-pi .fleet .fresh .soak node_modules contracts/out contracts/cache site .coverage* .*_cache .hypothesis
 
 .venv/.ready: requirements.lock pyproject.toml scripts/setup.sh scripts/pip_settings.py
 	@bash scripts/setup.sh python

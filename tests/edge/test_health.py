@@ -111,7 +111,8 @@ def test_metrics_are_counted():
         metrics.count(Failed(2, "4 of 5 needed holders answered", 900.0))
         metrics.count(Failed(3, "the contributions of agents 3 could not be proven", 900.0))
         metrics.count(Failed(4, "2 agents shared, 3 are needed", 900.0))
-        metrics.snapshot = Snapshot({"gas": 7}, {"accuracy": 0.5}, {"DecodeError": 2})
+        named = {"agent_excluded": {"pi-1": False, "pi-2": True}}
+        metrics.snapshot = Snapshot({"gas": 7}, {"accuracy": 0.5}, {"DecodeError": 2}, named)
         url = f"http://127.0.0.1:{metrics.port}/metrics"
         text = urllib.request.urlopen(url, timeout=60).read().decode()
         with pytest.raises(ConfigurationError, match="cannot listen on"):
@@ -122,6 +123,10 @@ def test_metrics_are_counted():
         'protoledger_rounds_total{result="completed"} 1.0',
         'protoledger_rounds_total{result="too_few_answers"} 1.0',
         'protoledger_rounds_total{result="unproven"} 1.0',
+        'protoledger_refused_messages_total{kind="DecodeError"} 2.0',
+        'protoledger_refused_messages_total{kind="FloodError"} 0.0',
+        'protoledger_agent_excluded{agent="pi-1"} 0.0',
+        'protoledger_agent_excluded{agent="pi-2"} 1.0',
         'protoledger_rounds_total{result="too_few_agents"} 1.0',
         "protoledger_round_seconds_count 4.0",
         "protoledger_gas_total 7.0",

@@ -1,14 +1,27 @@
 """LinkLoop over a real Mosquitto that comes, goes, refuses and sends nonsense."""
 
+import math
 import socket
 import subprocess
 import threading
 import time
 
 import pytest
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.reasoncodes import ReasonCode
 
 from protoledger.emulator.processes.broker import LOOPBACK, find_mosquitto, free_port
-from protoledger.runtime.mqtt.client import Arrived, Link, LinkDown, LinkUp, Refused
+from protoledger.runtime.mqtt.client import (
+    FIRST_RIVAL_S,
+    LONGEST_RIVAL_S,
+    RIVAL_S,
+    RIVAL_TIMES,
+    Arrived,
+    Link,
+    LinkDown,
+    LinkUp,
+    Refused,
+)
 from protoledger.runtime.mqtt.loop import LinkLoop
 from protoledger.runtime.site import BrokerConfig, CredentialsConfig
 
@@ -63,6 +76,10 @@ def collect(links, wanted, timeout_s=60.0):
 
 def up(name):
     return lambda event: event == LinkUp(name)
+
+
+def down(event):
+    return isinstance(event, LinkDown)
 
 
 def test_messages_flow_and_a_refused_publish_is_told(broker):
@@ -165,3 +182,40 @@ def test_a_stop_is_seen_while_brokers_hang():
         with LinkLoop([link(port, f"l{i}") for i in range(5)]) as links:
             links.post("stop")
             assert any("stop" in links.wait(0.5) for _ in range(10))
+
+
+def test_two_devices_with_one_identity_do_not_throw_each_other_out_for_ever(broker):
+    """A copied card: each says what it looks like, and gives way for longer and longer."""
+    first, second = link(broker.port, "pi-1"), link(broker.port, "pi-1")
+    with LinkLoop([first]) as its, LinkLoop([second]) as others:
+        collect(its, up("pi-1"))
+        for turn in range(1, RIVAL_TIMES + 1):
+            second._retry_at = 0.0
+            collect(others, up("pi-1"))
+            [lost] = [e for e in collect(its, down) if isinstance(e, LinkDown)]
+            waits = first._retry_at - time.monotonic()
+            if turn < RIVAL_TIMES:  # an old Mosquitto does not say why: it may be the network
+                first._retry_at = 0.0
+                collect(its, up("pi-1"))
+                collect(others, down)
+        assert "another client connects as pi-1" in lost.reason
+        assert waits > 0.6 * FIRST_RIVAL_S
+        first._retry_at = math.inf
+        second._up_at -= RIVAL_S  # its connection holds
+        broker.stop()
+        [lost] = [e for e in collect(others, down) if isinstance(e, LinkDown)]
+        assert "another client" not in lost.reason
+        assert second._retry_at - time.monotonic() < FIRST_RIVAL_S / 2
+
+
+def test_a_broker_that_says_so_is_believed_at_once_and_pauses_are_bounded():
+    one = link(1, "pi-1")
+    taken, pauses, said = ReasonCode(PacketTypes.DISCONNECT, identifier=142), [], []
+    one.attach(said.append, lambda _client: None)
+    for _ in range(20):
+        one._up, one._up_at = True, time.monotonic() - 1000.0
+        one._on_disconnect(one.client, None, None, taken, None)
+        pauses.append(one._retry_at - time.monotonic())
+    assert all("another client connects as pi-1" in event.reason for event in said)
+    assert 0.6 * FIRST_RIVAL_S < pauses[0] < 1.4 * FIRST_RIVAL_S
+    assert 0.6 * LONGEST_RIVAL_S < pauses[-1] < 1.4 * LONGEST_RIVAL_S

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 
 from protoledger.edge.config import AgentConfig
+from protoledger.edge.metrics import MetricsFile
 from protoledger.edge.readings.windows import WindowsOpener, open_windows
 from protoledger.edge.reload import refusals, tunings
 from protoledger.edge.status import AgentStatus, StatusFile
@@ -104,8 +105,13 @@ class Agent:
         self._windows = opener(config, terms.schema, site.round)
         self._rounds = AgentRounds(self._session, terms, self._windows.take, self._windows.kept)
         self._evidence_file = config.identity_file.with_name(f"{config.id}.evidence.json")
-        self._connected = self._logged_down = self._told_excluded = False
-        self.status_file = StatusFile(config.status_file)
+        self._connected = self._told_excluded = False
+        self._told_down: set[str] = set()
+        certificate = config.credentials.certificate_file
+        self.files = (
+            StatusFile(config.status_file),
+            MetricsFile(config.metrics_file, site.site, certificate),
+        )
         self._assistant = config.home_assistant
         self._answered_at: float | None = None
         self._health_due = math.inf
@@ -135,6 +141,7 @@ class Agent:
         match event:
             case LinkUp():
                 self._connected = True
+                self._told_down.clear()
                 log.info("%s: connected", self.id)
                 key_topic = topics.topic(self._site.site, Kind.KEY, self.id)
                 self.link.publish(key_topic, self._session.hello, expiry_s=None)
@@ -143,9 +150,10 @@ class Agent:
                     self._introduce(self._assistant)
                     self._health_due = now
             case LinkDown(reason=reason):
-                if self._connected or not self._logged_down:  # a change of state, not each attempt
+                if reason not in self._told_down:  # a change of state, not each attempt
                     log.info("%s: not connected: %s", self.id, reason)
-                self._connected, self._logged_down = False, True
+                self._told_down.add(reason)
+                self._connected = False
                 self._health_due = math.inf
             case Refused(what=what, reason=reason):
                 log.error("%s: the broker refuses the %s: %s", self.id, what, reason)

@@ -92,6 +92,11 @@ class AgentConfig(Model):
         description="File for the agent's state, which `edge check --running` reads: names of "
         "sensors and their problems, never readings.",
     )
+    metrics_file: Path | None = Field(
+        default=None,
+        description="File for Prometheus' node exporter, with a name in `.prom`: the agent's and "
+        "its sensors' state, never readings; off without it.",
+    )
     log_level: LogLevel = Field(default="info", description="The least that is logged.")
     home_assistant: HomeAssistantConfig | None = Field(
         default=None,

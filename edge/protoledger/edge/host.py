@@ -96,8 +96,9 @@ class AgentHost:
 
     def _write_status(self, now: float) -> None:
         for agent in self.agents.values():
-            if (due := agent.status_file.due) is not None and due <= now:
-                agent.status_file.write(agent.report(now))
+            for file in agent.files:
+                if (due := file.due) is not None and due <= now:
+                    file.write(agent.report(now))
 
     def _notify(self, now: float) -> None:
         """Report the status to systemd; pet the watchdog only if all sensors are being read."""
@@ -115,7 +116,9 @@ class AgentHost:
 
     def _patience(self) -> float | None:
         wanted = [
-            at for agent in self.agents.values() for at in (agent.deadline, agent.status_file.due)
+            at
+            for agent in self.agents.values()
+            for at in (agent.deadline, *(file.due for file in agent.files))
         ]
         due = [at for at in wanted if at is not None]
         if self._notifier.due is not None:

@@ -80,6 +80,9 @@ class MetricsConfig(Model):
 
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(ge=0, le=65_535, description="TCP port; 0 takes a free one.")
+    agents: bool = Field(
+        default=False, description="Whether to show of each agent whether it is present."
+    )
 
 
 class GatewayConfig(Model):

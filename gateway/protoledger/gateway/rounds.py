@@ -7,7 +7,7 @@ once; with fewer agents than a quorum none is opened, for it could only fail.
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import partial
 
 from protoledger.gateway.config import GatewayConfig
@@ -82,6 +82,7 @@ class Rounds:
         self.refused: Counter[str] = Counter()
         self._most = config.rounds
         self._patience_s = config.wait_for_agents_s
+        self._tells_presence = config.metrics is not None and config.metrics.agents
         self._id = config.id
         self._site = site
         self._store = store
@@ -102,6 +103,7 @@ class Rounds:
         self._discovery: list[tuple[str, bytes]] = []
         self.introduce(config.home_assistant)
         self._started = False
+        self._told_down: set[str] = set()
         self._patience_over = 0.0
         self._told_waiting = False
         self._due = 0.0
@@ -154,9 +156,14 @@ class Rounds:
         return self._flood.quiet
 
     @property
-    def named(self) -> dict[str, Iterable[str]]:
-        """Agents by what is the matter with them, for metrics."""
-        return {"agent_excluded": self.excluded_names, "agent_flooding": self.flooding}
+    def named(self) -> dict[str, dict[str, bool]]:
+        """Whether something is the matter with each agent, by what it is, for metrics."""
+        found = {"agent_excluded": set(self.excluded_names), "agent_flooding": self.flooding}
+        if self._tells_presence:
+            found["agent_here"] = {self._names[number] for number in self._machine.reachable}
+        return {
+            state: {name: name in those for name in self._names} for state, those in found.items()
+        }
 
     @property
     def members(self) -> dict[str, str]:
@@ -211,6 +218,7 @@ class Rounds:
         match event:
             case LinkUp():
                 self._connected = True
+                self._told_down.clear()
                 if not self._started:
                     self._patience_over = now + self._patience_s
                 key_topic = topics.topic(self._site.site, Kind.KEY, self._id)
@@ -226,7 +234,9 @@ class Rounds:
                     self._patience_s = max(self._patience_s, 1.5 * LONGEST_RETRY_S)
                 # the next connection tells again who is there
                 self._machine.online.clear()
-                log.warning("not connected to the broker: %s", reason)
+                if reason not in self._told_down:  # a change of state, not each attempt
+                    log.warning("not connected to the broker: %s", reason)
+                self._told_down.add(reason)
             case Refused(what=what, reason=reason):
                 log.error("the broker refuses the %s: %s; check its access list", what, reason)
             case Arrived(topic=topic, payload=payload):
@@ -335,6 +345,10 @@ class Rounds:
             self._told_excluded = self.excluded
 
 
+PASSES = 2
+"""How often the windows of one outage are asked for."""
+
+
 class CatchUp:
     """Which rounds ask for windows that agents kept of an outage.
 
@@ -348,6 +362,7 @@ class CatchUp:
         self._most = config.catch_up if config.every_s else 0
         self._next: Kept | None = None
         self._last = 0
+        self._anchor, self._passes = 0, 0
 
     @property
     def asks(self) -> bool:
@@ -363,7 +378,8 @@ class CatchUp:
         """Take what the agents of a round said that they keep, and decide on the next one.
 
         At least as many as a sum takes must have kept windows of the same outage; as many windows
-        are asked for as so many of them have.
+        are asked for as so many of them have. What they still keep afterwards, as they missed the
+        rounds that asked for it, is asked for once more, and then left with them.
         """
         minimum, windows = self._terms.minimum, self._terms.windows
         done = outcome.kept
@@ -371,6 +387,10 @@ class CatchUp:
             anchors = Counter(one.anchor for one in kept.values())
             anchor, count = anchors.most_common(1)[0] if anchors else (0, 0)
             if count < minimum or not self._most:
+                return
+            self._passes = self._passes + 1 if anchor == self._anchor else 1
+            self._anchor = anchor
+            if self._passes > PASSES:
                 return
             numbers = sorted((k.number for k in kept.values() if k.anchor == anchor), reverse=True)
             self._last = min(-(-numbers[minimum - 1] // windows), self._most)

@@ -138,6 +138,7 @@ class Service:
                 if self._ledger is not None:
                     self._ledger.start()
                 self._health.ready()
+                self._measure()  # all series are there before anything happens
                 self._serve()
                 self._health.stopping()
                 self._links.farewell(topics.OFFLINE)
@@ -370,6 +371,8 @@ class Service:
             "agents_without_position": len(self._rounds.unseated),
             "agents_flooding": len(self._rounds.flooding),
         }
+        if self._ledger is not None:
+            gauges |= self._ledger.supplies()
         counted = {**counters.as_dict(), "kappa_temporal": counters.kappa_temporal}
         gauges |= upkeep(self._config.store_file, self._config.credentials.certificate_file)
         self._metrics.snapshot = snapshot_of(

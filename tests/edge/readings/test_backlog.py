@@ -6,20 +6,24 @@ import random
 import sqlite3
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import yaml
 
 from protoledger.edge.readings.backlog import Anchor, Backlog
+from protoledger.edge.readings.kit import Kit
 from protoledger.edge.readings.spool import SqliteSpool
+from protoledger.edge.readings.windows import LiveWindows
 from protoledger.emulator.processes.broker import find_mosquitto
 from protoledger.protocol.wire.messages import Kept
-from protoledger.protocol.wire.schema import NO_LABEL
+from protoledger.protocol.wire.schema import NO_LABEL, Channel, Schema
 from tests.support.site_of import Running, change, live, running_site
 
 SCHEMA = b"s" * 32
 WINDOW_S = 10.0
+ONE_CHANNEL = Schema((Channel("a", "", 0.0, 100.0, 0.1),), ("no", "yes"))
 
 
 def backlog(spool=None, **changes):
@@ -40,6 +44,26 @@ def spool_at(path, boot=None):
     if boot is not None:
         spool._boot = boot
     return spool
+
+
+def test_what_was_kept_is_given_right_after_the_outage():
+    """A backlog has a length, 0 at that moment, and was taken for none: nothing was handed in."""
+    kept = backlog(window_s=5.0)
+    now = [40.0]
+    windows = LiveWindows(Kit(ONE_CHANNEL, []), 5.0, 1.0, 1, clock=lambda: now[0], backlog=kept)
+    try:
+        windows._stop.set()
+        kept.live(1, 0.0)
+        feed(kept, 0.0, 40.0)
+        windows.take(SimpleNamespace(round_id=2, kept=None))
+        asked = windows.kept()
+        assert asked == Kept(1, 7)
+        for number in range(1, asked.number + 1):
+            window = windows.take(SimpleNamespace(round_id=2 + number, kept=Kept(1, number)))
+            assert np.isfinite(window.values).all(), number
+        assert windows.kept() is None
+    finally:
+        windows.close()
 
 
 def given(agent, anchor, count):

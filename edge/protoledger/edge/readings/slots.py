@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from protoledger.edge.config import InputConfig, LabelConfig, SensorConfig
+from protoledger.edge.readings.gaps import GapLog
 from protoledger.sensors import (
     ComputedSensor,
     Machine,
@@ -96,7 +97,7 @@ class Slot:
         self._silent_since = clock()
         self._retry_at = 0.0
         self._retry_s = FIRST_RETRY_S
-        self._reported = False
+        self._gaps = GapLog(name)
         self._tuning: Tuning | None = None
 
     def open(self) -> None:
@@ -171,15 +172,11 @@ class Slot:
         """Publish a reading in `state`; log changes of state, not every attempt."""
         unit = self.state.unit if self.probe is None else self.probe.unit
         if reading.quality is Quality.MISSING:
-            if not self._reported:
-                log.warning("%s: no reading: %s", self.name, reading.reason)
-            self._reported = True
+            self._gaps.missing(reading.reason, self._clock())
             self.state = SlotState(self.name, unit, reading, self.state.read_at)
             return
-        if self._reported:
-            log.info("%s: the sensor answers again", self.name)
-        self._reported = False
         self._silent_since = self._clock()
+        self._gaps.answers(self._silent_since)
         self._retry_s = FIRST_RETRY_S
         self.state = SlotState(self.name, unit, reading, self._silent_since)
 

@@ -165,7 +165,9 @@ class LiveWindows:
         now = self._clock()
         with self._lock:
             if announce.kept is not None:
-                return self._backlog.give(announce.kept) if self._backlog else self._nothing()
+                # `is None`: a backlog has a length, which is 0 while its windows are handed in
+                backlog = self._backlog
+                return self._nothing() if backlog is None else backlog.give(announce.kept)
             if self._backlog is not None:
                 self._backlog.live(announce.round_id, now)
             readings = list(self._readings)

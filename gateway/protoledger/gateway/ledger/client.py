@@ -21,6 +21,7 @@ from protoledger.gateway.codebook.format import RecordFormat
 from protoledger.gateway.errors import LedgerError, LedgerMismatchError
 from protoledger.gateway.ledger.events import LedgerEvent, LedgerFailed, LedgerUnavailable
 from protoledger.gateway.ledger.store import LedgerStore
+from protoledger.gateway.ledger.supplies import Supplies
 from protoledger.runtime.exits import Exit
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ class Ledger:
         self._wake, self._stop = threading.Event(), threading.Event()
         self._settled, self._ended = threading.Condition(), False
         self._busy = False
+        self._supplies = Supplies(config.tip_gwei)
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
 
     def start(self) -> None:
@@ -101,6 +103,10 @@ class Ledger:
             )
         self._store.outbox.want(codebook.encode(), note, oracle_round)
         self._wake.set()
+
+    def supplies(self) -> dict[str, float]:
+        """Say whether the chain answers, what the account can pay, how long a commit has waited."""
+        return self._supplies.values(idle=self._store.outbox.idle)
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until everything submitted has landed or was given up; False on timeout.
@@ -161,6 +167,7 @@ class Ledger:
             self._store,
             account,
             (self._schema_hash, self._form, self._database),
+            supplies=self._supplies,
             report=self._report,
             sleep=self._stop.wait,
         )
@@ -196,6 +203,7 @@ class Ledger:
                 failures += 1
                 if failures == _PATIENT_FAILURES:
                     reason = str(error) if known else f"{type(error).__name__}: {error}"
+                    self._supplies.reachable = False
                     self._report(LedgerUnavailable(reason))
                 turns.interrupted(error, reported=failures >= _PATIENT_FAILURES)
                 asked_s = error.retry_after_s if isinstance(error, RateLimitedError) else None

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from protoledger.gateway.ledger.config import LedgerConfig
     from protoledger.gateway.ledger.oracle_samples import SampleFollower
     from protoledger.gateway.ledger.store import LedgerStore
+    from protoledger.gateway.ledger.supplies import Supplies
 
 _GOVERN_EVERY_S = 60.0  # looks at what the contract's owner has said
 
@@ -48,6 +49,7 @@ class Turns:
         store: outbox and copy.
         account: signs.
         site: schema hash, record format, and the store's file for advice.
+        supplies: takes note of what the account can pay.
         report: takes events.
         sleep: waits, until the client is closed at most.
     """
@@ -59,12 +61,13 @@ class Turns:
         account: Account,
         site: tuple[bytes, RecordFormat, Path],
         *,
+        supplies: Supplies,
         report: Callable[[LedgerEvent], None],
         sleep: Callable[[float], object],
     ) -> None:
         schema_hash, self._form, database = site
         self._config, self._store, self._report = config, store, report
-        self._account = account
+        self._account, self._supplies = account, supplies
         self._identity = ContractIdentity(config, store, schema_hash, self._form, database)
         self._nodes = Nodes(
             [config.rpc_url, *config.rpc_urls],
@@ -117,8 +120,9 @@ class Turns:
             self._govern_at = time.monotonic() + _GOVERN_EVERY_S
         head, believed = self._heads(node)
         if not self._available:
-            self._available = True
+            self._available = self._supplies.reachable = True
             self._report(LedgerAvailable())
+        self._supplies.look(node, self._account.address, head)
         self._nodes.compare(believed)
         self._follower.scan(node, self._identity.buffer, believed, terms.deployed_block)
         self.report_changes()

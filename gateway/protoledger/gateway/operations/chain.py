@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from protoledger.contracts.errors import ContractsError, KeyFileError
 from protoledger.contracts.keys import address_of, load_key
+from protoledger.gateway.ledger.supplies import commits_for
 from protoledger.runtime.check.findings import Item, failed, note, ok, skipped
 from protoledger.runtime.exits import Exit
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from protoledger.gateway.ledger.config import LedgerConfig
     from protoledger.protocol.wire.schema import Schema
 
-GAS_OF_A_COMMIT = 100_000
 LEAST_COMMITS = 20
 _RESET = "correct `ledger`; if the chain was reset on purpose, start with an empty store"
 
@@ -125,7 +125,7 @@ def _balance(node: Node, config: LedgerConfig) -> Item:
     head = node.block("latest")
     tip = node.tip() if config.tip_gwei is None else int(config.tip_gwei * 1e9)
     price = (head.base_fee if head else 0) + tip
-    commits = wei // max(1, GAS_OF_A_COMMIT * price)
+    commits = commits_for(wei, price)
     text = f"{account} has {wei / 1e18:.6g} ether, about {commits:,} commits"
     if not commits:
         return failed("balance", text, f"send some to {account}")

@@ -10,7 +10,7 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -83,13 +83,13 @@ class Snapshot:
         totals: counters by name, which only grow.
         values: gauges by name, which go up and down.
         refused: messages refused since the start, by kind of error.
-        named: agents' names by what is the matter with them.
+        named: whether something is the matter, by what it is and the agent's name.
     """
 
     totals: Mapping[str, float] = field(default_factory=dict)
     values: Mapping[str, float] = field(default_factory=dict)
     refused: Mapping[str, int] = field(default_factory=dict)
-    named: Mapping[str, Iterable[str]] = field(default_factory=dict)
+    named: Mapping[str, Mapping[str, bool]] = field(default_factory=dict)
 
 
 _TOTALS = {
@@ -113,7 +113,7 @@ def snapshot_of(
     status: GatewayStatus,
     gauges: Mapping[str, float],
     refused: Mapping[str, int],
-    named: Mapping[str, Iterable[str]],
+    named: Mapping[str, Mapping[str, bool]],
 ) -> Snapshot:
     """Return what a scrape returns now.
 

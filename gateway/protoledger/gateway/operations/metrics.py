@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 
 from protoledger.gateway.config import MetricsConfig
 from protoledger.gateway.operations.health import Snapshot
-from protoledger.protocol.errors import ConfigurationError
+from protoledger.protocol.errors import ConfigurationError, ProtocolError
 from protoledger.protocol.rounds.states import Completed, Outcome
 
 BUCKETS_S = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
@@ -22,6 +22,14 @@ _REASONS = {
     "contradict": "contradiction",
     "holders": "too_few_answers",
 }
+
+
+def _kinds(base: type[ProtocolError]) -> list[str]:
+    return [name for kind in base.__subclasses__() for name in (kind.__name__, *_kinds(kind))]
+
+
+_KINDS = sorted({*_kinds(ProtocolError)} - {ConfigurationError.__name__})
+"""Why a message may be refused: all are shown from the start, as a rate needs one."""
 
 
 class Metrics(Collector):
@@ -83,7 +91,7 @@ class Metrics(Collector):
         refused = CounterMetricFamily(
             "protoledger_refused_messages", "Messages refused since the start.", labels=["kind"]
         )
-        for kind, count in ({"LateError": 0} | dict(now.refused)).items():  # a rate needs a start
+        for kind, count in (dict.fromkeys(_KINDS, 0) | dict(now.refused)).items():
             refused.add_metric([kind], count)
         yield refused
         for name, agents in now.named.items():
@@ -91,7 +99,7 @@ class Metrics(Collector):
                 f"protoledger_{name}", name.replace("_", " "), labels=["agent"]
             )
             for agent in sorted(agents):
-                family.add_metric([agent], 1)
+                family.add_metric([agent], agents[agent])
             yield family
 
     def close(self) -> None:

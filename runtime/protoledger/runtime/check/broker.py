@@ -24,7 +24,8 @@ from protoledger.protocol.wire.messages import Kind
 from protoledger.runtime.check.findings import Item, failed, note, ok, skipped
 from protoledger.runtime.exits import Exit
 from protoledger.runtime.key_files import read_secret
-from protoledger.runtime.mqtt.client import CONNECT_TIMEOUT_S, forgive_clock, tls_context
+from protoledger.runtime.mqtt.client import CONNECT_TIMEOUT_S
+from protoledger.runtime.mqtt.tls import forgive_clock, tls_context
 from protoledger.runtime.site import BrokerConfig, CredentialsConfig
 
 ANSWER_S = 5.0

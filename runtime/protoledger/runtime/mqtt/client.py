@@ -20,16 +20,23 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from protoledger.protocol.errors import ConfigurationError
 from protoledger.protocol.wire.messages import MAX_BYTES, Payload
 from protoledger.runtime.key_files import read_secret
+from protoledger.runtime.mqtt.tls import explained, forgive_clock, refused_unheard, tls_context
 from protoledger.runtime.site import BrokerConfig, CredentialsConfig
 
-_NO_CHECK_TIME = ssl.VerifyFlags(0x200000)  # X509_V_FLAG_NO_CHECK_TIME, which ssl does not name
 KEEPALIVE_S = 15
 CONNECT_TIMEOUT_S = 5.0
 FIRST_RETRY_S = 0.25
 LONGEST_RETRY_S = 30.0
+STEADY_S = 10.0
+"""A connection that held for so long was a good one: the next pause is short again."""
+FIRST_RIVAL_S, LONGEST_RIVAL_S = 15.0, 120.0
+"""Pauses while another client connects under the same name: two that come back at once would throw
+each other out several times a second, for ever."""
+RIVAL_S, RIVAL_TIMES = 60.0, 3
+"""So many connections in a row that held for less look like it; old brokers give no reason."""
+_TAKEN_OVER, _NO_REASON = "Session taken over", "Unspecified error"
 _FATAL = {"Not authorized", "Bad user name or password", "Banned", "Client identifier not valid"}
 
 
@@ -114,6 +121,8 @@ class Link:
         self._up = False
         self._retry_at = 0.0
         self._retry_s = FIRST_RETRY_S
+        self._up_at = 0.0
+        self._rivals = 0
         self._expiries: dict[float, Properties] = {}
         self._notify: Callable[[LinkEvent], None] = lambda _event: None
         self._wire: Callable[[mqtt.Client], None] = lambda _client: None
@@ -204,7 +213,7 @@ class Link:
                 self._broker.host, self._broker.port, keepalive=KEEPALIVE_S, **arguments
             )
         except (OSError, ValueError) as error:
-            self._notify(LinkDown(self.client_id, str(error)))
+            self._notify(LinkDown(self.client_id, explained(error)))
         # jitter: not all clients may connect at once to a broker that has just restarted
         self._retry_at = time.monotonic() + self._retry_s * random.uniform(0.7, 1.3)  # noqa: S311
         self._retry_s = min(2 * self._retry_s, LONGEST_RETRY_S)
@@ -256,15 +265,36 @@ class Link:
             if reason.is_failure:
                 self._notify(Refused(self.client_id, f"subscription to {topic}", str(reason)))
         if not self._up:  # else it is to a topic that is read again
-            self._up = True
-            self._retry_s = FIRST_RETRY_S
+            self._up, self._up_at = True, time.monotonic()
             self._notify(LinkUp(self.client_id))
 
     def _on_disconnect(
         self, _client: mqtt.Client, _data: Any, _flags: Any, reason: ReasonCode, _props: Any
     ) -> None:
+        held_s = time.monotonic() - self._up_at if self._up else None
         self._up = False
-        self._notify(LinkDown(self.client_id, str(reason)))
+        text = str(reason)
+        if held_s is None:
+            if text == _NO_REASON and self._context is not None:
+                text = refused_unheard()
+            self._notify(LinkDown(self.client_id, text))
+            return
+        if held_s >= STEADY_S:
+            self._retry_s = FIRST_RETRY_S
+        self._rivals = self._rivals + 1 if text == _TAKEN_OVER or held_s < RIVAL_S else 0
+        if text == _TAKEN_OVER or self._rivals >= RIVAL_TIMES:
+            text = f"{text}. {self._give_way()}"
+        self._notify(LinkDown(self.client_id, text))
+
+    def _give_way(self) -> str:
+        """Come back later, and ever later while this goes on; returns what it looks like."""
+        pause_s = min(FIRST_RIVAL_S * 2.0 ** min(self._rivals - 1, 10), LONGEST_RIVAL_S)
+        self._retry_at = time.monotonic() + pause_s * random.uniform(0.7, 1.3)  # noqa: S311
+        return (
+            f"It looks as if another client connects as {self.client_id}, and the broker keeps the "
+            f"newer: was this program started twice, a card copied, or a key stolen? Replace one "
+            f"of them; trying again in about {pause_s:.0f} s"
+        )
 
     def _on_message(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
         try:
@@ -280,36 +310,3 @@ class Link:
     ) -> None:
         if reason.is_failure:
             self._notify(Refused(self.client_id, "publish", str(reason)))
-
-
-def forgive_clock(context: ssl.SSLContext) -> None:
-    """Do not check the validity period of certificates while this machine's clock must be wrong.
-
-    A Pi has no clock battery, and a site may have no time server. A clock that shows a time before
-    the authority's certificate began cannot be right. Names and signatures are still checked.
-    """
-    begins = [ssl.cert_time_to_seconds(str(ca["notBefore"])) for ca in context.get_ca_certs()]
-    if begins and time.time() < min(begins):
-        context.verify_flags |= _NO_CHECK_TIME
-    else:
-        context.verify_flags &= ~_NO_CHECK_TIME
-
-
-def tls_context(broker: BrokerConfig, credentials: CredentialsConfig) -> ssl.SSLContext:
-    """Make a TLS context with a device's certificate.
-
-    Raises:
-        ConfigurationError: if a certificate or key cannot be used.
-    """
-    try:
-        context = ssl.create_default_context(cafile=broker.ca_file)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if credentials.certificate_file is not None:
-            if credentials.key_file is not None:
-                read_secret(credentials.key_file)  # refuses a key that other users may read
-            context.load_cert_chain(credentials.certificate_file, credentials.key_file)
-    except (OSError, ssl.SSLError) as error:
-        files = (broker.ca_file, credentials.certificate_file, credentials.key_file)
-        named = ", ".join(str(file) for file in files if file)
-        raise ConfigurationError(f"TLS files {named}: {error}") from error
-    return context

@@ -35,6 +35,12 @@ Environment=NUMBA_CACHE_DIR=%C/protoledger
 TimeoutStopSec=60
 """,
 }
+_SHOWN = """\
+RuntimeDirectory=protoledger-edge
+RuntimeDirectoryMode=0755
+RuntimeDirectoryPreserve=yes
+"""
+"""Where an agent's metrics file may lie, which the node exporter reads, of stopped agents too."""
 _CLOSED = """\
 Restart=always
 RestartSec=2
@@ -159,8 +165,10 @@ def unit_text(
         kind=kind,
         config=config,
     )
+    own = "\n".join([*state.lines(), ""])
     opened = [f"DeviceAllow={each} rw" for each in devices] or ["PrivateDevices=yes"]
+    if kind == "edge" and isinstance(state, StateOfSystem):
+        own += _SHOWN
     if groups:
         opened.append(f"SupplementaryGroups={' '.join(groups)}")
-    own = "\n".join([*state.lines(), ""])
     return head + own + _OWN[kind] + _CLOSED + "\n".join([*opened, ""]) + _LIMITS[kind] + _FOOT
