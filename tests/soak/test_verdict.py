@@ -1,5 +1,6 @@
 """The soak's own rules: a leak is found, noise and a jump are not, and faults follow their seed."""
 
+import itertools
 import random
 
 from tests.soak import faults, verdict
@@ -62,7 +63,7 @@ def test_faults_follow_the_seed_spare_whom_they_should_and_end_in_time():
     assert max(fault.at_s + fault.lasts_s for fault in plan) <= 86_400 - faults.QUIET_S
     for target in {fault.target for fault in plan}:
         ends = [(f.at_s, f.at_s + f.lasts_s) for f in plan if f.target == target]
-        assert all(a[1] < b[0] for a, b in zip(ends, ends[1:], strict=False)), target
+        assert all(a[1] < b[0] for a, b in itertools.pairwise(ends)), target
 
 
 def test_a_childs_name_tells_its_process_and_life():
