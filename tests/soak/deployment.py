@@ -6,8 +6,10 @@ outage in a spool, and write a status file. Each agent and gateway reaches the b
 gateway the chain, over a link that can be cut (`links`).
 """
 
+import contextlib
 import sys
 
+import psutil
 import yaml
 
 from protoledger.contracts.client.deployment import deploy
@@ -30,6 +32,7 @@ from tests.support.site_of import change
 AGENTS = 5
 EVERY_S = 5.0
 HALF_S = 2.0
+STOPPING_S = 300.0
 RETRY_S = 5.0
 """As systemd's RestartSec in the unit."""
 
@@ -119,9 +122,16 @@ class Deployment:
         self.children.kill(self._child(name))
 
     def stop(self, name: str) -> None:
-        """Tell it to end, as systemd does."""
-        self.pids.pop(name, None)
-        self.children.stop(self._child(name))
+        """Tell it to end, as systemd does, and wait for as long as it takes.
+
+        Anvil writes its state when it ends; one that was killed before would come back as another
+        chain, which gateways refuse.
+        """
+        process = psutil.Process(self.pids.pop(name))
+        process.terminate()
+        with contextlib.suppress(psutil.Error):
+            process.wait(STOPPING_S)
+        self.children.kill(self._child(name))  # what is left of its group
 
     def _child(self, name):
         number = self.starts[name]

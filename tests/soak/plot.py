@@ -60,4 +60,4 @@ def _legend(axis) -> None:
     seen = defaultdict(list)
     for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
         seen[label].append(handle)
-    axis.legend([handles[0] for handles in seen.values()], list(seen), fontsize=6)
+    axis.legend([handles[0] for handles in seen.values()], list(seen), fontsize=6, loc="upper left")

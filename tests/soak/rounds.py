@@ -96,6 +96,5 @@ def chain_findings(deployment, told: Told) -> list[Finding]:
         taken = told.merged.get((other, owner), 0)
         own = told.committed[name]
         text = f"commits: {name}: version {own} by its own count, {there} on the chain, "
-        good = there > 0 and own in {there, 0} and taken == there
-        found.append(Finding(good, f"{text}{taken} at {other}"))
+        found.append(Finding(own == there == taken, f"{text}{taken} at {other}"))
     return found

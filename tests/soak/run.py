@@ -25,7 +25,7 @@ from tests.soak.links import Links
 from tests.soak.measure import FAILED, FAULT, ROUNDS, SAMPLES, Samples
 from tests.soak.rounds import Told, chain_findings
 
-MINUTE_S = 60.0
+MINUTE_S, LEAST_SAMPLES = 60.0, 120
 GRACE_S = 30.0
 """Longer than the units allow: a machine that is busy with other things must not fail a soak."""
 
@@ -59,7 +59,7 @@ class Soak:
                 self._repair(*entry[1:])
             self._listen(min(1.0, self._seconds - now))
             if now >= measured:
-                measured = now + MINUTE_S
+                measured = now + min(MINUTE_S, self._seconds / LEAST_SAMPLES)
                 self._measure()
         self._measure()
 
