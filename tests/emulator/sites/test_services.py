@@ -79,7 +79,7 @@ def test_the_playbooks_write_the_same_settings(house, tmp_path, kind):
     assert "LoadCredential=tls.key:/etc/protoledger/private/tls.key\n" in text
     mine = install(kind, "-c", config(house, kind), "--print").output
     own = ("Bind", "Description", "ExecStart", "LoadCred", "ReadWrite", "State", "User", "Working")
-    own += ("DynamicUser", "ProtectHome")
+    own += ("DynamicUser", "ProtectHome", "RuntimeDirectory")
     shared = [
         [line for line in one.splitlines() if not line.startswith(own)] for one in (text, mine)
     ]
