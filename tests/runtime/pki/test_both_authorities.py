@@ -1,4 +1,4 @@
-"""A real broker while one authority takes the other's place: it trusts both, and heeds both lists."""
+"""A real broker while one authority takes another's place: it trusts both and heeds both lists."""
 
 import shutil
 import socket
