@@ -87,7 +87,7 @@ def test_the_firewall_opens_the_page_on_gateways_alone_and_only_if_it_is_wanted(
     defaults = yaml.safe_load((ROOT / "roles/base/defaults/main.yml").read_text())
     given = variables(
         inventory_hostname=host, fleet_page=page, fleet_page_from=["192.0.2.0/24"],
-        base_monitors=[], base_gateways=[],
+        base_monitors=[], base_gateways=[], base_time_host="",
         groups={"gateways": ["attic-gateway"], "agents": ["attic-pi-1"]},
     )  # fmt: skip
     assert render(defaults["base_open_ports"], **given) == opened

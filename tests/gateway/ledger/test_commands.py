@@ -95,7 +95,7 @@ def test_export_writes_what_was_committed(shell: Shell, tmp_path: Path, suffix: 
 SITE = """\
 site: attic
 fleet_key: "{key}"
-broker: {{host: broker.local}}
+broker: {{host: broker.local, ca_file: ca.crt}}
 channels:
   - {{name: temperature, unit: °C, low: -10, high: 50, step: 0.1}}
   - {{name: light, low: 0, high: 1, step: 0.01}}
