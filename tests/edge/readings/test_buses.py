@@ -220,7 +220,7 @@ def test_a_constructor_that_hangs_costs_its_own_bus_alone(caplog):
         assert "a: the driver hangs" in caplog.text
         values, _ = kit.sample()
         assert values[1:] == [2.0, 4.0]
-        assert problems(kit)["a"].startswith("hangs for ")
+        wait_for_problem(kit, "a", "hangs for ")
         hanging.released.set()
         deadline = time.monotonic() + 30
         while (values := kit.sample()[0])[0] != 3.0:
