@@ -9,14 +9,11 @@ Source: https://prometheus.io/docs/instrumenting/exposition_formats/, "Text-base
 """
 
 import contextlib
-import logging
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from protoledger.edge.status import AgentStatus
-
-log = logging.getLogger(__name__)
+from protoledger.edge.status import AgentStatus, StateFile
 
 WRITE_EVERY_S = 15.0
 HANGS = "hangs for"
@@ -56,8 +53,8 @@ def text_of(site: str, status: AgentStatus, certificate_days: float | None) -> s
     return "\n".join(lines) + "\n"
 
 
-class MetricsFile:
-    """Writes the file, every quarter of a minute; what fails is said once.
+class MetricsFile(StateFile):
+    """Writes the file, every quarter of a minute; everybody may read it.
 
     Args:
         path: where to; None writes nothing.
@@ -65,31 +62,17 @@ class MetricsFile:
         certificate: the agent's, if it has one.
     """
 
+    name = "metrics"
+    every_s = WRITE_EVERY_S
+
     def __init__(self, path: Path | None, site: str, certificate: Path | None) -> None:
-        self._path, self._site, self._certificate = path, site, certificate
-        self._due = 0.0
-        self._failed = False
+        super().__init__(path)
+        self._site, self._certificate = site, certificate
 
-    @property
-    def due(self) -> float | None:
-        """When `write` is to be called next, monotonic; None for never."""
-        return None if self._path is None else self._due
-
-    def write(self, status: AgentStatus) -> None:
-        """Replace the file, atomically; everybody may read it."""
-        self._due = status.written_at + WRITE_EVERY_S
-        if self._path is None:
-            return
+    def _put(self, path: Path, status: AgentStatus) -> None:
         from protoledger.runtime.pki.certificates import write_file  # noqa: PLC0415 - see _days_left
 
-        text = text_of(self._site, status, self._days_left())
-        try:
-            write_file(self._path, text.encode(), 0o644)
-            self._failed = False
-        except OSError as error:
-            if not self._failed:
-                log.warning("the metrics file cannot be written: %s", error)
-            self._failed = True
+        write_file(path, text_of(self._site, status, self._days_left()).encode(), 0o644)
 
     def _days_left(self) -> float | None:
         if self._certificate is None:

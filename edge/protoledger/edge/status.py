@@ -6,6 +6,7 @@ reads the file.
 """
 
 import logging
+from abc import ABC, abstractmethod
 from pathlib import Path
 
 import msgspec
@@ -52,12 +53,15 @@ def read_status(path: Path) -> AgentStatus | None:
         return None
 
 
-class StatusFile:
-    """Writes the file, at most every few seconds; a full disk costs a line in the log, once.
+class StateFile(ABC):
+    """Writes a file about the agent now and then; a full disk costs a line in the log, once.
 
     Args:
         path: where to; None writes nothing.
     """
+
+    name: str
+    every_s: float
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
@@ -71,13 +75,27 @@ class StatusFile:
 
     def write(self, status: AgentStatus) -> None:
         """Replace the file, atomically."""
-        self._due = status.written_at + WRITE_EVERY_S
+        self._due = status.written_at + self.every_s
         if self._path is None:
             return
         try:
-            write_secret(self._path, msgspec.json.encode(status), replace=True)
+            self._put(self._path, status)
             self._failed = False
         except OSError as error:
             if not self._failed:
-                log.warning("the status file cannot be written: %s", error)
+                log.warning("the %s file cannot be written: %s", self.name, error)
             self._failed = True
+
+    @abstractmethod
+    def _put(self, path: Path, status: AgentStatus) -> None:
+        """Write the state; raises OSError where that fails."""
+
+
+class StatusFile(StateFile):
+    """The state itself, for `edge check --running`."""
+
+    name = "status"
+    every_s = WRITE_EVERY_S
+
+    def _put(self, path: Path, status: AgentStatus) -> None:
+        write_secret(path, msgspec.json.encode(status), replace=True)

@@ -1,18 +1,17 @@
 """The options of an emulation, validated before any process starts."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from protoledger.emulator.processes.liars import Attack
 from protoledger.emulator.sources.dealing import DEFAULT_NOISE
-from protoledger.gateway.config import TestName
-from protoledger.gateway.learner import Mode, check_mode
+from protoledger.gateway.config import LearnerName, TestName
 from protoledger.protocol.plans import Plan
 from protoledger.runtime.site import AggregationConfig, Partitions
 
-Learner = Annotated[Mode, AfterValidator(check_mode)]
+Learner = LearnerName
 Test = TestName
 
 

@@ -27,10 +27,14 @@ class KernelsConfig(Model):
     )
 
 
+LearnerName = Annotated[Mode, AfterValidator(check_mode)]
+"""The name of a learner that is installed."""
+
+
 class LearnerConfig(Model):
     """Which learner, and how large it may grow."""
 
-    mode: Annotated[Mode, AfterValidator(check_mode)] = Field(
+    mode: LearnerName = Field(
         default="improved",
         description="`improved`: ours; `reference`: XuILVQ as it was published; or a learner that "
         "another package adds by an entry point in the group `protoledger.learners`.",

@@ -33,6 +33,16 @@ DAY_S: Final = 86_400.0
 
 def health(files: GatewayFiles) -> dict[str, Any]:
     """Return what the tab shows of one site."""
+    found = _state(files)
+    return {**found, "events": files.events("TRUE", 50), "alerts": _shown(files, found)}
+
+
+def alerts(files: GatewayFiles) -> list[dict[str, str]]:
+    """Return the alerts of one site alone, as `health` has them."""
+    return _shown(files, _state(files))
+
+
+def _state(files: GatewayFiles) -> dict[str, Any]:
     about, now, status = files.document("about"), files.document("now"), files.status()
     words = now.get("members") or {}
     running = files.state(status) == "running"
@@ -40,7 +50,7 @@ def health(files: GatewayFiles) -> dict[str, Any]:
     channels = about.get("channels", [])
     missing = set(now.get("missing") or [])
     since, until = about.get("certificate") or (None, None)
-    found: dict[str, Any] = {
+    return {
         "agents": [
             {**agent, "state": words.get(agent.get("id"), "unknown") if running else "unknown"}
             for agent in about.get("agents", [])
@@ -59,13 +69,14 @@ def health(files: GatewayFiles) -> dict[str, Any]:
         "connected": bool(status.get("connected")),
         "chain": now.get("chain", ""),
         "status": status,
-        "events": files.events("TRUE", 50),
     }
-    found["alerts"] = [
+
+
+def _shown(files: GatewayFiles, found: dict[str, Any]) -> list[dict[str, str]]:
+    return [
         {"name": name, "severity": ALERTS[name], "text": text}
-        for name, text in _alerts(files, found, now)
+        for name, text in _alerts(files, found, files.document("now"))
     ]
-    return found
 
 
 def _disk(files: GatewayFiles) -> dict[str, float] | None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from protoledger.dashboard.reading.files import GatewayFiles
-from protoledger.dashboard.reading.health import health
+from protoledger.dashboard.reading.health import alerts, health
 from protoledger.dashboard.reading.learning import learning
 from protoledger.dashboard.reading.ledger import ledger
 from protoledger.dashboard.reading.trust import explanation, explanations, trust
@@ -62,7 +62,7 @@ def _now(files: GatewayFiles) -> dict[str, Any]:
         "counters": now.get("counters") or {},
         "chain": now.get("chain", ""),
         "events": files.events("kind <> 'failed'", 8),
-        "alerts": health(files)["alerts"],
+        "alerts": alerts(files),
     }
 
 
