@@ -1,15 +1,19 @@
-"""Takes the documentation's pictures of the page: runs an emulation, looks at it in Chromium.
+"""Takes the documentation's pictures of the page: looks at a running emulation in Chromium.
 
-Run by `make screenshots`; needs chromium and chromedriver. Arguments go to `protoledger emulate`.
+Run by `make screenshots`; needs chromium and chromedriver. Arguments go to `protoledger emulate`;
+each site has to have more rounds than `AFTER_ROUNDS`.
 """
 
+import json
 import re
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import urllib.request
 from pathlib import Path
 
 from selenium import webdriver
@@ -18,6 +22,9 @@ from selenium.webdriver.chrome.service import Service
 ROOT = Path(__file__).parents[2]
 IMAGES = ROOT / "docs/images/page"
 PATIENCE_S = 1800
+SHOWN = ("--source", "image-segments", "--rounds", "all")
+AFTER_ROUNDS = 400
+ADDRESS = re.compile(r"the page is at (\S+)")
 SHOTS = (
     ("now", "now", 1280, "light"),
     ("learning", "learning", 1280, "light"),
@@ -60,29 +67,38 @@ def shoot(driver: webdriver.Chrome, url: str, shot: tuple[str, str, int, str]) -
     driver.save_screenshot(str(IMAGES / f"{name}.png"))
 
 
+def wait_for(url: str, rounds: int) -> None:
+    """Wait until each site has completed so many rounds."""
+    end = time.monotonic() + PATIENCE_S
+    while time.monotonic() < end:
+        with urllib.request.urlopen(f"{url}api/views/now", timeout=60) as answer:  # noqa: S310 - ours
+            sites = json.load(answer)["sites"]
+        if sites and all(site["completed"] >= rounds for site in sites):
+            return
+        time.sleep(2)
+    sys.exit(f"screenshots: no {rounds} rounds in {PATIENCE_S} s")
+
+
 def main() -> None:
-    """Run an emulation to its end, and take all pictures of its page."""
-    began = time.monotonic()
+    """Run an emulation, and take all pictures of its page while it runs."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "protoledger", "emulate", "--page"]
-        command += ["--report", f"{folder}/report.html", *sys.argv[1:]]
+        command += ["--report", f"{folder}/report.html", *(sys.argv[1:] or SHOWN)]
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as emulation:
-            url, gone = None, 0.0
-            for line in emulation.stderr or ():
-                sys.stderr.write(line)
-                gone = time.monotonic() - began
-                if found := re.search(r"the page (?:is|stays) at (\S+)", line):
-                    url = found[1]
-                if "stays at" in line or gone > PATIENCE_S:
-                    break
-            if url is None:
-                sys.exit("screenshots: the emulation named no page")
-            driver = browser()
             try:
-                for shot in SHOTS:
-                    shoot(driver, url, shot)
+                lines = iter(emulation.stderr or ())
+                found = next(filter(None, map(ADDRESS.search, lines)), None)
+                if found is None:
+                    sys.exit("screenshots: the emulation named no page")
+                threading.Thread(target=sys.stderr.writelines, args=(lines,), daemon=True).start()
+                wait_for(found[1], AFTER_ROUNDS)
+                driver = browser()
+                try:
+                    for shot in SHOTS:
+                        shoot(driver, found[1], shot)
+                finally:
+                    driver.quit()
             finally:
-                driver.quit()
                 emulation.send_signal(signal.SIGINT)
 
 

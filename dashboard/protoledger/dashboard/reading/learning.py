@@ -1,10 +1,12 @@
 """Learning: accuracy over time beside what it must beat, by class, and the map of prototypes."""
 
+import math
 from collections import deque
 from typing import Any, Final
 
-from protoledger.dashboard.reading.files import GatewayFiles, content
-from protoledger.gateway.training.history.tables import DRIFTED
+from protoledger.dashboard.reading.curves import ascending, thinned
+from protoledger.dashboard.reading.files import EVENT_CHARACTERS, GatewayFiles, content
+from protoledger.gateway.training.history.tables import DRIFTED, SAMPLES_KEPT, SERIES_KEPT
 
 WINDOW: Final = 100
 """Labelled samples over which a curve is a mean."""
@@ -12,6 +14,9 @@ FEWEST: Final = 5
 """Labelled samples before which a curve says nothing."""
 DRAWN: Final = 240
 """Points of a curve at most."""
+DRIFTS: Final = 50
+MARKS: Final = 600
+"""Prototypes on the map at most, the heaviest."""
 SERIES: Final = ("here", "alone", "anywhere", "repeat")
 
 
@@ -21,24 +26,36 @@ def learning(files: GatewayFiles) -> dict[str, Any]:
     labels = len(about.get("labels", []))
     samples = files.rows(
         "SELECT n, at, label, answer, alone, anywhere, repeated, flags FROM samples "
-        "WHERE label IS NOT NULL ORDER BY n"
+        "WHERE label IS NOT NULL AND n > (SELECT max(n) FROM samples) - ? ORDER BY n",
+        [SAMPLES_KEPT],
     )
     curve = _long_ago(files, samples[0][0] if samples else None)
     _append(curve, _recent(samples))
+    drawn = ascending(curve["at"], files.clock())
+    curve = {name: [values[place] for place in drawn] for name, values in curve.items()}
     counters = now.get("counters") or {}
     return {
         "curve": curve,
         "window": WINDOW,
         "overall": _overall(counters),
         "confusion": _confusion(samples[-500:], labels),
-        "drifts": [row[0] for row in samples if row[7] & DRIFTED],
-        "drifts_at": [row[1] for row in samples if row[7] & DRIFTED],
+        "drifts": [row[0] for row in samples if row[7] & DRIFTED][-DRIFTS:],
+        "drifts_at": [row[1] for row in samples if row[7] & DRIFTED][-DRIFTS:],
         "drifts_in_all": counters.get("drifts", 0),
         "missing": now.get("missing", []),
         "channels": [channel.get("name") for channel in about.get("channels", [])],
         "prototypes": now.get("prototypes", 0),
-        "map": files.document("map"),
+        "map": _map(files),
     }
+
+
+def _map(files: GatewayFiles) -> dict[str, Any]:
+    """Return the map, without its lightest prototypes where it has too many to see."""
+    found = files.document("map")
+    prototypes = found.get("prototypes", [])
+    if len(prototypes) > MARKS:
+        found["prototypes"] = sorted(prototypes, key=lambda one: -one[3])[:MARKS]
+    return found
 
 
 def _recent(samples: list[tuple[Any, ...]]) -> dict[str, list[Any]]:
@@ -87,9 +104,13 @@ def _long_ago(files: GatewayFiles, before: int | None) -> dict[str, list[Any]]:
     """Return means between the points that are kept of older samples."""
     curve = _empty()
     points = [
-        (at, content(text)) for at, text in files.rows("SELECT at, content FROM points ORDER BY id")
+        (at, content(text))
+        for at, text in files.rows(
+            "SELECT at, content FROM points WHERE length(content) < ? ORDER BY id DESC LIMIT ?",
+            [EVENT_CHARACTERS, 2 * SERIES_KEPT],
+        )[::-1]
     ]
-    points = [(at, point) for at, point in points if before is None or point.get("n", 0) < before]
+    points = [(at, point) for at, point in points if before is None or _number(point) < before]
     last: dict[str, Any] = {}
     names = ("right", "own_right", "anywhere_right", "same_label")
     for at, point in points:
@@ -99,8 +120,12 @@ def _long_ago(files: GatewayFiles, before: int | None) -> dict[str, list[Any]]:
         shares = [(point.get(name, 0) - last.get(name, 0)) / count for name in names]
         last = point
         _point(curve, point.get("n"), at, shares)
-    step = max(1, -(-len(curve["n"]) // DRAWN))
-    return {name: values[::step] for name, values in curve.items()}
+    return {name: thinned(values, DRAWN) for name, values in curve.items()}
+
+
+def _number(point: dict[str, Any]) -> float:
+    n = point.get("n")
+    return n if isinstance(n, int) else math.inf
 
 
 def _append(curve: dict[str, list[Any]], more: dict[str, list[Any]]) -> None:

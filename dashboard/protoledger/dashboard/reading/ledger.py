@@ -2,10 +2,18 @@
 
 from typing import Any, Final
 
-from protoledger.dashboard.reading.files import GatewayFiles, content
+from protoledger.dashboard.reading.files import GatewayFiles
 
 SHOWN: Final = 400
 """Commits on the timeline at most, the newest."""
+LOOKED_AT: Final = 2000
+"""Versions that are looked through for them, the last that were written."""
+VERSIONS: Final = (
+    "SELECT owner, version, block, tx_hash, lie FROM "
+    "(SELECT * FROM ledger_versions ORDER BY rowid DESC LIMIT ?) "
+    "WHERE length(tx_hash) > 4 OR lie <> '' LIMIT ?"
+)
+"""By order of writing, which is that of blocks: there is no index of these."""
 TROUBLES: Final = "kind IN ('disagrees', 'rejected', 'successor', 'lied', 'unavailable')"
 
 
@@ -13,15 +21,14 @@ def ledger(sites: list[GatewayFiles]) -> dict[str, Any]:
     """Return the timeline over all owners, and each site's part."""
     commits: dict[tuple[str, str, int], dict[str, Any]] = {}
     for files in sites:
-        _collect(files, commits)
+        files.shown(lambda one: _collect(one, commits))
     ordered = sorted(commits.values(), key=lambda one: (one["block"] or 0, one["at"] or 0))
-    return {
-        "commits": ordered[-SHOWN:],
-        "sites": [{**files.header(), **_site(files)} for files in sites],
-    }
+    return {"commits": ordered[-SHOWN:], "sites": [files.shown(_site) for files in sites]}
 
 
-def _collect(files: GatewayFiles, commits: dict[tuple[str, str, int], dict[str, Any]]) -> None:
+def _collect(
+    files: GatewayFiles, commits: dict[tuple[str, str, int], dict[str, Any]]
+) -> dict[str, Any]:
     known = files.document("about").get("ledger") or {}
     contract, account = str(known.get("contract")), known.get("account")
 
@@ -30,18 +37,11 @@ def _collect(files: GatewayFiles, commits: dict[tuple[str, str, int], dict[str, 
                  "gas": None, "records": None, "lie": ""}  # fmt: skip
         return commits.setdefault((contract, owner, version), blank)
 
-    versions = files.store.rows(
-        "SELECT owner, version, block, tx_hash, lie FROM ledger_versions "
-        "WHERE length(tx_hash) > 4 OR lie <> '' ORDER BY block DESC LIMIT ?",
-        [SHOWN],
-    )
-    for owner, version, block, tx_hash, lie in versions:
-        commit(owner, version).update(block=block, tx=tx_hash, lie=lie)
-    events = files.rows(
-        "SELECT at, kind, content FROM events WHERE kind IN ('committed', 'merged') ORDER BY id"
-    )
-    for at, kind, text in events:
-        fields = content(text)
+    for owner, version, block, tx_hash, lie in files.store.rows(VERSIONS, [LOOKED_AT, SHOWN]):
+        if isinstance(owner, str) and isinstance(version, int) and isinstance(block, int):
+            commit(owner, version).update(block=block, tx=tx_hash, lie=lie)
+    for fields in reversed(files.events("kind IN ('committed', 'merged')", SHOWN)):
+        at, kind = fields["at"], fields["kind"]
         owner = account if kind == "committed" else fields.get("owner")
         version = fields.get("version")
         if not isinstance(owner, str) or not isinstance(version, int):
@@ -51,6 +51,7 @@ def _collect(files: GatewayFiles, commits: dict[tuple[str, str, int], dict[str, 
             one["at"] = at
         if kind == "committed":
             one.update({name: fields.get(name) for name in ("gas", "records", "tx")})
+    return {}
 
 
 def _site(files: GatewayFiles) -> dict[str, Any]:

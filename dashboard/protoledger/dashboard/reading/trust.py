@@ -2,50 +2,91 @@
 
 from typing import Any, Final
 
-from protoledger.dashboard.reading.files import GatewayFiles, content
+from protoledger.dashboard.reading.curves import ascending, thinned
+from protoledger.dashboard.reading.files import DOCUMENT_CHARACTERS, GatewayFiles, content
+from protoledger.gateway.training.history.tables import SERIES_KEPT
 
 DRAWN: Final = 240
 """Points of a curve at most."""
+KEPT: Final = 2 * SERIES_KEPT
+LISTED: Final = 40
+"""Owners at most, those that matter most here."""
+LINES: Final = 7
+"""Owners with a line of their own at most."""
 
 
 def trust(files: GatewayFiles) -> dict[str, Any]:
     """Return what the tab shows of one site."""
     now, known = files.document("now"), files.document("trust")
     counters = now.get("counters") or {}
-    rows = files.rows("SELECT at, content FROM gains ORDER BY id")
-    step = max(1, -(-len(rows) // DRAWN))
-    kept = [(at, content(text)) for at, text in rows[(len(rows) - 1) % step :: step]]
+    kept = _gains(files)
     last = kept[-1][1] if kept else {}
-    owners = sorted({owner for _, one in kept for owner in one.get("owners", {})} | set(known))
+    gained = _owners(last)
+    seen = {owner for _, one in kept for owner in _owners(one)} | set(known)
+    helped, hurt = (counters.get(name) or {} for name in ("helped_by", "hurt_by"))
+
+    def weight(owner: str) -> tuple[float, int, bool, str]:
+        told = helped.get(owner, 0) + hurt.get(owner, 0)
+        return -abs(gained.get(owner) or 0), -told, not known.get(owner, {}).get("votes"), owner
+
+    owners = sorted(seen, key=weight)[:LISTED]
     return {
         "owners": [
             {
                 "owner": owner,
                 **(known.get(owner) or {"votes": False, "evidence": "not on the ledger any more"}),
-                "gain": last.get("owners", {}).get(owner),
-                "helped": (counters.get("helped_by") or {}).get(owner, 0),
-                "hurt": (counters.get("hurt_by") or {}).get(owner, 0),
+                "gain": gained.get(owner),
+                "helped": helped.get(owner, 0),
+                "hurt": hurt.get(owner, 0),
             }
             for owner in owners
         ],
+        "owners_in_all": len(seen),
         "gains": {
             "at": [round(at, 1) for at, _ in kept],
             "together": [one.get("together") for _, one in kept],
             "alone": [one.get("alone") for _, one in kept],
             "owners": {
-                owner: [one.get("owners", {}).get(owner) for _, one in kept] for owner in owners
+                owner: [_owners(one).get(owner) for _, one in kept] for owner in owners[:LINES]
             },
         },
         "samples": last.get("samples", 0),
         "helped": counters.get("helped", 0),
         "hurt": counters.get("hurt", 0),
-        "dropped": [
-            {"at": at, **content(text)}
-            for at, text in files.rows(
-                "SELECT at, content FROM events WHERE kind IN ('dropped', 'lied') "
-                "ORDER BY id DESC LIMIT 10"
-            )
-        ],
+        "dropped": files.events("kind IN ('dropped', 'lied')", 10),
+    }
+
+
+def _gains(files: GatewayFiles) -> list[tuple[float, dict[str, Any]]]:
+    """Return when gains were computed, and what they were, as far as they are drawn."""
+    rows = files.rows("SELECT at, id FROM gains ORDER BY id DESC LIMIT ?", [KEPT])[::-1]
+    rows = thinned([rows[i] for i in ascending([at for at, _ in rows], files.clock())], DRAWN)
+    found = []
+    for at, number in rows:
+        texts = files.rows(
+            "SELECT content FROM gains WHERE id = ? AND length(content) < ?",
+            [number, DOCUMENT_CHARACTERS],
+        )
+        found += [(at, content(text)) for (text,) in texts]
+    return found
+
+
+def _owners(gains: dict[str, Any]) -> dict[str, float | None]:
+    owners = gains.get("owners")
+    return owners if isinstance(owners, dict) else {}
+
+
+def votes(files: GatewayFiles) -> dict[str, Any]:
+    """Return in a few numbers what a site gains from others, and how many of them vote."""
+    known = files.document("trust")
+    rows = files.rows("SELECT content FROM gains ORDER BY id DESC LIMIT 1")
+    last = content(rows[0][0]) if rows else {}
+    together, alone = last.get("together"), last.get("alone")
+    return {
+        "owners": len(known),
+        "voting": sum(bool(one.get("votes") and not one.get("vetoed")) for one in known.values()),
+        "gained": None if together is None or alone is None else together - alone,
+        "samples": last.get("samples", 0),
     }
 
 

@@ -13,6 +13,11 @@ from collections.abc import Iterator
 import uvicorn
 
 from protoledger.dashboard.server.app import make_app
+from protoledger.dashboard.server.connections import (
+    CONNECTIONS,
+    BoundedConnection,
+    PatientLoop,
+)
 from protoledger.dashboard.server.settings import Settings
 from protoledger.protocol.errors import ConfigurationError
 from protoledger.runtime.exits import Exit
@@ -30,7 +35,7 @@ class Server(uvicorn.Server):
         yield
 
     def _stop(self) -> None:
-        self.config.app.state.streams.close()  # type: ignore[union-attr]
+        self.config.app.state.streams.end()  # type: ignore[union-attr]
         self.should_exit = True
 
 
@@ -43,16 +48,16 @@ def serve(settings: Settings) -> Exit:
         return _failed(error, Exit.UNAVAILABLE)
     except (ValueError, ConfigurationError) as error:
         return _failed(error, Exit.CONFIGURATION)
+    BoundedConnection.patience_s = settings.patience_s
     config = uvicorn.Config(
         app,
-        log_level="warning",
+        log_level="error",  # a warning for each malformed request would fill a log
         access_log=False,
         server_header=False,
         ws="none",
-        http="h11",
-        loop="asyncio",
+        http=BoundedConnection,
         timeout_graceful_shutdown=2,
-        limit_concurrency=200,
+        limit_concurrency=CONNECTIONS,
         proxy_headers=False,
         ssl_certfile=settings.certificate,
         ssl_keyfile=settings.key,
@@ -64,7 +69,8 @@ def serve(settings: Settings) -> Exit:
     if settings.until_input_ends:
         threading.Thread(target=_wait_for_end, daemon=True).start()
     try:
-        Server(config).run([listening])
+        with asyncio.Runner(loop_factory=PatientLoop) as runner:
+            runner.run(Server(config).serve([listening]))
     except (OSError, ValueError) as error:  # a certificate that does not fit, say
         return _failed(error, Exit.CONFIGURATION)
     return Exit.OK

@@ -2,7 +2,8 @@
 
 No script, style or frame from elsewhere or inline, no other page may embed this one, and nothing is
 kept by caches. A page on this machine alone also refuses names that are not this machine's: a
-foreign page whose name was made to point here (DNS rebinding) must not read it.
+foreign page whose name was made to point here (DNS rebinding) must not read it. What another page
+asks for, which it could not read, is refused as well: its streams would take the place of ours.
 """
 
 from typing import Final
@@ -25,6 +26,9 @@ SENT: Final = {
     "x-frame-options": "DENY",
 }
 HERE: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
+FOREIGN: Final = frozenset({"cross-site", "same-site"})
+LINK: Final = ("navigate", "document")
+"""How a browser asks for a page that a person goes to, from wherever."""
 READING: Final = frozenset({"GET", "HEAD"})
 POSTED: Final = frozenset({"/login", "/logout"})
 """The only requests that are not for reading; they change who is logged in, and nothing else."""
@@ -35,13 +39,16 @@ class GuardedHeaders:
 
     Args:
         app: what answers.
-        only_here: whether only this machine's names are served.
+        only_here: the address of this machine that is listened on, if only this machine's names
+            are served.
         secure: whether the page is served with TLS.
     """
 
-    def __init__(self, app: ASGIApp, *, only_here: bool, secure: bool) -> None:
+    def __init__(self, app: ASGIApp, *, only_here: str | None, secure: bool) -> None:
         self._app = app
-        self._only_here = only_here
+        self._names: frozenset[str] | None = None
+        if only_here is not None:
+            self._names = HERE | {f"[{only_here}]" if ":" in only_here else only_here}
         self._sent = dict(SENT)
         if secure:
             self._sent["strict-transport-security"] = "max-age=31536000"
@@ -67,11 +74,19 @@ class GuardedHeaders:
         headers = Headers(scope=scope)
         host = headers.get("host", "")
         name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
-        if self._only_here and name not in HERE:
+        if self._names is not None and name not in self._names:
             return PlainTextResponse("this page is for this machine alone", 421)
         posted = scope["method"] == "POST" and scope["path"] in POSTED
         if scope["method"] not in READING and not posted:
             return PlainTextResponse("the page can only be read", 405, {"allow": "GET, HEAD"})
-        if posted and headers.get("origin", "").partition("://")[2] != host:
+        origin = headers.get("origin", "" if posted else f"//{host}")
+        if origin.partition("//")[2] != host or _is_foreign(headers):
             return PlainTextResponse("sent by another page", 403)
         return None
+
+
+def _is_foreign(headers: Headers) -> bool:
+    """Whether another page asks; browsers say so since 2020 to 2023 (Fetch Metadata)."""
+    if headers.get("sec-fetch-site") not in FOREIGN:
+        return False
+    return (headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")) != LINK

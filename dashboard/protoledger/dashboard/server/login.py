@@ -1,17 +1,19 @@
 """Who may look: a password file with a slow hash, sessions in memory, and a limit on guesses.
 
 The hash is scrypt (RFC 7914) with the parameters that OWASP's password storage cheat sheet gives
-for 16 MiB. A restart ends all sessions. Guesses are limited for each address, and for all together,
-because addresses are cheap in IPv6; who is logged in already is not affected.
+for 16 MiB. A restart ends all sessions. Guesses are limited for each address (in IPv6: each network
+of 64 bits, which one machine may have) and for all together. A guess counts from its start, so that
+many at once are no more than one by one. The limit for all does not hold for addresses from which
+somebody logged in before: guesses from elsewhere cannot keep them out.
 """
 
 import base64
 import hashlib
 import hmac
+import ipaddress
 import json
 import secrets
 import time
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Self
@@ -27,6 +29,8 @@ WINDOW_S: Final = 60.0
 GUESSES: Final = 5
 """Wrong passwords from one address in a minute."""
 GUESSES_OF_ALL: Final = 30
+KNOWN: Final = 100
+"""Addresses of which it is remembered that somebody logged in from there."""
 
 
 def _hash(password: str, salt: bytes, n: int, r: int, p: int) -> bytes:
@@ -118,7 +122,8 @@ class Sessions:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._until: dict[bytes, float] = {}
-        self._wrong: deque[tuple[float, str]] = deque(maxlen=GUESSES_OF_ALL)
+        self._guesses: list[tuple[float, str]] = []
+        self._known: dict[str, None] = {}
 
     def begin(self) -> str:
         """Begin a session; returns its token, of which only a hash is kept."""
@@ -139,18 +144,50 @@ class Sessions:
         self._until.pop(_key(token), None)
 
     def may_guess(self, address: str) -> bool:
-        """Whether an address may try a password now."""
-        since = self._clock() - WINDOW_S
-        recent = [one for at, one in self._wrong if at > since]
-        return len(recent) < GUESSES_OF_ALL and recent.count(address) < GUESSES
+        """Whether an address may try a password now; if so, it counts as a wrong one until `right`.
 
-    def wrong(self, address: str) -> None:
-        """Note a guess that was wrong."""
-        self._wrong.append((self._clock(), address))
+        Args:
+            address: the client's, IPv4 or IPv6.
+        """
+        since, network = self._clock() - WINDOW_S, _network(address)
+        self._guesses = [one for one in self._guesses if one[0] > since]
+        if sum(one == network for _, one in self._guesses) >= GUESSES:
+            return False
+        if network not in self._known:
+            unknown = sum(one not in self._known for _, one in self._guesses)
+            if unknown >= GUESSES_OF_ALL:
+                return False
+        self._guesses.append((self._clock(), network))
+        return True
+
+    def right(self, address: str) -> None:
+        """Take back the newest guess of an address: it was right."""
+        network = _network(address)
+        for place in reversed(range(len(self._guesses))):
+            if self._guesses[place][1] == network:
+                del self._guesses[place]
+                break
+        self._known.pop(network, None)
+        self._known[network] = None
+        while len(self._known) > KNOWN:
+            del self._known[next(iter(self._known))]
 
     def _forget(self) -> None:
         now = self._clock()
         self._until = {key: until for key, until in self._until.items() if until > now}
+
+
+def _network(address: str) -> str:
+    """Return what one guesser may have of addresses."""
+    try:
+        known = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if known.version == 4:
+        return address
+    if known.ipv4_mapped is not None:
+        return str(known.ipv4_mapped)
+    return str(ipaddress.ip_network((known, 64), strict=False))
 
 
 def _key(token: str) -> bytes:

@@ -19,6 +19,7 @@ class Settings:
         key: its private key.
         password_file: what `protoledger dashboard --new-password` wrote; without it no login.
         until_input_ends: whether to end when standard input closes, as it does with the starter.
+        patience_s: how long a client may take to send a request, or to take what is sent.
 
     Raises:
         ValueError: it would be seen beyond this machine without TLS or without a login.
@@ -31,6 +32,7 @@ class Settings:
     key: str | None = None
     password_file: str | None = None
     until_input_ends: bool = False
+    patience_s: float = 10.0
 
     def __post_init__(self) -> None:
         if (self.certificate is None) != (self.key is None):

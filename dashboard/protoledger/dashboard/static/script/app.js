@@ -61,8 +61,12 @@ function render() {
   const sites = content.sites;
   const site = sites.find((one) => one.name === page.site) || sites[0];
   renderSites(view.all ? [] : sites, site);
-  show(panel, sites.length ? view.render(content, site) : empty("No site", "This page was started without a gateway."));
-  if (view.draw && site) view.draw(site, sites);
+  try {
+    show(panel, sites.length ? view.render(content, site) : empty("No site", "This page was started without a gateway."));
+    if (view.draw && site) view.draw(site, sites);
+  } catch (error) { // whatever a file held: the other tabs, and what comes next, are still shown
+    show(panel, empty("This cannot be shown", `What ${site ? site.name : "the gateway"} keeps for this page makes no sense here: ${error.message}.`));
+  }
   sweep();
   show(element("foot"), h("span", null, report ? `Report of ${moment(content.at)}` : `As of ${clock(content.at)}`),
     h("span", null, "All shares are of labelled samples, each predicted before it is learnt."),

@@ -1,6 +1,11 @@
 // Builds and updates the page. Text only ever becomes a text node: nothing here parses HTML.
 
+import { visible } from "./format.js";
+
 const SVG = "http://www.w3.org/2000/svg";
+
+/** Attributes that a person sees or hears. */
+const SAID = new Set(["title", "aria-label"]);
 
 function fill(element, attributes, children) {
   for (const [name, value] of Object.entries(attributes || {})) {
@@ -10,12 +15,12 @@ function fill(element, attributes, children) {
     } else if (name.startsWith("on")) {
       element[name] = value;
     } else {
-      element.setAttribute(name, value === true ? "" : String(value));
+      element.setAttribute(name, value === true ? "" : SAID.has(name) ? visible(value) : String(value));
     }
   }
   for (const child of children.flat(Infinity)) {
     if (child === null || child === undefined || child === false) continue;
-    element.append(child instanceof Node ? child : document.createTextNode(String(child)));
+    element.append(child instanceof Node ? child : document.createTextNode(visible(child)));
   }
   return element;
 }

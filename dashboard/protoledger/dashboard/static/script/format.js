@@ -1,29 +1,57 @@
 // Numbers with their units and times, and how things are called.
 
+const LONGEST = 400;
+// Controls, marks of direction and characters without a width: with them one text can look like
+// another, or turn round what stands beside it.
+const HIDDEN = /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|[\u{e0000}-\u{e0fff}]/gu;
+
+/** A text as it may be shown, whatever its source: nothing in it is hidden, and it is not endless. */
+export function visible(text) {
+  const known = String(text);
+  const cut = known.length > LONGEST ? `${known.slice(0, LONGEST)}…` : known;
+  return cut.replace(HIDDEN, (found) => `⟨${found.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`);
+}
+
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 
-export const count = (n) => (n === null || n === undefined ? "–" : whole.format(n));
+const isNumber = (n) => typeof n === "number" && Number.isFinite(n);
+
+export const count = (n) => (isNumber(n) ? whole.format(n) : "–");
+
+/** A number with two decimals and, where it is negative, a minus sign. */
+export const decimal = (n) => (isNumber(n) ? n.toFixed(2).replace("-", "−") : "–");
+
+/** How often, in words. */
+export const times = (n) => (n === 1 ? "once" : n === 2 ? "twice" : `${count(n)} times`);
 
 export function percent(share, digits = 1) {
-  return share === null || share === undefined ? "–" : `${(100 * share).toFixed(digits)} %`;
+  return isNumber(share) ? `${(100 * share).toFixed(digits)} %` : "–";
 }
 
 /** A difference of two shares, in percentage points with its sign. */
 export function points(share, digits = 1) {
-  if (share === null || share === undefined) return "–";
+  if (!isNumber(share)) return "–";
   const value = (100 * share).toFixed(digits);
   return `${Number(value) > 0 ? "+" : Number(value) < 0 ? "−" : "±"}${value.replace("-", "")} points`;
 }
 
+const LAST = 8.64e12; // seconds that a Date can say
+
+const isTime = (at) => isNumber(at) && at > 0 && at < LAST;
+
+/** A time for machines; nothing if it is none. */
+export const iso = (at) => (isTime(at) ? new Date(at * 1000).toISOString() : null);
+
 export function clock(at) {
-  return at ? new Date(at * 1000).toLocaleTimeString([], { hour12: false }) : "never";
+  return isTime(at) ? new Date(at * 1000).toLocaleTimeString([], { hour12: false }) : "never";
 }
 
 export function moment(at) {
-  if (!at) return "never";
+  if (!isTime(at)) return "never";
   const date = new Date(at * 1000);
   const today = new Date().toDateString() === date.toDateString();
-  const day = date.toLocaleDateString([], { month: "short", day: "numeric" });
+  const year = date.getFullYear() === new Date().getFullYear() ? {} : { year: "numeric" };
+  const day = date.toLocaleDateString([], { month: "short", day: "numeric", ...year });
   return today ? clock(at) : `${day}, ${clock(at)}`;
 }
 
@@ -36,8 +64,9 @@ export function hands(ticks) {
 }
 
 export function ago(at, now) {
-  if (!at) return "never";
-  const seconds = Math.max(0, now - at);
+  if (!isTime(at)) return "never";
+  const seconds = now - at;
+  if (seconds < -60) return `at ${moment(at)}, which lies ahead`; // the clock was set back since
   if (seconds < 2) return "now";
   return `${span(seconds)} ago`;
 }
@@ -90,7 +119,7 @@ export function sentence(event, sites) {
     case "merged": return `Took over version ${event.version} of ${owner}: ${event.records} prototypes`;
     case "dropped": return `Dropped the prototypes of ${owner}: ${event.reason}`;
     case "lied": return `${owner} is not believed from version ${event.version} on: ${event.evidence}`;
-    case "drift": return `What was learnt holds no more (noticed ${event.drifts} times); the learner adapts`;
+    case "drift": return `What was learnt holds no more (noticed ${times(event.drifts)}); the learner adapts`;
     case "channels":
       return (event.missing || []).length
         ? `No values of ${list(event.missing)}: left out of learning`

@@ -1,7 +1,7 @@
 // Parts that several views use.
 
 import { h, s } from "./dom.js";
-import { ago, clock, moment, percent, sentence } from "./format.js";
+import { ago, clock, iso, moment, percent, sentence } from "./format.js";
 
 export const card = (title, ...children) =>
   h("section", { class: "card" }, title && h("h2", null, title), ...children);
@@ -26,13 +26,14 @@ const STATES = {
   stopped: ["stopped", "warn"],
   absent: ["not started yet", ""],
   unreadable: ["not readable", "bad"],
+  damaged: ["damaged", "bad"],
 };
 
 export const statePill = (site) => pill(...(STATES[site.state] || [site.state, ""]));
 
 /** A bar for each class, the likeliest first. */
 export function bars(labels, probabilities) {
-  const order = probabilities.map((p, i) => [p, i]).sort((a, b) => b[0] - a[0]).slice(0, 5);
+  const order = [...(probabilities || [])].map((p, i) => [p, i]).sort((a, b) => b[0] - a[0]).slice(0, 5);
   return h("div", { class: "bars" }, order.map(([p, i]) => bar(labels[i] ?? `class ${i}`, p, i)));
 }
 
@@ -51,11 +52,11 @@ export function log(events, sites) {
   if (!events.length) return h("p", { class: "sub" }, "Nothing happened yet.");
   return h("ol", { class: "log" }, events.map((event) =>
     h("li", null,
-      h("time", { datetime: new Date(event.at * 1000).toISOString(), title: moment(event.at) }, clock(event.at)),
+      h("time", { datetime: iso(event.at), title: moment(event.at) }, clock(event.at)),
       h("span", null, event.site && `${event.site}: `, sentence(event, sites)))));
 }
 
-/** What to show in place of a view that has nothing to show; null if it has something. */
+/** What to show in place of a view that has nothing to show; null if it has something (`needs`). */
 export function blank(site, needs) {
   if (site.state === "absent") {
     return empty("No gateway has started here yet",
@@ -65,7 +66,11 @@ export function blank(site, needs) {
     return empty("The page may not read this gateway's files",
       "They are its user's alone. Start the page as that user; the gateway goes on without it.");
   }
-  if (needs) return null;
+  if (site.state === "damaged") {
+    return empty("What the gateway keeps for this page is damaged",
+      "The gateway goes on without it, and begins it again when it is restarted.");
+  }
+  if (needs()) return null;
   if (site.state === "starting") {
     return empty("The gateway is starting",
       "It waits for its agents, and opens the first round when enough of them are here.");

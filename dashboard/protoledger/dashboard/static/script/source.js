@@ -5,6 +5,7 @@ const kept = document.getElementById("report");
 export const report = kept ? JSON.parse(kept.textContent) : null;
 
 const LONGEST_MS = 8000;
+const AGAIN_MS = 5000;
 
 /** Follows a view until the function that it returns is called. */
 export function follow(view, onView, onState) {
@@ -27,6 +28,7 @@ export function follow(view, onView, onState) {
     if (stream) stream.close();
     if (ended) return;
     onState("lost");
+    clearTimeout(timer);
     timer = setTimeout(open, wait);
     wait = Math.min(LONGEST_MS, 2 * wait);
   }
@@ -36,12 +38,21 @@ export function follow(view, onView, onState) {
       const answer = await fetch(`/api/views/${view}`, { cache: "no-store" });
       if (answer.status === 401) { location.assign("/login"); return; }
       if (!answer.ok) throw new Error(String(answer.status));
+      const content = await answer.json();
+      if (ended) return;
+      alive();
+      onView(content);
     } catch { lost(); return; }
-    if (ended) return;
+    let heard = false;
     stream = new EventSource(`/events?view=${view}`);
-    stream.addEventListener("view", (event) => { alive(); onView(JSON.parse(event.data)); });
+    stream.addEventListener("view", (event) => { heard = true; alive(); onView(JSON.parse(event.data)); });
     stream.addEventListener("beat", alive);
-    stream.onerror = lost;
+    stream.onerror = () => {
+      if (heard) { lost(); return; }
+      stream.close(); // as many streams are open as there may be: ask from time to time instead
+      clearTimeout(timer);
+      timer = setTimeout(open, AGAIN_MS);
+    };
   }
 
   open();

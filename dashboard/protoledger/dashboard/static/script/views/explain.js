@@ -1,9 +1,12 @@
 // Explain: choose a prediction, see which prototypes voted, whose they are and where they came from.
 
 import { h } from "../dom.js";
-import { EXPERTS, clock, count, label, moment, nameOf, percent, short } from "../format.js";
+import { EXPERTS, clock, count, decimal, label, moment, nameOf, percent, short } from "../format.js";
 import { bars, blank, card, empty, notice, pill, scroll, track } from "../parts.js";
 import { explanationOf } from "../source.js";
+
+/** Explanations that are kept: a page may stay open for weeks. */
+const KEPT = 120;
 
 const chosen = new Map();
 const found = new Map();
@@ -12,10 +15,11 @@ let again = () => {};
 export function onExplained(redraw) { again = redraw; }
 
 export function explain(view, site) {
-  const nothing = blank(site, site.predictions.length > 0);
+  const nothing = blank(site, () => site.predictions.length > 0);
   if (nothing) return nothing;
-  const newest = site.predictions[0].n;
-  const n = chosen.get(site.name) ?? newest;
+  // the newest of when the tab was opened stays, so that one can read it
+  if (!site.predictions.some((one) => one.n === chosen.get(site.name))) chosen.set(site.name, site.predictions[0].n);
+  const n = chosen.get(site.name);
   fetchOne(site.name, n);
   return h("div", null, notice(site, view.at), h("div", { class: "explain" },
     card("Predictions", h("p", { class: "sub" }, "The newest first. A ✗ is one that was wrong."),
@@ -37,6 +41,7 @@ async function fetchOne(site, n) {
   const key = `${site}/${n}`;
   if (found.has(key)) return;
   found.set(key, undefined);
+  while (found.size > KEPT) found.delete(found.keys().next().value);
   const answer = await explanationOf(site, n).catch(() => null);
   found.set(key, answer);
   if (answer === null) setTimeout(() => found.delete(key), 5000);
@@ -66,11 +71,11 @@ function voters(one, labels, view) {
   const head = ["Says", "Share of the vote", "Whose", "Distance", "Samples", "Came in"];
   return scroll("Nearest prototypes", h("table", null,
     h("thead", null, h("tr", null, head.map((name, i) => h("th", { scope: "col", class: i === 3 || i === 4 ? "num" : "" }, name)))),
-    h("tbody", null, one.nearest.map((voter) => h("tr", null,
+    h("tbody", null, one.nearest.slice(0, 40).map((voter) => h("tr", null,
       h("th", { scope: "row" }, h("span", { class: `dot k${voter.class % 8}`, "aria-hidden": "true" }), " ", label(labels, voter.class)),
       h("td", null, h("div", { class: "share" }, track(voter.share, voter.class), h("span", null, percent(voter.share)))),
       h("td", null, nameOf(voter.owner, view.sites)),
-      h("td", { class: "num" }, voter.distance.toFixed(2)),
+      h("td", { class: "num" }, decimal(voter.distance)),
       h("td", { class: "num" }, count(voter.weight)),
       h("td", null, origin(voter)))))));
 }
@@ -87,7 +92,7 @@ function without(one, labels, view) {
   if (!one.without.length) return h("p", { class: "sub" }, "No other owner's prototypes are there: the answer is this site's own.");
   return scroll("Without an owner", h("table", null,
     h("thead", null, h("tr", null, h("th", { scope: "col" }, "Without"), h("th", { scope: "col" }, "the answer would be"), h("th", { scope: "col", class: "num" }, "probability"))),
-    h("tbody", null, one.without.map((other) => h("tr", null,
+    h("tbody", null, one.without.slice(0, 40).map((other) => h("tr", null,
       h("th", { scope: "row" }, other.owner === "*" ? "all others" : nameOf(other.owner, view.sites)),
       h("td", null, label(labels, other.answer), other.answer !== one.answer && [" ", pill("another answer", "warn")]),
       h("td", { class: "num" }, percent(other.probability)))))));

@@ -7,7 +7,7 @@ import { blank, card, log, notice, pill, scroll, tile, tiles } from "../parts.js
 const KINDS = { critical: "bad", warning: "warn", info: "info" };
 
 export function health(view, site) {
-  const nothing = blank(site, site.agents.length > 0);
+  const nothing = blank(site, () => site.agents.length > 0);
   if (nothing) return nothing;
   const disk = site.disk, days = site.certificate_days, started = site.started_at;
   const here = site.agents.filter((agent) => agent.state === "here" || agent.state === "late").length;

@@ -2,7 +2,7 @@
 
 import { h } from "../dom.js";
 import { draw } from "../charts.js";
-import { count, label, percent, points } from "../format.js";
+import { count, decimal, label, percent, points, times } from "../format.js";
 import { map } from "./map.js";
 import { blank, card, notice, scroll, tile, tiles } from "../parts.js";
 
@@ -17,7 +17,7 @@ const last = (values) => values[values.length - 1];
 
 export function learning(view, site) {
   const overall = site.overall;
-  const nothing = blank(site, overall.samples > 0);
+  const nothing = blank(site, () => overall.samples > 0);
   if (nothing) return nothing;
   const curve = site.curve, none = !curve.n.length;
   const kappa = none ? null : last(curve.kappa);
@@ -29,8 +29,8 @@ export function learning(view, site) {
       tile("Right here", percent(overall.here), lately("here"), "kh"),
       tile("Alone", percent(overall.alone), lately("alone"), "ka"),
       tile("All owners", percent(overall.anywhere), lately("anywhere"), "kw"),
-      tile("The last label again", percent(overall.repeat), lately("repeat"), "kr"),
-      tile("Kappa-temporal", overall.kappa === null ? "–" : overall.kappa.toFixed(2), kappa === null ? "1 is perfect, 0 is repeating" : `last ${site.window}: ${kappa.toFixed(2)}`),
+      tile("Last label again", percent(overall.repeat), lately("repeat"), "kr"),
+      tile("Kappa-temporal", decimal(overall.kappa), kappa === null ? "0: no better than repeating" : `last ${site.window}: ${decimal(kappa)}`),
       tile("Labelled samples", count(overall.samples), `${count(overall.unlabelled)} without a label`),
       tile("Drifts noticed", count(site.drifts_in_all), site.drifts.length ? `at sample ${site.drifts.slice(-3).join(", ")}` : "the learner adapts at each")),
     h("div", { class: "wide" },
@@ -44,7 +44,7 @@ export function learning(view, site) {
 }
 
 export function drawLearning(site) {
-  if (!site.overall.samples) return;
+  if (!site.overall?.samples) return;
   const { at, here, alone, anywhere, repeat } = site.curve;
   draw(`accuracy-${site.name}`, {
     lines: LINES, data: [at, here, alone, anywhere, repeat], x: "time", time: true, marks: site.drifts_at,
@@ -60,7 +60,7 @@ function spoken(site) {
 
 function gained(overall) {
   const gain = overall.here - overall.alone;
-  return `In all, the others changed this site's accuracy by ${points(gain)}: right ${count(overall.helped)} times where it would have been wrong alone, wrong ${count(overall.hurt)} times where it would have been right.`;
+  return `In all, the others changed this site's accuracy by ${points(gain)}: right ${times(overall.helped)} where it would have been wrong alone, wrong ${times(overall.hurt)} where it would have been right.`;
 }
 
 function byClass(site) {

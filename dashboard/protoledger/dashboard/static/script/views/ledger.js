@@ -1,10 +1,10 @@
 // Ledger: the commits of all owners on one line of time, what they cost, and how the chain is.
 
 import { h, s } from "../dom.js";
-import { clock, count, moment, nameOf, short } from "../format.js";
+import { clock, count, moment, nameOf, points, short } from "../format.js";
 import { card, empty, log, pill, scroll, tile, tiles } from "../parts.js";
 
-const WIDE = 900, LANE = 44, LEFT = 118, RIGHT = 24;
+const WIDE = 900, LANE = 44, LEFT = 118, RIGHT = 24, LANES = 12;
 
 export function ledger(view) {
   const sharing = view.sites.filter((site) => site.ledger);
@@ -26,25 +26,28 @@ export function ledger(view) {
 }
 
 function lanes(view) {
-  const owners = [...new Set(view.commits.map((one) => one.owner))];
+  const busiest = tally(view.commits.map((one) => one.owner));
+  const owners = busiest.slice(0, busiest.length > LANES ? LANES - 1 : LANES), others = busiest.length - owners.length;
+  const laneOf = (owner) => (owners.includes(owner) ? owners.indexOf(owner) : owners.length);
+  const lanes = [...owners.map((owner) => nameOf(owner, view.sites)), ...(others ? [`${others} others`] : [])];
   const byTime = view.commits.every((one) => one.at);
   const where = (one) => (byTime ? one.at : one.block);
   const places = view.commits.map(where);
   const low = Math.min(...places), range = Math.max(...places) - low || 1;
   const x = (one) => LEFT + ((where(one) - low) / range) * (WIDE - LEFT - RIGHT);
-  const high = owners.length * LANE + 26;
+  const high = lanes.length * LANE + 26;
   const most = Math.max(...view.commits.map((one) => one.records || 1));
   const text = (one) => `${nameOf(one.owner, view.sites)}, version ${one.version}` +
     (one.records ? `, ${one.records} prototypes` : "") + (one.gas ? `, ${count(one.gas)} gas` : "") +
     (one.at ? `, ${moment(one.at)}` : `, block ${one.block}`);
   return h("figure", { class: "lanes" },
-    s("svg", { viewBox: `0 0 ${WIDE} ${high}`, role: "img", "aria-label": `${view.commits.length} commits of ${owners.length} owners; the table below lists them` },
-      owners.map((owner, i) => [
+    s("svg", { viewBox: `0 0 ${WIDE} ${high}`, role: "img", "aria-label": `${view.commits.length} commits of ${busiest.length} ${busiest.length === 1 ? "owner" : "owners"}; the table below lists them` },
+      lanes.map((name, i) => [
         s("line", { class: "axis", x1: LEFT, x2: WIDE - RIGHT / 2, y1: LANE * (i + 0.5), y2: LANE * (i + 0.5) }),
-        s("text", { class: "svgtext", x: 0, y: LANE * (i + 0.5) + 4 }, clip(nameOf(owner, view.sites))),
+        s("text", { class: "svgtext", x: 0, y: LANE * (i + 0.5) + 4 }, clip(name)),
       ]),
       view.commits.map((one) => {
-        const lane = owners.indexOf(one.owner);
+        const lane = laneOf(one.owner);
         const dot = s("circle", { class: one.lie ? "k6" : `k${lane % 6}`, cx: x(one).toFixed(1), cy: LANE * (lane + 0.5),
           r: (4 + 8 * Math.sqrt((one.records || 1) / most)).toFixed(1), "fill-opacity": 0.8 });
         dot.append(s("title", null, text(one)));
@@ -53,6 +56,13 @@ function lanes(view) {
       s("text", { class: "svgtext", x: LEFT, y: high - 4 }, byTime ? clock(low) : `block ${low}`),
       s("text", { class: "svgtext", x: WIDE - RIGHT / 2, y: high - 4, "text-anchor": "end" }, byTime ? clock(low + range) : `block ${low + range}`)),
     h("figcaption", null, "A dot is a commit, larger for more prototypes."));
+}
+
+/** Names by how often they are there, the most frequent first. */
+function tally(names) {
+  const times = new Map();
+  for (const name of names) times.set(name, (times.get(name) || 0) + 1);
+  return [...times.keys()].sort((a, b) => times.get(b) - times.get(a));
 }
 
 const clip = (text) => (text.length > 16 ? `${text.slice(0, 15)}…` : text);
@@ -68,7 +78,7 @@ function sitesTable(sites) {
       h("td", null, outbox(site.outbox)),
       h("td", { class: "num" }, count(site.commits)),
       h("td", { class: "num" }, count(site.gas)),
-      h("td", { class: "num" }, `${site.points > 0 ? "+" : ""}${site.points.toFixed(1)} points`))))));
+      h("td", { class: "num" }, points(site.points / 100)))))));
 }
 
 function outbox(box) {

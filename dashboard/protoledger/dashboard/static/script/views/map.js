@@ -5,7 +5,7 @@ import { h, s } from "../dom.js";
 import { label, nameOf } from "../format.js";
 import { mark } from "../parts.js";
 
-const WIDE = 480, HIGH = 360, EDGE = 18;
+const WIDE = 480, HIGH = 360, EDGE = 18, OWNERS = 12;
 
 export function map(site, sites) {
   const drawn = site.map;
@@ -24,8 +24,9 @@ export function map(site, sites) {
     shape.append(s("title", null, `${label(site.labels, cls)}, of ${nameOf(drawn.owners[owner], sites)}, stands for ${Math.round(weight)} samples`));
     return shape;
   });
+  const shown = [...new Set(rows.map((row) => row[0]))].sort((a, b) => a - b);
   const classes = [...new Set(rows.map((row) => row[2]))].sort((a, b) => a - b);
-  const text = `${rows.length} prototypes of ${drawn.owners.length} ${drawn.owners.length === 1 ? "owner" : "owners"}: ` +
+  const text = `${rows.length} prototypes of ${shown.length} ${shown.length === 1 ? "owner" : "owners"}: ` +
     classes.map((cls) => `${rows.filter((row) => row[2] === cls).length} ${label(site.labels, cls)}`).join(", ");
   return h("figure", { class: "map" },
     s("svg", { viewBox: `0 0 ${WIDE} ${HIGH}`, role: "img", "aria-label": text },
@@ -35,8 +36,9 @@ export function map(site, sites) {
     h("ul", { class: "keys" },
       classes.map((cls) => h("li", null, h("span", { class: `dot k${cls % 8}`, "aria-hidden": "true" }), label(site.labels, cls)))),
     h("ul", { class: "keys" },
-      drawn.owners.map((owner, number) => h("li", null,
-        s("svg", { viewBox: "-8 -8 16 16", "aria-hidden": "true" }, mark(number, 12, { class: "ink" })), nameOf(owner, sites)))),
+      shown.slice(0, OWNERS).map((number) => h("li", null,
+        s("svg", { viewBox: "-8 -8 16 16", "aria-hidden": "true" }, mark(number, 12, { class: "ink" })), nameOf(drawn.owners[number], sites))),
+      shown.length > OWNERS && h("li", null, `and ${shown.length - OWNERS} more owners`)),
     h("figcaption", null, `The two directions that separate the classes best: mostly ${heavy(drawn.axes[0], site.channels)} across, ${heavy(drawn.axes[1], site.channels)} upwards. Larger marks stand for more samples.`));
 }
 

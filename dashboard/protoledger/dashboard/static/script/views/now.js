@@ -1,14 +1,23 @@
 // Now: each site in a card: what it says, who is here, how rounds go.
 
 import { h } from "../dom.js";
-import { ago, count, label, percent } from "../format.js";
+import { ago, count, label, percent, points } from "../format.js";
 import { bars, blank, log, pill, statePill } from "../parts.js";
 
 export function now(view) {
   return h("div", { class: "stack" },
-    h("p", { class: "lead" }, wellness(view.sites)),
+    h("div", null, h("p", { class: "lead" }, h("strong", null, wellness(view.sites))), h("p", { class: "sub" }, purpose(view.sites))),
     h("div", { class: "grid" }, view.sites.map((site) => siteCard(site, view))),
     h("section", { class: "card" }, h("h2", null, "What happened"), log(newest(view.sites), view.sites)));
+}
+
+/** What this is about, for somebody who sees it for the first time. */
+function purpose(sites) {
+  const labels = [...new Set(sites.flatMap((site) => site.labels))];
+  const what = labels.length > 5 || !labels.length ? `${count(labels.length)} classes apart` : `${labels.slice(0, -1).join(", ")} from ${labels[labels.length - 1]}`;
+  if (labels.length < 2) return "Readings stay on the agents; a gateway sees only their sums.";
+  const who = sites.length === 1 ? "This site learns" : `These ${sites.length} sites learn together`;
+  return `${who} to tell ${what}. Readings stay on the agents; a gateway sees only their sums.`;
 }
 
 /** The answer to "is it well?" in a sentence. */
@@ -16,6 +25,7 @@ function wellness(sites) {
   const ill = sites.filter((site) => alertsOf(site).length > 0);
   const early = sites.filter((site) => EARLY.includes(site.state)).length;
   const all = sites.length === 1 ? "The site is" : `All ${sites.length} sites are`;
+  if (sites.every(wasStopped)) return `${sites.length === 1 ? "The gateway was" : "All gateways were"} stopped. This is how things were then.`;
   if (!ill.length && early === sites.length) return "Nothing runs yet.";
   if (!ill.length) return early ? `Well so far; ${early} of ${sites.length} sites have not begun.` : `${all} well: no alert would fire.`;
   const names = ill.map((site) => site.name).join(", ");
@@ -23,7 +33,9 @@ function wellness(sites) {
 }
 
 const EARLY = ["absent", "starting"];
-const alertsOf = (site) => (EARLY.includes(site.state) ? [] : site.alerts);
+const wasStopped = (site) => site.state === "stopped" && site.was_stopped;
+const alertsOf = (site) => (EARLY.includes(site.state) || wasStopped(site) ? [] : site.alerts || [UNKNOWN]);
+const UNKNOWN = { severity: "critical", text: "What this gateway keeps for the page cannot be read." };
 
 function troubles(site) {
   const alerts = alertsOf(site);
@@ -33,13 +45,13 @@ function troubles(site) {
 
 function newest(sites) {
   return sites
-    .flatMap((site) => site.events.map((event) => ({ ...event, site: site.name })))
+    .flatMap((site) => (site.events || []).map((event) => ({ ...event, site: site.name })))
     .sort((a, b) => b.at - a.at).slice(0, 10);
 }
 
 function siteCard(site, view) {
   const head = h("div", { class: "head" }, h("h2", null, site.name), statePill(site));
-  const nothing = blank(site, site.roster > 0);
+  const nothing = blank(site, () => site.roster > 0);
   if (nothing) return h("section", { class: "card", "data-key": site.name }, head, troubles(site), nothing);
   return h("section", { class: "card", "data-key": site.name }, head, troubles(site), prediction(site, view.at), facts(site, view.at));
 }
@@ -58,6 +70,13 @@ function prediction(site, at) {
       said.new && pill("new: far from all prototypes", "warn")),
     h("p", { class: "sub" }, `right in ${percent(said.confidence, 0)} of such cases${guess} · ${ago(said.at, at)}`),
     bars(site.labels, said.probabilities));
+}
+
+/** What a site gains, and how many of the other owners vote there, on its way to the tab Trust. */
+function others({ owners, voting, gained }) {
+  if (!owners) return "nobody else has committed yet";
+  const who = voting === owners ? `${owners === 1 ? "the other owner votes" : `all ${owners} others vote`}` : `${voting} of ${owners} others vote`;
+  return gained === null || gained === undefined ? who : `${points(gained)}; ${who}`;
 }
 
 const DOTS = ["here", "late", "suspended", "missing", "flooding", "excluded"];
@@ -79,9 +98,10 @@ function facts(site, at) {
     failed && h("dd", { class: "text" }, site.last_failure),
     h("dt", null, "Right so far"),
     h("dd", null, samples ? `${percent(counters.right / samples)} of ${count(samples)} labelled samples` : "no labelled sample yet"),
+    h("dt", null, "Gained from others"), h("dd", null, h("a", { href: `#trust/${encodeURIComponent(site.name)}` }, others(site.others))),
     h("dt", null, "Prototypes"), h("dd", null, count(site.prototypes)),
     h("dt", null, "Broker, chain"),
-    h("dd", null, `${site.state === "running" || site.state === "starting" ? (site.connected ? "connected" : "not connected") : "–"}, ${site.chain || "–"}`),
+    h("dd", null, `${site.state === "running" || site.state === "starting" ? (site.connected ? "connected" : "not connected") : "–"}, ${site.chain || "none"}`),
     site.missing.length > 0 && h("dt", null, "Missing channels"),
     site.missing.length > 0 && h("dd", null, site.missing.join(", ")));
 }

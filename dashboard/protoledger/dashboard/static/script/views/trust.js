@@ -2,14 +2,14 @@
 
 import { h } from "../dom.js";
 import { draw } from "../charts.js";
-import { count, nameOf, percent, points } from "../format.js";
+import { count, nameOf, percent, points, times } from "../format.js";
 import { blank, card, empty, log, notice, pill } from "../parts.js";
 
 const last = (values) => values[values.length - 1];
 const COLOURS = ["--c0", "--c1", "--c2", "--c3", "--c4", "--c5", "--c6", "--c7"];
 
 export function trust(view, site) {
-  const nothing = blank(site, site.owners.length > 0 || site.gains.at.length > 0);
+  const nothing = blank(site, () => site.owners.length > 0 || site.gains.at.length > 0);
   if (nothing) return nothing;
   if (!site.owners.length) {
     return h("div", null, notice(site, view.at),
@@ -22,7 +22,9 @@ export function trust(view, site) {
       h("figure", null,
         h("div", { class: "chart", "data-slot": `gains-${site.name}`, role: "img", "aria-label": summary(site, view.sites) }),
         h("figcaption", null, "Accuracy that would be lost without an owner, on this site's own last labelled samples (leave one owner out). Owners that know the same cover each other, so the lines do not add up to the gain of all together."))),
-    card("Who votes here", h("ul", { class: "stack" }, site.owners.map((one) => ownerItem(one, view.sites)))),
+    card("Who votes here", h("ul", { class: "stack" }, site.owners.map((one) => ownerItem(one, view.sites))),
+      site.owners_in_all > site.owners.length && h("p", { class: "sub" },
+        `These are the ${site.owners.length} of ${count(site.owners_in_all)} owners that matter most here.`)),
     site.dropped.length > 0 && card("Not believed", log(site.dropped.map((one) => ({ kind: "dropped", ...one })), view.sites)));
 }
 
@@ -34,23 +36,32 @@ function summary(site, sites) {
   const most = best && best.gain > 0 ? ` ${nameOf(best.owner, sites)} brings most of it (${points(best.gain)}).` : "";
   const verb = gain > 0 ? "bring" : gain < 0 ? "cost" : "change";
   const size = gain === 0 ? "nothing" : `${Math.abs(100 * gain).toFixed(1)} points`;
-  return `On its last ${count(site.samples)} labelled samples this site was right in ${percent(last(together))} with the others' prototypes, and would have been in ${percent(last(alone))} alone: the others ${verb} ${size}.${most}`;
+  return `On its last ${count(site.samples)} labelled samples this site was right in ${percent(last(together))} with the others' prototypes, and would have been right in ${percent(last(alone))} alone: the others ${verb} ${size}.${most}`;
+}
+
+/** Why an owner votes or not: what its codebook does to the prototypes of all others. */
+function evidence(one) {
+  if (typeof one.influence !== "number") return `${one.evidence.charAt(0).toUpperCase()}${one.evidence.slice(1)}.`;
+  const turned = percent(one.influence, 0);
+  if (!one.votes) return `It makes ${turned} of the others' prototypes wrong: too many to vote.`;
+  if (one.held_back) return `Its newest version makes ${percent(one.disagreement, 0)} of its previous one's prototypes wrong, so the previous one votes; that makes ${turned} of the others' wrong.`;
+  return `Checked against all others' prototypes: it makes ${turned} of them wrong.`;
 }
 
 function ownerItem(one, sites) {
   const word = one.vetoed ? ["no vote here", "warn"] : !one.votes ? ["quarantined", "bad"] : one.held_back ? ["older version votes", "warn"] : ["votes", "good"];
   const own = one.vetoed ? " This site's own labelled samples contradict it, so it has no vote here." : "";
-  const evidence = one.evidence.charAt(0).toUpperCase() + one.evidence.slice(1);
   return h("li", { "data-key": one.owner, class: "head" },
     h("div", null,
       h("h3", null, nameOf(one.owner, sites), " ", pill(...word)),
-      h("p", { class: "sub" }, `${evidence}.${own}`),
-      h("p", { class: "sub" }, `${count(one.prototypes)} prototypes vote. Its prototypes decided ${count(one.helped)} times for a right answer that this site would have missed alone, ${count(one.hurt)} times against one.`),
+      h("p", { class: "sub" }, `${evidence(one)}${own}`),
+      h("p", { class: "sub" }, `${count(one.prototypes)} prototypes vote. They gave a right answer that this site would have missed alone ${times(one.helped)}, and a wrong one where it was right alone ${times(one.hurt)}.`),
       h("p", { class: "sub mono" }, one.owner)),
     h("p", { class: "short" }, h("strong", null, points(one.gain))));
 }
 
 export function drawTrust(site, sites) {
+  if (!site.gains) return;
   const { at, owners } = site.gains, names = Object.keys(owners);
   if (!names.length || !at.length) return;
   draw(`gains-${site.name}`, {
