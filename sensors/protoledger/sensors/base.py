@@ -9,7 +9,7 @@ after `close()` raises, and a value that is not a finite number is refused.
 import enum
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import ClassVar, Self
@@ -205,3 +205,10 @@ class SeekableSensor(Sensor):
     def row(self) -> int:
         """The row that the next `read()` returns."""
         return self._row
+
+    def rows(self, _first: int, _count: int) -> Sequence[float] | None:
+        """The values of consecutive rows, if so many seeks and reads would give them and no error.
+
+        None: they have to be read one by one, as always for drivers that do not say otherwise.
+        """
+        return None

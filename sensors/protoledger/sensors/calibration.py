@@ -33,6 +33,11 @@ class Calibration(BaseModel):
             raise ValueError("scale is 0: every reading would be the offset")
         return self
 
+    @property
+    def idle(self) -> bool:
+        """Whether values stay what they are."""
+        return self.scale == 1.0 and self.offset == 0.0
+
     def apply(self, value: float) -> float:
         """The calibrated value; infinite if the numbers are too large."""
         return value * self.scale + self.offset

@@ -58,6 +58,9 @@ class FilterOptions(BaseModel):
         return FilterOptions.model_validate({**self.model_dump(), **given})
 
 
+_NONE = FilterOptions()
+
+
 @dataclass(slots=True)
 class FilterState:
     """The filters of one sensor, and the earlier readings that they compare with.
@@ -73,6 +76,11 @@ class FilterState:
     _agreeing: int = 0
     _same: tuple[float, float] | None = None
     _recent: deque[float] = field(default_factory=lambda: deque(maxlen=3))
+
+    @property
+    def idle(self) -> bool:
+        """Whether every reading passes as it is."""
+        return self.options == _NONE
 
     def judge(self, value: float, now_s: float) -> tuple[float, str]:
         """Judge a reading that was taken at `now_s` (monotonic seconds).

@@ -114,14 +114,35 @@ def test_a_restart_gives_no_row_a_second_time(tmp_path):
     assert file.read_text() == "6\n"
 
 
-def test_a_row_is_marked_before_it_is_read(tmp_path):
+@pytest.mark.parametrize("sync", [True, False])
+def test_a_row_is_marked_before_it_is_read(tmp_path, sync):
     """Whatever happens while it is read, it is gone."""
-    replay = recording(tmp_path, "a\n0\n1\n")
+    replay = recording(tmp_path, "a\n0\n1\n2\n3\n")
     file = tmp_path / "agent.spent"
     kit = kit_of({"a": replay("a")})
-    kit.read = lambda: pytest.fail(f"spent until {file.read_text()}")
-    with pytest.raises(pytest.fail.Exception, match="spent until 2"):
-        RoundWindows(kit, 2, SpentRows(file)).take(announce(1))
+    windows = RoundWindows(kit, 2, SpentRows(file, sync=sync))
+    kit.rows = lambda *_: pytest.fail(f"spent until {SpentRows(file).next_row}")
+    for round_id, until in ((1, 2), (2, 4)):
+        with pytest.raises(pytest.fail.Exception, match=f"spent until {until}"):
+            windows.take(announce(round_id))
+    windows.close()
+
+
+def test_rows_are_the_same_at_once_and_one_by_one(tmp_path):
+    """Gaps, votes for no label and filters take the way of single reads."""
+    rows = [("1", "1"), ("2", "0"), ("3", "9"), ("", "0.5"), ("5", ""), ("60", "1"), ("7", "0")]
+    replay = recording(tmp_path, "a,l\n" + "".join(f"{a},{vote}\n" for a, vote in rows))
+    windows = RoundWindows(kit_of({"a": replay("a")}, replay("l")), 2)
+    taken = [windows.take(announce(round_id)) for round_id in (1, 2, 3, 4)]
+    values = np.concatenate([window.values[:, 0] for window in taken])
+    labels = np.concatenate([window.labels for window in taken])
+    assert np.array_equal(values, [1, 2, 3, np.nan, 5, 60, 7, np.nan], equal_nan=True)
+    assert labels.tolist() == [1, 0, *[NO_LABEL] * 3, 1, 0, NO_LABEL]
+    slot = Slot("a", lambda: Probe(replay("a"), FilterOptions(high=50.0)))
+    kit = Kit(SCHEMA, [slot])
+    kit.open()
+    filtered = RoundWindows(kit, 2).take(announce(3)).values[:, 0]
+    assert np.array_equal(filtered, [5, np.nan], equal_nan=True)
 
 
 def test_what_cannot_be_marked_is_not_given(tmp_path, caplog):

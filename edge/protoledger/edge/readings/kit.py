@@ -11,6 +11,9 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from protoledger.edge.config import InputConfig, LabelConfig, SensorConfig
 from protoledger.edge.readings.buses import HANGS_AFTER_S, buses, close
 from protoledger.edge.readings.slots import Slot, SlotState
@@ -101,6 +104,24 @@ class Kit:
             values[slot.name] = slot.read()
         self._reading = None
         return self._by_channel(values | self._compute(values))
+
+    def rows(self, first: int, count: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Read rows of recordings, at least one; no sensor may be computed.
+
+        Returns:
+            As `read` does, a row each: float64 (count, width) and int64 (count,).
+        """
+        values = np.full((count, self.width), np.nan)
+        labels = np.full(count, NO_LABEL, dtype=np.int64)
+        for slot in self.inputs:
+            slot.rows(first, count)
+        for column, slot in self.columns:
+            values[:, column] = slot.rows(first, count)
+        if self.label is not None:
+            for row, label in enumerate(self.label.rows(first, count)):
+                if label in range(self.labels):
+                    labels[row] = int(label)
+        return values, labels
 
     def sample(self) -> tuple[list[float], int]:
         """Read everything once, as `read`, but all buses at the same time.

@@ -8,7 +8,7 @@ absent at the start or has not answered for a long time.
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -144,6 +144,20 @@ class Slot:
             self._release()
             self._back_off()
         return math.nan
+
+    def rows(self, first: int, count: int) -> Sequence[float]:
+        """Read rows of a recording; NaN for each whose reading is not good."""
+        probe = self.probe
+        values = None if probe is None else probe.rows(first, count)
+        if values is None:
+            return [self._row(first + i) for i in range(count)]
+        self._show(Reading(values[-1]))
+        return values
+
+    def _row(self, row: int) -> float:
+        if self.probe is not None and isinstance(self.probe.sensor, SeekableSensor):
+            self.probe.sensor.seek(row)
+        return self.read()
 
     def retune(self, wanted: SensorConfig | InputConfig | LabelConfig) -> None:
         """Take up other filters and calibration, now and when the sensor is opened again.

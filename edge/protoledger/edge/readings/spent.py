@@ -7,6 +7,7 @@ marked here before it is given, and what cannot be marked is not given.
 import logging
 import os
 from pathlib import Path
+from typing import BinaryIO
 
 from protoledger.protocol.errors import ConfigurationError
 
@@ -19,7 +20,8 @@ class SpentRows:
     Args:
         path: the file; None: in memory only, for tests and `--mock`.
         sync: whether to wait for the disk; without it a mark outlives the process, but not a power
-            cut a moment later.
+            cut a moment later, and is written over the last one: digits of one number are replaced
+            by as many in one system call, no kill comes in between.
 
     Raises:
         ConfigurationError: if the file holds anything else than a number.
@@ -29,6 +31,7 @@ class SpentRows:
         self._path = path
         self._sync = sync
         self._logged = False
+        self._file: BinaryIO | None = None
         self._next = 0 if path is None else _read(path)
 
     @property
@@ -42,7 +45,10 @@ class SpentRows:
             return False
         if self._path is not None:
             try:
-                self._write(self._path, until)
+                if self._sync:
+                    _replace(self._path, f"{until}\n")
+                else:
+                    self._overwrite(self._path, until)
             except OSError as error:
                 if not self._logged:
                     log.warning("%s: %s; rows are not contributed without it", self._path, error)
@@ -51,20 +57,31 @@ class SpentRows:
         self._next = until
         return True
 
-    def _write(self, path: Path, until: int) -> None:
-        draft = path.with_name(f"{path.name}.new")
-        with draft.open("w", encoding="ascii") as file:
-            file.write(f"{until}\n")
-            file.flush()
-            if self._sync:
-                os.fsync(file.fileno())
-        draft.replace(path)
-        if self._sync:
-            folder = os.open(path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)  # the new name too
-            finally:
-                os.close(folder)
+    def _overwrite(self, path: Path, until: int) -> None:
+        if self._file is None:
+            _replace(path, f"{self._next:020d}\n")  # what is overwritten has its full length
+            self._file = path.open("r+b", buffering=0)
+        os.pwrite(self._file.fileno(), b"%020d\n" % until, 0)
+
+    def close(self) -> None:
+        """Close the file; idempotent."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def _replace(path: Path, content: str) -> None:
+    draft = path.with_name(f"{path.name}.new")
+    with draft.open("w", encoding="ascii") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # the new name too
+    finally:
+        os.close(folder)
 
 
 def _read(path: Path) -> int:

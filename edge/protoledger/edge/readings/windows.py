@@ -80,26 +80,20 @@ class RoundWindows:
         self._kit = kit
         self._count = count
         self._spent = spent or SpentRows()
-        self._seekable: list[SeekableSensor] = []
         for slot in kit.slots:
             sensor = None if slot.probe is None else slot.probe.sensor
             if not isinstance(sensor, SeekableSensor):
                 found = slot.state.problem if sensor is None else type(sensor).__name__
                 raise TypeError(f"sampling.by_round needs recordings, {slot.name} is none: {found}")
-            self._seekable.append(sensor)
 
     def take(self, announce: Announce) -> Window:
         """Read the rows (round − 1)·B … round·B − 1."""
         first = (announce.round_id - 1) * self._count
-        values = np.full((self._count, self._kit.width), np.nan)
-        labels = np.full(self._count, NO_LABEL, dtype=np.int64)
         fresh = announce.kept is None and first >= self._spent.next_row
         if fresh and self._spent.spend(first + self._count):
-            for window in range(self._count):
-                for sensor in self._seekable:
-                    sensor.seek(first + window)
-                values[window], labels[window] = self._kit.read()
-        return Window(values, labels)
+            return Window(*self._kit.rows(first, self._count))
+        values = np.full((self._count, self._kit.width), np.nan)
+        return Window(values, np.full(self._count, NO_LABEL, dtype=np.int64))
 
     def kept(self) -> None:
         """Recordings have no outages."""
@@ -119,6 +113,7 @@ class RoundWindows:
     def close(self) -> None:
         """Release the sensors."""
         self._kit.close()
+        self._spent.close()
 
 
 class LiveWindows:

@@ -6,6 +6,7 @@ moment.
 """
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -48,6 +49,12 @@ class ReplaySensor(SeekableSensor):
     def __len__(self) -> int:
         """How many rows the recording has."""
         return len(self._values)
+
+    def rows(self, first: int, count: int) -> Sequence[float] | None:
+        """The values of consecutive rows; None if one of them is missing or empty."""
+        plain = self._replay.pace == "seek" and not self._replay.loop and not self.closed
+        values = self._values[first : first + count] if plain else ()
+        return values if len(values) == count and all(map(math.isfinite, values)) else None
 
     def _measure(self) -> Reading:
         row = self._row % len(self._values) if self._replay.loop else self._row
