@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 
 from protoledger.gateway.errors import KernelError
 from protoledger.gateway.learner import MODES, Warmup, load_kernels, make_learner, restore_learner
+from protoledger.gateway.learner.compilation import compile as compiling
 from protoledger.gateway.learner.compilation import compiled
 from tests.gateway.learner.test_learner import blobs
 
@@ -384,3 +386,32 @@ with Warmup(pathlib.Path({str(tmp_path)!r})) as warmup:
         assert is_running(compiler)
         gateway.send_signal(signal.SIGKILL)
     assert wait_until_gone(compiler)
+
+
+def test_a_compiler_that_was_ended_is_gone_on_with(tmp_path, monkeypatch):
+    """A gateway that runs for less than compiling takes has kernels one day all the same."""
+    folder, built = tmp_path / "kernels", []
+
+    def build(begun):
+        built.append(sorted(file.name for file in begun.iterdir()))
+        if len(built) == 2:
+            (begun / "broken").touch()
+            raise OSError("no space left")
+        (begun / "second").touch()
+        (begun / compiled.MANIFEST).write_bytes(msgspec.json.encode(compiled.digests(begun)))
+
+    monkeypatch.setattr(compiling, "_build", build)
+    monkeypatch.setattr(compiling, "_end_with_parent", lambda: None)
+    begun = tmp_path / "begun-kernels"
+    begun.mkdir()
+    (begun / "first").touch()  # and then its gateway ended
+    compiling.main(folder, 0)
+    assert compiled.is_intact(folder)
+    assert sorted(compiled.digests(folder)) == ["first", "second"]
+    assert not begun.exists()
+    (folder / "first").write_text("damaged")
+    with pytest.raises(OSError, match="no space"):
+        compiling.main(folder, 0)
+    compiling.main(folder, 0)
+    assert built == [["first"], [], []]
+    assert sorted(compiled.digests(folder)) == ["second"]

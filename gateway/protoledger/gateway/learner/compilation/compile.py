@@ -3,8 +3,9 @@
 Run as `python -m protoledger.gateway.learner.compilation.compile FOLDER NICENESS`.
 
 A process of its own, so that a gateway keeps its interpreter for rounds; it may be of low priority
-and ends when standard input does, which is when its gateway ends, however that happens. Of several
-at once, one compiles and the others wait for it.
+and ends when standard input does, which is when its gateway ends, however that happens. The next
+one goes on with the kernels that are still to be compiled. Of several at once, one compiles and the
+others wait for it.
 """
 
 import fcntl
@@ -12,7 +13,6 @@ import importlib
 import os
 import shutil
 import sys
-import tempfile
 import threading
 from pathlib import Path
 
@@ -21,6 +21,8 @@ import msgspec
 from protoledger.gateway.learner.compilation.compiled import MANIFEST, digests, is_intact
 from protoledger.runtime.exits import Exit
 
+BEGUN = "begun-"
+"""Before the name of a folder whose kernels are not all there yet; each is written whole."""
 KEPT = 32
 """Caches of other versions and processors that stay: a home may be shared, and grows else."""
 
@@ -34,10 +36,15 @@ def main(folder: Path, niceness: int) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if is_intact(folder):
             return
-        for left in root.glob("new-*"):  # by one that was killed
-            shutil.rmtree(left)
-        new = Path(tempfile.mkdtemp(prefix="new-", dir=root))
-        _build(new)
+        # where one that was ended goes on: a gateway that runs for less than this takes would else
+        # begin again each time
+        new = root / f"{BEGUN}{folder.name}"
+        try:
+            new.mkdir(mode=0o700, exist_ok=True)
+            _build(new)
+        except BaseException:  # what is left may be why
+            shutil.rmtree(new, ignore_errors=True)
+            raise
         shutil.rmtree(folder, ignore_errors=True)
         new.rename(folder)
         others = [path for path in root.iterdir() if path.is_dir() and path != folder]
