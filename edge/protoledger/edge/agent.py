@@ -131,10 +131,13 @@ class Agent:
         return self._windows.healthy(now)
 
     @property
-    def deadline(self) -> float | None:
-        """The monotonic time in seconds at which `expire` is due; None if nothing is."""
-        due = min(self._rounds.deadline or math.inf, self._health_due, self._flood.due)
-        return None if due == math.inf else due
+    def due(self) -> float:
+        """The monotonic time in seconds at which `tend` is due; infinity for never.
+
+        It changes by events, `tend` and `reload` only.
+        """
+        files = min((at for file in self.files if (at := file.due) is not None), default=math.inf)
+        return min(self._rounds.deadline or math.inf, self._health_due, self._flood.due, files)
 
     def handle(self, event: LinkEvent, now: float) -> None:
         """Handle one event of the connection to the broker."""
@@ -160,8 +163,8 @@ class Agent:
             case Arrived(topic=topic, payload=payload):
                 self._take(topic, payload, now)
 
-    def expire(self, now: float) -> None:
-        """Act on the deadlines that have passed at `now`."""
+    def tend(self, now: float) -> None:
+        """Act on the deadlines that have passed at `now`, and write the files that are due."""
         self._publish(self._rounds.expire(now))
         self._flood.forgive(now)
         if self._assistant is not None and self._health_due <= now:
@@ -169,6 +172,9 @@ class Agent:
             self.link.publish(
                 health_topic(self._site.site, self.id), state(self._health(now)), expiry_s=None
             )
+        for file in self.files:
+            if (due := file.due) is not None and due <= now:
+                file.write(self.report(now))
 
     def report(self, now: float) -> AgentStatus:
         """Describe the agent's state for its status file; no reading is among it."""

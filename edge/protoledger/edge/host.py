@@ -1,5 +1,6 @@
 """The main loop of an agent process: one thread serves any number of agents."""
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -78,27 +79,26 @@ class AgentHost:
             agent.close()
 
     def _serve(self) -> None:
+        due = {name: agent.due for name, agent in self.agents.items()}
         while True:
-            for event in self._links.wait(self._patience()):
+            changed: set[str] = set()
+            for event in self._links.wait(self._patience(min(due.values(), default=math.inf))):
                 if event is _Order.STOP:
                     return
                 if event is _Order.RELOAD:
                     if self._reload is not None:
                         self._reload(self.agents)
+                    changed.update(self.agents)
                     continue
                 self.agents[event.client].handle(event, time.monotonic())
+                changed.add(event.client)
             now = time.monotonic()
-            for agent in self.agents.values():
-                if agent.deadline is not None and agent.deadline <= now:
-                    agent.expire(now)
-            self._write_status(now)
+            for name in [name for name, at in due.items() if at <= now]:
+                self.agents[name].tend(now)
+                changed.add(name)
+            # only of those that something happened to: a process may have a thousand agents
+            due.update({name: self.agents[name].due for name in changed})
             self._notify(now)
-
-    def _write_status(self, now: float) -> None:
-        for agent in self.agents.values():
-            for file in agent.files:
-                if (due := file.due) is not None and due <= now:
-                    file.write(agent.report(now))
 
     def _notify(self, now: float) -> None:
         """Report the status to systemd; pet the watchdog only if all sensors are being read."""
@@ -114,13 +114,7 @@ class AgentHost:
             return next(iter(self.agents.values())).status
         return f"{len(self.agents)} agents"
 
-    def _patience(self) -> float | None:
-        wanted = [
-            at
-            for agent in self.agents.values()
-            for at in (agent.deadline, *(file.due for file in agent.files))
-        ]
-        due = [at for at in wanted if at is not None]
+    def _patience(self, due: float) -> float | None:
         if self._notifier.due is not None:
-            due.append(self._notifier.due)
-        return max(0.0, min(due) - time.monotonic()) if due else None
+            due = min(due, self._notifier.due)
+        return None if due == math.inf else max(0.0, due - time.monotonic())

@@ -31,9 +31,9 @@ _Work = tuple[Floats, Floats, Floats, Symbols]
 _EXACT = 2.0**53
 _LIMB = 2**16
 _RECIPROCAL = 1.0 / P
-_BLOCK_WORK = 2**18  # multiplications: up to here OpenBLAS stays in its caller's thread
+BLOCK_WORK = 2**18  # multiplications: up to here OpenBLAS stays in its caller's thread
 _BLOCK_SIZE = 2**15  # numbers: what fits the cache
-_FEW = 256  # symbols: up to here a key schedule costs more than the operating system's own bytes
+_FEW = 512  # symbols: up to here a key schedule costs more than the operating system's own bytes
 _WIDE = 2048  # symbols: from here memory counts and no longer calls
 _ZEROS = bytes(2**16)
 
@@ -91,7 +91,7 @@ class Multiplier:
         largest_sum = float(np.abs(self._left).sum(axis=1).max(initial=0.0))
         self._exact = largest_sum * P < _EXACT
         rows, inner = matrix.shape
-        self._block = max(1, _BLOCK_WORK // max(1, rows * inner))
+        self._block = max(1, BLOCK_WORK // max(1, rows * inner))
         self._block = min(self._block, max(1, _BLOCK_SIZE // max(1, rows, inner)))
 
     def __call__(self, symbols: Symbols, product: Symbols | None = None) -> Symbols:
@@ -201,6 +201,12 @@ def to_bytes(symbols: Symbols) -> memoryview:
     return np.ascontiguousarray(symbols, dtype="<u4").view(np.uint8).data
 
 
+def words(data: bytes) -> Symbols:
+    """Read four bytes each as an integer that may be p or above; a view that is not writable."""
+    found: Symbols = np.frombuffer(data, dtype="<u4").astype(np.uint32, copy=False)
+    return found
+
+
 def from_bytes(data: bytes, count: int) -> Symbols:
     """Decode exactly `count` symbols, as a view of `data` that cannot be written to.
 
@@ -209,7 +215,7 @@ def from_bytes(data: bytes, count: int) -> Symbols:
     """
     if len(data) != 4 * count:
         raise DecodeError(f"expected {count} symbols in {4 * count} bytes, found {len(data)} bytes")
-    symbols: Symbols = np.frombuffer(data, dtype="<u4").astype(np.uint32, copy=False)
+    symbols = words(data)
     if symbols.size and int(symbols.max()) >= P:
         raise DecodeError(f"symbol {int(symbols.max())} is not below p = {P}")
     return symbols

@@ -22,6 +22,8 @@ from protoledger.protocol.code.points import sum_rows
 from protoledger.protocol.errors import DecodeError
 
 Flags = NDArray[np.bool_]
+_UNPACKED, _SHORT = 64, 2**12
+"""How many decoded declarations are kept, and how many bytes each may have."""
 
 
 def weights(steps: int) -> list[int]:
@@ -117,6 +119,10 @@ class Layout:
         sizes = [*self._bit_counts, *[1] * self.labels]
         return np.cumsum([0, *sizes[:-1]])
 
+    @cached_property
+    def _largest(self) -> NDArray[np.int64]:
+        return np.array(self.steps, dtype=np.int64)
+
     # -- one contribution ------------------------------------------------------------------------
 
     def check(self, given: Contribution) -> None:
@@ -128,9 +134,9 @@ class Layout:
         shape = self.windows, len(self.steps)
         if given.values.shape != shape or given.votes.shape != (self.windows,):
             raise ValueError(f"expected values of shape {shape}, found {given.values.shape}")
-        if (given.values < -1).any() or (given.values > np.array(self.steps, dtype=int)).any():
+        if ((given.values < -1) | (given.values > self._largest)).any():
             raise ValueError("a value is beyond its channel's range")
-        if (given.votes < -1).any() or (given.votes >= self.labels).any():
+        if ((given.votes < -1) | (given.votes >= self.labels)).any():
             raise ValueError("a vote is for no label of the site")
 
     def coordinates(self, given: Contribution) -> Symbols:
@@ -197,6 +203,22 @@ class Layout:
         Raises:
             DecodeError: on another length, or a bit beyond a contribution's last.
         """
+        flags = self._unpacked.get((data, count))
+        if flags is None:
+            flags = self._unpack(data, count)
+            flags.setflags(write=False)
+            if len(data) <= _SHORT:
+                while len(self._unpacked) >= _UNPACKED:
+                    del self._unpacked[next(iter(self._unpacked))]
+                self._unpacked[data, count] = flags
+        return flags
+
+    @cached_property
+    def _unpacked(self) -> dict[tuple[bytes, int], Flags]:
+        """What was decoded last: most agents declare the same, round after round."""
+        return {}
+
+    def _unpack(self, data: bytes, count: int) -> Flags:
         used_bits = self.windows * (len(self.steps) + 1)
         if len(data) != self.declared_bytes * count:
             raise DecodeError(f"declared bits of {count} contributions, found {len(data)} bytes")

@@ -10,10 +10,11 @@ from typing import cast
 
 import numpy as np
 
-from protoledger.protocol.code.field import HALF, Matrix, P, Symbols
+from protoledger.protocol.code.field import BLOCK_WORK, HALF, Floats, Matrix, P, Symbols
 
-_EXACT = 64
-"""Products of 31 and 16 bits that a float64 adds exactly."""
+_LIMB_BITS = 11
+_EXACT = 2**11
+"""Products of 31 and 11 bits that a float64 adds exactly."""
 
 
 def points(count: int) -> list[int]:
@@ -45,31 +46,44 @@ def product(factors: Iterable[int]) -> int:
     return total
 
 
-def dot(coefficients: Symbols, vectors: Symbols) -> Symbols:
-    """Multiply (n, L) vectors by (r, L) coefficients, modulo p.
+def limbs(coefficients: Symbols) -> Floats:
+    """Split (r, L) coefficients into three limbs of 11 bits, for `times`: shape (3, r, L)."""
+    found = np.empty((3, *coefficients.shape))
+    found[0] = coefficients >> np.uint32(2 * _LIMB_BITS)
+    found[1] = coefficients >> np.uint32(_LIMB_BITS) & np.uint32(2**_LIMB_BITS - 1)
+    found[2] = coefficients & np.uint32(2**_LIMB_BITS - 1)
+    return found
 
-    Coefficients are split in limbs of 16 bits. A product has then 47, and 64 of them fit the 53
-    exact bits of a float64: one small BLAS product for each 64 columns.
+
+def times(vectors: Floats, parted: Floats) -> Matrix:
+    """Multiply (n, L) vectors below p by `limbs`, modulo p.
+
+    A product of 31 and 11 bits has 42, and 2,048 of them fit the 53 exact bits of a float64: one
+    BLAS product for each 2,048 columns, in blocks of rows that keep it in its caller's thread.
 
     Returns:
-        uint32 of shape (n, r).
+        int64 of shape (n, r), below p.
     """
-    count, length = vectors.shape
-    rows = len(coefficients)
-    blocks = -(-length // _EXACT)
-    limbs = np.zeros((2 * rows, blocks * _EXACT))
-    limbs[:rows, :length] = coefficients >> np.uint32(16)
-    limbs[rows:, :length] = coefficients & np.uint32(2**16 - 1)
-    left = np.zeros((count, blocks * _EXACT))
-    left[:, :length] = vectors
-    if blocks == 1:
-        total = (left @ limbs.T).astype(np.int64) % P
-    else:
-        parted = left.reshape(count, blocks, _EXACT).transpose(1, 0, 2)
-        products = parted @ limbs.reshape(2 * rows, blocks, _EXACT).transpose(1, 2, 0)
-        total = (products.astype(np.int64) % P).sum(axis=0) % P
-    high, low = total[:, :rows], total[:, rows:]
-    return (((high << 16) + low) % P).astype(np.uint32)
+    (count, length), rows = vectors.shape, parted.shape[1]
+    right = parted.reshape(3 * rows, length)
+    total = np.zeros((count, 3 * rows), dtype=np.int64)
+    step = max(1, BLOCK_WORK // (3 * rows * min(length, _EXACT) + 1))
+    for low in range(0, length, _EXACT):
+        columns = slice(low, low + _EXACT)
+        for first in range(0, count, step):
+            block = slice(first, first + step)
+            product = vectors[block, columns] @ right[:, columns].T
+            total[block] += product.astype(np.int64)
+        if length > _EXACT:
+            total %= P
+    kept = (total % P).reshape(count, 3, rows)
+    found: Matrix = (kept[:, 0] << 2 * _LIMB_BITS) + (kept[:, 1] << _LIMB_BITS) + kept[:, 2]
+    return found % P
+
+
+def dot(coefficients: Symbols, vectors: Symbols) -> Symbols:
+    """Multiply (n, L) vectors by (r, L) coefficients, modulo p: uint32 of shape (n, r)."""
+    return times(vectors.astype(np.float64), limbs(coefficients)).astype(np.uint32)
 
 
 def plus(*terms: Symbols) -> Symbols:

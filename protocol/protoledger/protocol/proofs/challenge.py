@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from protoledger.protocol.code.field import P, Symbols
+from protoledger.protocol.code.field import Floats, P, Symbols
 from protoledger.protocol.code.layout import Layout
+from protoledger.protocol.code.points import limbs
 
 ROWS = 4
 RHO_BYTES = 32
@@ -34,13 +35,13 @@ class Challenge:
         conditions: Q, one column a condition: each bit is 0 or 1, each window's votes are as many
             as declared.
         masks: U, one column an opened coordinate's mask.
-        checks: Q and U side by side.
+        parted: S, Q and U side by side, ready for `points.times`.
     """
 
     bits: Symbols = field(repr=False)
     conditions: Symbols = field(repr=False)
     masks: Symbols = field(repr=False)
-    checks: Symbols = field(repr=False)
+    parted: Floats = field(repr=False)
 
 
 def commitment(rho: bytes) -> bytes:
@@ -62,6 +63,4 @@ def challenge(layout: Layout, announce_digest: bytes, rho: bytes) -> Challenge:
     raw = np.frombuffer(stream.digest(4 * ROWS * width), dtype="<u4") & np.uint32(P)
     rows = (raw % np.uint32(P)).reshape(ROWS, width)  # 0 twice as likely as others: 2⁻³¹
     first, second = sizes[0], sizes[0] + sizes[1]
-    return Challenge(
-        rows[:, :first], rows[:, first:second], rows[:, second:], checks=rows[:, first:]
-    )
+    return Challenge(rows[:, :first], rows[:, first:second], rows[:, second:], limbs(rows))

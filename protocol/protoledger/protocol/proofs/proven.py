@@ -31,9 +31,9 @@ from functools import cached_property
 import numpy as np
 
 from protoledger.protocol.code import field
-from protoledger.protocol.code.field import Multiplier, Symbols
+from protoledger.protocol.code.field import Floats, Multiplier, Symbols
 from protoledger.protocol.code.layout import Contribution, Flags, Layout, used
-from protoledger.protocol.code.points import dot, plus, points, powers, sum_rows
+from protoledger.protocol.code.points import dot, plus, points, powers, sum_rows, times
 from protoledger.protocol.proofs.challenge import ROWS, Challenge
 
 
@@ -129,12 +129,12 @@ class ProvenCode:
         """
         self.layout.check(given)
         bits = self.layout.bits(given)
-        columns = bits.size + ROWS
-        low = field.uniform((self.collusion + 1) * columns).reshape(-1, columns)
+        width = bits.size + ROWS
+        size = (self.collusion + 1) * width
+        drawn = field.uniform(size + (self.quorum - 1) * (self.layout.length + ROWS))
+        low = drawn[:size].reshape(-1, width)
         low[0, : bits.size] = bits
-        columns = self.layout.length + ROWS
-        high = field.uniform((self.quorum - 1) * columns).reshape(-1, columns)
-        return Secret(low, high, given.declared)
+        return Secret(low, drawn[size:].reshape(self.quorum - 1, -1), given.declared)
 
     def shares(self, secret: Secret) -> Symbols:
         """Return what each position gets: uint32 of shape (ν, share_length)."""
@@ -176,14 +176,10 @@ class ProvenCode:
 
     # -- holder ----------------------------------------------------------------------------------
 
-    def _parts(self, shares: Symbols) -> tuple[Symbols, Symbols, Symbols, Symbols]:
-        first, second, third = self._ends
-        return (
-            shares[:, :first],
-            shares[:, first:second],
-            shares[:, second:third],
-            shares[:, third:],
-        )
+    def _used(self, shares: Symbols, declared: Flags) -> Symbols:
+        """Return the bits' shares; those of what is not declared count as zero."""
+        x = shares[:, : self._ends[0]]
+        return x if declared.all() else used(x, self.layout.declared_bits(declared))
 
     def reports(self, shares: Symbols, declared: Flags, asked: Challenge) -> Symbols:
         """Report on contributors.
@@ -196,19 +192,28 @@ class ProvenCode:
         Returns:
             uint32 of shape (n, 2·ROWS): R, then Z.
         """
-        x, m, g, w = self._parts(shares)
-        x = used(x, self.layout.declared_bits(declared))
-        both = np.concatenate([self._conditions(x, declared), g], axis=1)
-        z = plus(dot(asked.checks, both), w)
-        return np.concatenate([plus(dot(asked.bits, x), m), z], axis=1)
+        bits, second, third = self._ends
+        x = self._used(shares, declared)
+        # columns as the challenge has them: the bits, their conditions, the coordinates' masks
+        values = np.empty((len(x), 2 * bits + self.layout.windows + third - second))
+        values[:, :bits] = x
+        self._conditions(x, declared, values[:, bits:])
+        values[:, -(third - second) :] = shares[:, second:third]
+        found = np.empty((len(x), 2 * ROWS), dtype=np.int64)
+        found[:, :ROWS] = times(values[:, :bits], asked.parted[:, :, :bits])
+        found[:, ROWS:] = times(values[:, bits:], asked.parted[:, :, bits:])
+        found[:, :ROWS] += shares[:, bits:second]
+        found[:, ROWS:] += shares[:, third:]
+        reports: Symbols = (found % field.P).astype(np.uint32)
+        return reports
 
-    def _conditions(self, x: Symbols, declared: Flags) -> Symbols:
+    def _conditions(self, x: Symbols, declared: Flags, out: Floats) -> None:
+        """Write c(x): what is zero at zero just for a valid contribution, below p."""
+        bits = x.shape[1]
         wide = x.astype(np.uint64)
-        square = wide * (wide + np.uint64(field.P - 1)) % np.uint64(field.P)
-        votes = self._votes(x).astype(np.uint64) + np.uint64(field.P)
-        votes -= declared[:, :, -1].astype(np.uint64)
-        both = np.concatenate([square, votes % np.uint64(field.P)], axis=1)
-        return both.astype(np.uint32)
+        out[:, :bits] = wide * (wide + np.uint64(field.P - 1)) % np.uint64(field.P)
+        votes = self._votes(x).astype(np.int64) + (field.P - declared[:, :, -1].astype(np.int64))
+        out[:, bits : bits + self.layout.windows] = votes % field.P
 
     def answer(self, shares: Symbols, declared: Flags, minimum: int) -> Symbols:
         """Add what a set shared, for the coordinates that at least `minimum` of it declared.
@@ -221,7 +226,7 @@ class ProvenCode:
         Returns:
             uint32, one symbol for each coordinate that `Layout.openable` lets through.
         """
-        x, _, g, _ = self._parts(shares)
-        bits = sum_rows(used(x, self.layout.declared_bits(declared)))
-        opened = plus(self.layout.worth(bits), sum_rows(g))
+        _, second, third = self._ends
+        bits = sum_rows(self._used(shares, declared))
+        opened = plus(self.layout.worth(bits), sum_rows(shares[:, second:third]))
         return opened[self.layout.openable(declared, minimum)]

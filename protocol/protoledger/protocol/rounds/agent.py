@@ -17,18 +17,15 @@ from collections.abc import Callable
 import numpy as np
 
 from protoledger.protocol.code import field
-from protoledger.protocol.code.field import Symbols
 from protoledger.protocol.code.layout import Contribution
 from protoledger.protocol.errors import (
-    AuthenticationError,
-    DecodeError,
     EquivocationError,
     LateError,
     RefusedError,
 )
 from protoledger.protocol.proofs.challenge import challenge, commitment
 from protoledger.protocol.proofs.proven import ProvenCode
-from protoledger.protocol.rounds.opening import open_round
+from protoledger.protocol.rounds.opening import open_boxes, open_round
 from protoledger.protocol.rounds.relaying import take_relayed
 from protoledger.protocol.rounds.states import (
     AGENT_TRANSITIONS,
@@ -232,7 +229,8 @@ class AgentRounds:
         except ValueError as error:
             raise RefusedError("a contribution that fits the site", str(error)) from error
         declared = self._terms.layout.pack_declared(given.declared)
-        boxes = [b""] * len(opening.seats)
+        boxes, bound = [b""] * len(opening.seats), opening.digest + declared
+        plain, size = field.to_bytes(shares.reshape(-1)), 4 * code.share_length
         for number, position in opening.seats.items():
             if number != self._me:
                 boxes[position] = self._session.seal_box(
@@ -240,8 +238,8 @@ class AgentRounds:
                     opening.marks[number],
                     announce.round_id,
                     epoch=announce.session,
-                    bound=opening.digest + declared,
-                    plain=field.to_bytes(shares[position]),
+                    bound=bound,
+                    plain=plain[position * size : (position + 1) * size],
                 )
         body = Boxes(declared, self._kept(), explanation, b"", tuple(boxes))
         payload = self._sealed(Kind.BOXES, opening, opening.digest, messages.encode(body))
@@ -336,7 +334,11 @@ class AgentRounds:
         declared = terms.layout.unpack_all_declared(delivery.declared, len(members))
         if not np.array_equal(declared[members.index(self._me)], state.declared):
             raise RefusedError("what this agent declared", "something else")
-        shares, unopened = self._open_boxes(state, members, delivery)
+        if len(delivery.boxes) != len(members) or state.own is None:
+            raise RefusedError(f"{len(members)} boxes", f"{len(delivery.boxes)}")
+        boxes = dict(zip(members, delivery.boxes, strict=True))
+        said = delivery.declared
+        shares, unopened = open_boxes(self._session, opening, boxes, said, {self._me: state.own})
         code, reports, sums = opening.code, b"", b""
         if isinstance(code, ProvenCode):
             under = challenge(terms.layout, opening.digest, delivery.rho)
@@ -347,33 +349,6 @@ class AgentRounds:
             opened = code.answer(shares, declared, terms.minimum)
             sums = field.to_bytes(opened).tobytes()
         return Answer(messages.pack_members(unopened), reports, sums)
-
-    def _open_boxes(
-        self, state: Shared, members: list[int], delivery: Delivery
-    ) -> tuple[Symbols, set[int]]:
-        opening, terms = state.opening, self._terms
-        if len(delivery.boxes) != len(members) or state.own is None:
-            raise RefusedError(f"{len(members)} boxes", f"{len(delivery.boxes)}")
-        width = terms.layout.declared_bytes
-        shares = np.zeros((len(members), opening.code.share_length), dtype=np.uint32)
-        unopened: set[int] = set()
-        for row, (number, box) in enumerate(zip(members, delivery.boxes, strict=True)):
-            if number == self._me:
-                shares[row] = state.own
-                continue
-            try:
-                plain = self._session.open_box(
-                    self._names[number],
-                    opening.marks[number],
-                    opening.announce.round_id,
-                    box,
-                    epoch=opening.announce.session,
-                    bound=opening.digest + delivery.declared[row * width : (row + 1) * width],
-                )
-                shares[row] = field.from_bytes(plain, opening.code.share_length)
-            except (AuthenticationError, DecodeError):  # under a key that its owner has published
-                unopened.add(number)
-        return shares, unopened
 
     # -- result ----------------------------------------------------------------------------------
 

@@ -11,8 +11,10 @@ import numpy as np
 
 from protoledger.protocol.code import field
 from protoledger.protocol.code.field import Symbols
+from protoledger.protocol.code.layout import Flags
 from protoledger.protocol.code.packed import PackedCode
 from protoledger.protocol.errors import DecodeError
+from protoledger.protocol.plans import Code
 from protoledger.protocol.proofs.judging import Verdict, judge, open_sum
 from protoledger.protocol.proofs.proven import ProvenCode
 from protoledger.protocol.rounds.states import Given, Opened
@@ -64,17 +66,17 @@ def read_answer(terms: Terms, state: Opened, answer: Answer, number: int) -> Giv
         raise DecodeError("reports, where the code has none")
     sums = None
     if not unopened:
-        sums = field.from_bytes(answer.sums, _symbols(terms, state))
+        sums = field.from_bytes(answer.sums, state.symbols)
     elif answer.sums:
         raise DecodeError("sums of a set whose boxes do not all open")
     return Given(unopened, reports, sums)
 
 
-def _symbols(terms: Terms, state: Opened) -> int:
-    code = state.opening.code
+def summed(terms: Terms, code: Code, declared: Flags) -> int:
+    """Return how many symbols a holder's sums have, for a set that declares so."""
     if isinstance(code, PackedCode):
-        return int(code.opened_symbols(state.declared, terms.minimum).sum())
-    return int(terms.layout.openable(state.declared, terms.minimum).sum())
+        return int(code.opened_symbols(declared, terms.minimum).sum())
+    return int(terms.layout.openable(declared, terms.minimum).sum())
 
 
 def close(terms: Terms, state: Opened) -> Closing:

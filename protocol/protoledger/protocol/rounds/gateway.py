@@ -17,7 +17,7 @@ from protoledger.protocol.code.layout import Flags
 from protoledger.protocol.errors import FloodError, LateError, RefusedError
 from protoledger.protocol.proofs.challenge import RHO_BYTES, commitment
 from protoledger.protocol.rounds.blame import Blame
-from protoledger.protocol.rounds.closing import Closing, close, read_answer
+from protoledger.protocol.rounds.closing import Closing, close, read_answer, summed
 from protoledger.protocol.rounds.collecting import read_boxes, read_lacking
 from protoledger.protocol.rounds.committee import choose
 from protoledger.protocol.rounds.debts import Debts
@@ -213,8 +213,7 @@ class GatewayRounds:
             self.online.add(number)
             return Step([])
         self.online.discard(number)
-        state = self.state
-        if isinstance(state, Collecting) and number in state.awaited:
+        if isinstance(state := self.state, Collecting) and number in state.awaited:
             return self._collected(state, state.boxes, state.declared, {number}, now)
         position = state.opening.seats.get(number) if isinstance(state, Opened) else None
         if isinstance(state, Opened) and position in state.awaited:
@@ -301,12 +300,14 @@ class GatewayRounds:
             return self._fail(state, event, reason, now)
         out = Deliveries(self._session, opening, state.rho, state.boxes)
         sends = list(out.sends(there))
+        declared = np.array([state.declared[n] for n in out.members])
         opened = Opened(
             opening=opening,
             rho=state.rho,
             delivered=out.digest,
             members=out.members,
-            declared=np.array([state.declared[n] for n in out.members]),
+            declared=declared,
+            symbols=summed(self._terms, opening.code, declared),
             started=state.started,
             deadline=now + self._terms.answer_ms / 1000,
             answers=MappingProxyType({}),
@@ -324,10 +325,8 @@ class GatewayRounds:
             raise RefusedError("an answer of a holder in the set", f"one of {sealed.sender}")
         if position in state.answers:
             raise LateError(f"a repeated answer of {sealed.sender}")
-        epoch = opening.announce.session
-        plain = self._session.open(
-            sealed, opening.marks[number], epoch=epoch, bound=state.delivered
-        )
+        mark, epoch = opening.marks[number], opening.announce.session
+        plain = self._session.open(sealed, mark, epoch=epoch, bound=state.delivered)
         given = read_answer(self._terms, state, messages.decode(plain, Answer), number)
         answers = MappingProxyType({**state.answers, position: given})
         return self._answered(state, answers, state.awaited - {position}, now)

@@ -1,12 +1,22 @@
-"""How both parties read an announce."""
+"""How both parties read an announce, and a holder the boxes of its round."""
 
+from collections.abc import Mapping
 from types import MappingProxyType
 
-from protoledger.protocol.errors import ConfigurationError, DecodeError, RefusedError
+import numpy as np
+
+from protoledger.protocol.code import field
+from protoledger.protocol.code.field import Symbols
+from protoledger.protocol.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    DecodeError,
+    RefusedError,
+)
 from protoledger.protocol.rounds.states import Opening
 from protoledger.protocol.wire import messages
 from protoledger.protocol.wire.messages import MARK_BYTES, Announce
-from protoledger.protocol.wire.sealing import mark_of
+from protoledger.protocol.wire.sealing import Session, mark_of
 from protoledger.protocol.wire.terms import Terms
 
 
@@ -48,3 +58,54 @@ def open_round(announce: Announce, present: frozenset[int], signed: bytes, terms
         seats=MappingProxyType(seats),
         code=code,
     )
+
+
+def open_boxes(
+    session: Session,
+    opening: Opening,
+    boxes: Mapping[int, bytes],
+    declared: bytes,
+    known: Mapping[int, Symbols],
+) -> tuple[Symbols, set[int]]:
+    """Open the boxes of a set, in one table.
+
+    Args:
+        session: the holder's.
+        opening: the round.
+        boxes: by number, ascending.
+        declared: what their owners declare, one after the other.
+        known: shares that came in no box: the holder's own.
+
+    Returns:
+        uint32 of shape (n, share_length), a row for each box; and whose box does not open under the
+        key that its owner has published, or holds no symbols: their rows are zero.
+    """
+    width, size = len(declared) // max(1, len(boxes)), 4 * opening.code.share_length
+    announce, agents = opening.announce, session.roster.agents
+    plains, unopened = [bytes(size)] * len(boxes), set[int]()
+    for row, (number, box) in enumerate(boxes.items()):
+        if number in known:
+            plains[row] = field.to_bytes(known[number]).tobytes()
+            continue
+        try:
+            plain = session.open_box(
+                agents[number].id,
+                opening.marks[number],
+                announce.round_id,
+                box,
+                epoch=announce.session,
+                bound=opening.digest + declared[row * width : (row + 1) * width],
+            )
+        except AuthenticationError:
+            plain = b""
+        if len(plain) == size:
+            plains[row] = plain
+        else:
+            unopened.add(number)
+    # all at once: a call for each would cost more than opening them
+    table = field.words(b"".join(plains)).reshape(len(boxes), -1)
+    if int(table.max(initial=0)) < field.P:
+        return table, unopened
+    bad = table.max(axis=1) >= field.P
+    unopened.update(number for number, off in zip(boxes, bad, strict=True) if off)
+    return np.where(bad[:, None], np.uint32(0), table), unopened

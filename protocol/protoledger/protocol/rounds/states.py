@@ -177,6 +177,7 @@ class Opened:
         delivered: digest of the set.
         members: of the set, ascending.
         declared: bool of shape (n, B, C + 1), a row each.
+        symbols: of a holder's sums.
         started: when the round began.
         deadline: when it is over.
         answers: by position.
@@ -188,6 +189,7 @@ class Opened:
     delivered: bytes
     members: tuple[int, ...]
     declared: Flags
+    symbols: int
     started: float
     deadline: float
     answers: Mapping[int, Given] = field(repr=False)

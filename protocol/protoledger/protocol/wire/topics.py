@@ -7,6 +7,7 @@ authenticated inside.
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from protoledger.protocol.errors import DecodeError
 from protoledger.protocol.wire.messages import Kind
@@ -60,6 +61,7 @@ def topic(site: str, kind: Kind | None, sender: str, receiver: str | None = None
     return "/".join(levels)
 
 
+@lru_cache(maxsize=4096)  # a site has few, and each comes in every round
 def parse(text: str) -> Address:
     """Take a topic apart.
 
@@ -85,6 +87,22 @@ def is_hello(name: str) -> bool:
     True
     """
     return name.split("/")[3] == Kind.KEY.name.lower()
+
+
+def subscribed_qos(name: str) -> int:
+    """Return the QoS to subscribe with: 1 for what the broker retains, 0 for a round's messages.
+
+    No connection takes messages of another one over, so that acknowledging each to the broker would
+    double the packets and bring nothing.
+
+    >>> subscribed_qos(topic("attic", Kind.KEY, "+")), subscribed_qos("x/y")
+    (1, 1)
+    >>> subscribed_qos(topic("attic", Kind.DELIVER, "gateway", "pi-2"))
+    0
+    """
+    levels = name.split("/")
+    found = _NAMES.get(levels[3]) if levels[:2] == ROOT.split("/") and len(levels) > 4 else None
+    return int(found in {None, Kind.KEY})
 
 
 def agent_subscriptions(site: str, me: str, gateway: str, holders: list[str] | None) -> list[str]:

@@ -21,6 +21,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from protoledger.protocol.wire.messages import MAX_BYTES, Payload
+from protoledger.protocol.wire.topics import subscribed_qos
 from protoledger.runtime.key_files import read_secret
 from protoledger.runtime.mqtt.tls import explained, forgive_clock, refused_unheard, tls_context
 from protoledger.runtime.site import BrokerConfig, CredentialsConfig
@@ -190,7 +191,7 @@ class Link:
         """Subscribe to topics that were left out."""
         self._subscriptions = [*self._subscriptions, *topics]
         if self._up:
-            self.client.subscribe([(topic, 1) for topic in topics])
+            self.client.subscribe([(topic, subscribed_qos(topic)) for topic in topics])
 
     @property
     def connected(self) -> bool:
@@ -256,7 +257,7 @@ class Link:
                 else LinkDown(self.client_id, text)
             )
             return
-        client.subscribe([(topic, 1) for topic in self._subscriptions])
+        client.subscribe([(topic, subscribed_qos(topic)) for topic in self._subscriptions])
 
     def _on_subscribe(
         self, _client: mqtt.Client, _data: Any, _mid: int, reasons: list[ReasonCode], _props: Any
