@@ -12,7 +12,7 @@ import json
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -27,11 +27,15 @@ from protoledger.emulator.errors import EmulatorError
 from protoledger.emulator.processes.broker import BrokerAddress, Mosquitto
 from protoledger.emulator.processes.certificates import CertificateAuthority
 from protoledger.emulator.processes.children import ChildEvent, Children
+from protoledger.experiments.benchmarks.network.flood import Flood
 from protoledger.protocol.wire.identity import Member
+from protoledger.protocol.wire.schema import Channel, Schema
+from protoledger.protocol.wire.terms import Terms
 from protoledger.runtime.broker.access_list import acl_text
+from protoledger.runtime.broker.limits import BrokerLimits, limits_of
 from protoledger.runtime.exits import Exit
 from protoledger.runtime.identity_files import create_identity, load_roster, write_roster
-from protoledger.runtime.site import SiteConfig, load
+from protoledger.runtime.site import AggregationConfig, SiteConfig, load
 
 app = typer.Typer(add_completion=False)
 
@@ -40,6 +44,8 @@ _GATEWAY = "bench.gateway"
 _LABELS = ("no", "yes")
 _ROUND_S = 60.0
 _START_S = 300.0
+_ABSENT_S = 10.0
+"""How long a gateway waits for agents of which one will never come."""
 _WARM_UP = 2
 MESSAGES = 5
 """Of an agent and round that holds a position: announce, boxes, deliver, answer, result."""
@@ -49,7 +55,9 @@ MESSAGES = 5
 class NetworkRow:
     """One size; CPU is milliseconds an agent and round, of one core.
 
-    `start_s` is from the agents' start to the end of the first round.
+    `start_s` is from the agents' start to the end of the first round. With a flood, the last three
+    say how many messages a second it sent, how many rounds a second there were meanwhile, and what
+    share that is of those without it.
     """
 
     agents: int
@@ -68,6 +76,9 @@ class NetworkRow:
     gateway_cpu_round_ms: float
     agents_rss_mb: float
     start_s: float
+    flood_per_second: float | None = None
+    flooded_rounds_per_second: float | None = None
+    flooded_share: float | None = None
 
 
 @app.command()
@@ -82,6 +93,12 @@ def network(
     length: Annotated[int, typer.Option(min=4, max=500, help="L, even.")] = 100,
     seconds: Annotated[float, typer.Option(min=1, help="How long each size is measured.")] = 15.0,
     validity: Annotated[str, typer.Option(help="As in a site file.")] = "auto",
+    flood: Annotated[
+        float,
+        typer.Option(
+            min=0, help="Then as long again, with so many messages a second of one more device."
+        ),
+    ] = 0.0,
 ) -> None:
     """Measure whole rounds over one Mosquitto: rounds per second, latency, CPU per agent."""
     console = Console()
@@ -93,25 +110,34 @@ def network(
     try:
         for count in agents or (10, 30, 100, 300, 1000):
             with console.status(f"{count} agents"):
-                rows.append(_measure(count, length, seconds, validity))
+                rows.append(_measure(count, length, seconds, validity, flood))
     except EmulatorError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(Exit.UNAVAILABLE) from error
     console.print(_table(rows))
+    for row in rows:
+        if row.flood_per_second is not None:
+            console.print(
+                f"N = {row.agents}, flooded with {row.flood_per_second:,.0f} messages a second: "
+                f"{row.flooded_rounds_per_second} rounds/s, {row.flooded_share} of the above"
+            )
     if json_file is not None:
         report = {"rows": [asdict(row) for row in rows]}
         json_file.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
-def _measure(agents: int, length: int, seconds: float, validity: str) -> NetworkRow:
-    names = [f"{_SITE}.agent-{number:04d}" for number in range(agents)]
+def _measure(
+    agents: int, length: int, seconds: float, validity: str, flood: float = 0.0
+) -> NetworkRow:
+    names = [f"{_SITE}.agent-{number:04d}" for number in range(agents + bool(flood))]
     with tempfile.TemporaryDirectory(prefix="protoledger-") as made:
         folder = Path(made)
         with Children(folder / "logs", grace_s=10.0) as children:
             authority = CertificateAuthority(folder / "tls")
             access = acl_text(_SITE, _GATEWAY, names)
-            broker = Mosquitto(folder / "broker", authority, access, children).start()
-            _write(folder, names, broker, authority, length, validity)
+            limits = _limits(len(names), length, validity)
+            broker = Mosquitto(folder / "broker", authority, access, children, limits).start()
+            _write(folder, names, broker, authority, length, validity, there=agents)
             begun = time.monotonic()
             agents_pid = children.start(
                 "agents",
@@ -129,7 +155,35 @@ def _measure(agents: int, length: int, seconds: float, validity: str) -> Network
                 "gateway": psutil.Process(gateway_pid),
                 "broker": _broker_process(),
             }
-            return _watch(folder, children, processes, begun, seconds)
+            row = _watch(folder, children, processes, begun, seconds)
+            if not flood:
+                return row
+            issued = authority.client(names[-1])
+            files, who = (issued.certificate, issued.key), (names[-1], _GATEWAY)
+            with Flood(broker, files, _SITE, who, flood) as flooding:
+                return _flooded(children, row, flooding, seconds)
+
+
+def _limits(agents: int, length: int, validity: str) -> BrokerLimits:
+    """Return what a broker of such a site allows."""
+    wanted = AggregationConfig.model_validate({"validity": validity})
+    plan, channels = wanted.plan(agents), (length - len(_LABELS)) // 2
+    schema = Schema(tuple(Channel(f"c{n}", "", 0, 100, 0.5) for n in range(channels)), _LABELS)
+    return limits_of(Terms(schema, plan, wanted.minimum(plan), 1, 1000, 1000, 1000))
+
+
+def _flooded(children: Children, row: NetworkRow, flood: Flood, seconds: float) -> NetworkRow:
+    """Count the rounds during a flood, from its first message on."""
+    since, rounds = time.monotonic(), 0
+    while time.monotonic() - since < seconds:
+        rounds += not _next_round(children, time.monotonic() + 3 * _ROUND_S).failed
+    took = time.monotonic() - since
+    return replace(
+        row,
+        flood_per_second=round(flood.sent / took),
+        flooded_rounds_per_second=round(rounds / took, 2),
+        flooded_share=round(rounds / took / row.rounds_per_second, 2),
+    )
 
 
 def _broker_process() -> psutil.Process:
@@ -157,7 +211,7 @@ def _watch(
     rounds = len(told)
     site = load(folder / "site.yaml", SiteConfig)
     roster = load_roster(folder / "roster.json", bytes.fromhex(site.fleet_key))
-    plan = site.terms(roster).plan
+    plan, there = site.terms(roster).plan, len((folder / "agents.txt").read_text().splitlines())
     used = {
         name: 1000 * (sum(process.cpu_times()[:2]) - cpu[name]) / rounds
         for name, process in processes.items()
@@ -165,7 +219,7 @@ def _watch(
     latencies = [each.ms for each in told if not each.failed] or [np.nan]
     included = [each.included for each in told if not each.failed]
     return NetworkRow(
-        agents=plan.agents,
+        agents=there,
         length=site.as_schema().length,
         code=f"{plan.validity} {plan.needed(plan.committee)}/{plan.committee}",
         messages=MESSAGES,
@@ -175,9 +229,9 @@ def _watch(
         rounds_per_second=round(rounds / took, 2),
         latency_p50_ms=round(float(np.percentile(latencies, 50)), 1),
         latency_p95_ms=round(float(np.percentile(latencies, 95)), 1),
-        agent_cpu_ms=round(used["agents"] / plan.agents, 3),
-        broker_cpu_ms=round(used["broker"] / plan.agents, 3),
-        gateway_cpu_ms=round(used["gateway"] / plan.agents, 3),
+        agent_cpu_ms=round(used["agents"] / there, 3),
+        broker_cpu_ms=round(used["broker"] / there, 3),
+        gateway_cpu_ms=round(used["gateway"] / there, 3),
         gateway_cpu_round_ms=round(used["gateway"], 2),
         agents_rss_mb=round(processes["agents"].memory_info().rss / 2**20, 1),
         start_s=round(start_s, 1),
@@ -212,8 +266,10 @@ def _write(
     authority: CertificateAuthority,
     length: int,
     validity: str,
+    *,
+    there: int,
 ) -> None:
-    """Write all files of the site."""
+    """Write all files of the site, of whose agents so many will be there."""
     fleet = create_identity(folder / "fleet.key")
     channels = [f"c{number}" for number in range((length - len(_LABELS)) // 2)]
     members = {
@@ -250,11 +306,12 @@ def _write(
             },
         }
         if name == _GATEWAY:
-            device |= {"store_file": "gateway.db", "wait_for_agents_s": _START_S}
+            patience_s = _START_S if there == len(names) else _ABSENT_S
+            device |= {"store_file": "gateway.db", "wait_for_agents_s": patience_s}
             _dump(folder / "gateway.yaml", device)
         else:
             _dump(folder / f"{name}.yaml", device | {"sensors": sensors})
-    files = "".join(f"{folder / name}.yaml\n" for name in names)
+    files = "".join(f"{folder / name}.yaml\n" for name in names[:there])
     (folder / "agents.txt").write_text(files, encoding="utf-8")
 
 
