@@ -207,7 +207,7 @@ class SeekableSensor(Sensor):
         return self._row
 
     def rows(self, _first: int, _count: int) -> Sequence[float] | None:
-        """The values of consecutive rows, if so many seeks and reads would give them and no error.
+        """The values of consecutive rows, as so many seeks and reads give them; NaN for an error.
 
         None: they have to be read one by one, as always for drivers that do not say otherwise.
         """

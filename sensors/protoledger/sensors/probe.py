@@ -92,7 +92,10 @@ class Probe:
         return reading
 
     def rows(self, first: int, count: int) -> Sequence[float] | None:
-        """The values of rows of a recording, if `read` would give them as they are; else None."""
+        """The values of rows of a recording, NaN for each that `read` has to say something about.
+
+        None: `read` would not give them as they are.
+        """
         calibration, filters = self._tuning
         if not (isinstance(self.sensor, SeekableSensor) and calibration.idle and filters.idle):
             return None
@@ -101,7 +104,7 @@ class Probe:
         except Exception:  # noqa: BLE001 - as in `read`, which then says what is wrong
             return None
         if values is not None:
-            self.counts[Quality.GOOD] += count
+            self.counts[Quality.GOOD] += sum(map(math.isfinite, values))
         return values
 
     def close(self) -> None:

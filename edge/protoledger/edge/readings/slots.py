@@ -148,10 +148,18 @@ class Slot:
     def rows(self, first: int, count: int) -> Sequence[float]:
         """Read rows of a recording; NaN for each whose reading is not good."""
         probe = self.probe
-        values = None if probe is None else probe.rows(first, count)
-        if values is None:
+        found = None if probe is None else probe.rows(first, count)
+        if found is None:
             return [self._row(first + i) for i in range(count)]
-        self._show(Reading(values[-1]))
+        values, shown = list(found), math.nan
+        for i, value in enumerate(found):
+            if not math.isfinite(value):
+                if math.isfinite(shown):
+                    self._show(Reading(shown))  # a gap before this one has an end
+                values[i] = self._row(first + i)
+            shown = value
+        if math.isfinite(shown):
+            self._show(Reading(shown))
         return values
 
     def _row(self, row: int) -> float:

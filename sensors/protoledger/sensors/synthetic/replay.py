@@ -51,10 +51,10 @@ class ReplaySensor(SeekableSensor):
         return len(self._values)
 
     def rows(self, first: int, count: int) -> Sequence[float] | None:
-        """The values of consecutive rows; None if one of them is missing or empty."""
+        """The values of consecutive rows, NaN for an empty cell; None if not all are there."""
         plain = self._replay.pace == "seek" and not self._replay.loop and not self.closed
         values = self._values[first : first + count] if plain else ()
-        return values if len(values) == count and all(map(math.isfinite, values)) else None
+        return values if len(values) == count else None
 
     def _measure(self) -> Reading:
         row = self._row % len(self._values) if self._replay.loop else self._row
