@@ -27,7 +27,7 @@ from protoledger.emulator.errors import EmulatorError
 from protoledger.emulator.processes.broker import BrokerAddress, Mosquitto
 from protoledger.emulator.processes.certificates import CertificateAuthority
 from protoledger.emulator.processes.children import ChildEvent, Children
-from protoledger.experiments.benchmarks.network.flood import Flood
+from protoledger.experiments.benchmarks.network.flood import Flooder
 from protoledger.protocol.wire.identity import Member
 from protoledger.protocol.wire.schema import Channel, Schema
 from protoledger.protocol.wire.terms import Terms
@@ -160,7 +160,7 @@ def _measure(
                 return row
             issued = authority.client(names[-1])
             files, who = (issued.certificate, issued.key), (names[-1], _GATEWAY)
-            with Flood(broker, files, _SITE, who, flood) as flooding:
+            with Flooder(broker, files, _SITE, who, flood) as flooding:
                 return _flooded(children, row, flooding, seconds)
 
 
@@ -172,7 +172,7 @@ def _limits(agents: int, length: int, validity: str) -> BrokerLimits:
     return limits_of(Terms(schema, plan, wanted.minimum(plan), 1, 1000, 1000, 1000))
 
 
-def _flooded(children: Children, row: NetworkRow, flood: Flood, seconds: float) -> NetworkRow:
+def _flooded(children: Children, row: NetworkRow, flood: Flooder, seconds: float) -> NetworkRow:
     """Count the rounds during a flood, from its first message on."""
     since, rounds = time.monotonic(), 0
     while time.monotonic() - since < seconds:

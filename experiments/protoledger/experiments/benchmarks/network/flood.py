@@ -23,7 +23,7 @@ _EVERY_S = 0.02
 _CONNECT_S = 60.0
 
 
-class Flood:
+class Flooder:
     """Sends from a thread, from entering to leaving the block.
 
     Args:
