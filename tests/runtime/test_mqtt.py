@@ -219,3 +219,14 @@ def test_a_broker_that_says_so_is_believed_at_once_and_pauses_are_bounded():
     assert all("another client connects as pi-1" in event.reason for event in said)
     assert 0.6 * FIRST_RIVAL_S < pauses[0] < 1.4 * FIRST_RIVAL_S
     assert 0.6 * LONGEST_RIVAL_S < pauses[-1] < 1.4 * LONGEST_RIVAL_S
+
+
+def test_what_is_flushed_leaves_before_the_next_wait(broker):
+    """Whoever learns for a second first keeps nobody waiting for what it has said."""
+    one, two = link(broker.port, "one"), link(broker.port, "two")
+    with LinkLoop([one]) as sender, LinkLoop([two]) as receiver:
+        collect(receiver, up("two"))
+        collect(sender, up("one"))
+        one.publish("open/x", b"now", expiry_s=5.0)
+        sender.flush()
+        collect(receiver, lambda event: event == Arrived("two", "open/x", b"now"))

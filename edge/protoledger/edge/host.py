@@ -91,6 +91,7 @@ class AgentHost:
                     changed.update(self.agents)
                     continue
                 self.agents[event.client].handle(event, time.monotonic())
+                self._links.flush()  # the gateway works on this while the next agent does
                 changed.add(event.client)
             now = time.monotonic()
             for name in [name for name, at in due.items() if at <= now]:

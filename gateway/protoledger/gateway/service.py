@@ -192,6 +192,7 @@ class Service:
             self._events.write("excluded", agents=list(self._told_excluded))
         # the next round first: agents work while the samples of this one are learnt
         self._rounds.advance(time.monotonic())
+        self._links.flush()
         self._health.count(outcome)
         if self._metrics is not None:
             self._metrics.count(outcome)

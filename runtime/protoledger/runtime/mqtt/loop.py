@@ -64,6 +64,13 @@ class LinkLoop(Generic[_Posted]):
         with contextlib.suppress(OSError):  # the buffer is full: the loop will wake up anyway
             self._outbound.send(b"\0")
 
+    def flush(self) -> None:
+        """Write what was published, as far as the sockets take it; `wait` would do so first thing.
+
+        For who has other work to do before: a message that waits keeps the one that it is for idle.
+        """
+        self._write_all()
+
     def wait(self, timeout_s: float | None) -> list[LinkEvent | _Posted]:
         """Serve the sockets until there are events or the time-out has passed; returns the events.
 
