@@ -8,8 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 coverage=.venv/bin/coverage
 $coverage erase
 status=0
-if [[ $# == 0 ]]; then set -- --numprocesses auto --maxprocesses 4 --dist loadfile; fi
-$coverage run -m pytest -m "not long and not pi and not fleet" "$@" || status=$?
+bash scripts/test.sh --coverage "$@" || status=$?
 $coverage combine --quiet
 $coverage report --sort=-cover | tail -n 24
 exit $status

@@ -2,11 +2,12 @@
 # The tests: the contracts' under forge, then everything else under pytest.
 # With arguments (pytest's own: a file, -k NAME …) only pytest runs. `--long` adds the long ones,
 # `--quick` takes those that tell most in half a minute, `--pi` runs those on an emulated Pi, which
-# nothing else does.
+# nothing else does, and `--coverage` is for coverage.sh.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 marks=(-m "not long and not pi and not fleet and not page")
+run=(.venv/bin/python)
 if [[ ${1-} == --long ]]; then
   marks=(-m "not pi and not fleet and not page")
   shift
@@ -23,6 +24,9 @@ elif [[ ${1-} == --quick ]]; then
     tests/gateway/test_{codebook,significance}.py)
   set -- --numprocesses auto --maxprocesses 4 --dist load --hypothesis-profile quick \
     "${quick[@]}" "$@"
+elif [[ ${1-} == --coverage ]]; then
+  shift
+  run=(.venv/bin/coverage run)
 elif [[ ${1-} == --pi ]]; then
   export PATH=$PATH:/usr/sbin:/sbin
   shift
@@ -34,4 +38,4 @@ if [[ $# == 0 ]]; then
   # a file at a time on each core: tests of a file share a broker or a chain
   set -- --numprocesses auto --maxprocesses 4 --dist loadfile --durations 10
 fi
-exec .venv/bin/python -m pytest "${marks[@]}" "$@"
+exec "${run[@]}" -m pytest "${marks[@]}" "$@"
