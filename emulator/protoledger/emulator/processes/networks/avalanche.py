@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Final
 from protoledger.contracts.errors import ToolMissingError
 from protoledger.contracts.tools.toolchain import validator_program
 from protoledger.emulator.errors import ChainError, ProgramMissingError
-from protoledger.emulator.processes.broker import LOOPBACK
 from protoledger.emulator.processes.chain import ChainAddress, call
 from protoledger.emulator.processes.networks.network import Network
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from protoledger.emulator.processes.children import Children
+    from protoledger.emulator.processes.networks.network import Place
 
 VALIDATORS: Final = 5
 _FIRST = "NodeID-7Xhw2mDxuDS44j42TCB6U5579esbSt3Lg"
@@ -33,13 +34,20 @@ class Avalanche(Network):
         children: owns the processes.
         folder: for their files.
         owners: how many of the five validators have an owner here.
+        places: where each of the five runs; all here if left out.
     """
 
     chain_id = 43_112
     # published with avalanchego: worth nothing on any other network
     faucet = bytes.fromhex("56289e99c94b6912bfc12adc093c9b51124f0dc54ac7a766b2bc5ccf558d8027")
 
-    def __init__(self, children: Children, folder: Path, owners: int = VALIDATORS) -> None:
+    def __init__(
+        self,
+        children: Children,
+        folder: Path,
+        owners: int = VALIDATORS,
+        places: Sequence[Place] | None = None,
+    ) -> None:
         if owners > VALIDATORS:
             raise ChainError(
                 f"Avalanche's local network has {VALIDATORS} validators, one for each owner: "
@@ -49,7 +57,7 @@ class Avalanche(Network):
             self._program = validator_program("avalanchego")
         except ToolMissingError as error:
             raise ProgramMissingError(str(error)) from error
-        super().__init__(children, folder, VALIDATORS)
+        super().__init__(children, folder, VALIDATORS, places)
 
     def start(self) -> None:
         """Start all five, and wait until each answers for the C-Chain."""
@@ -74,20 +82,21 @@ class Avalanche(Network):
 
     def _launch(self, number: int) -> None:
         http, staking = map(str, self._ports[number][:2])
+        host = self._places[number].host
         keys = self._program.parent / "avalanche-local"
         command: list[str | Path] = [
             self._program,
             "--network-id=local",
             f"--data-dir={self.folder(number)}",
         ]
-        command += [f"--http-host={LOOPBACK}", f"--http-port={http}"]
-        command += [f"--staking-host={LOOPBACK}", f"--staking-port={staking}"]
-        command += [f"--public-ip={LOOPBACK}", "--network-allow-private-ips=true"]
+        command += [f"--http-host={host}", f"--http-port={http}"]
+        command += [f"--staking-host={host}", f"--staking-port={staking}"]
+        command += [f"--public-ip={host}", "--network-allow-private-ips=true"]
         command += [f"--staking-tls-cert-file={keys / f'staker{number + 1}.crt'}"]
         command += [f"--staking-tls-key-file={keys / f'staker{number + 1}.key'}"]
         command += [f"--staking-signer-key-file={keys / f'signer{number + 1}.key'}"]
         command += ["--log-level=warn", "--log-display-level=error", "--fd-limit=4096"]
-        first = f"{LOOPBACK}:{self._ports[0][1]}"
+        first = f"{self._places[0].host}:{self._ports[0][1]}"
         command += [f"--bootstrap-ips={first if number else ''}"]
         command += [f"--bootstrap-ids={_FIRST if number else ''}"]
         self._run(number, command)

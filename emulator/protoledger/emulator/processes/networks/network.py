@@ -6,7 +6,8 @@ import secrets
 import socket
 import time
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 from protoledger.emulator.errors import ChainError
 from protoledger.emulator.processes.broker import LOOPBACK
@@ -20,6 +21,22 @@ if TYPE_CHECKING:
 GIFT_WEI = 100 * ETHER
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a validator runs.
+
+    Attributes:
+        host: the address that it has there, and that it answers at.
+        enter: begins a command that is run there; empty for here.
+    """
+
+    host: str = LOOPBACK
+    enter: tuple[str, ...] = ()
+
+
+HERE: Final = Place()
+
+
 class Network(ABC):
     """Validators of one chain, each a child process; one for each owner.
 
@@ -27,6 +44,7 @@ class Network(ABC):
         children: owns the processes, under the names `validator-1`, `validator-2`, ….
         folder: for their files; made if missing.
         validators: how many.
+        places: where each runs; all here if left out.
 
     Attributes:
         chain_id: of the chain.
@@ -37,8 +55,15 @@ class Network(ABC):
     chain_id: int
     faucet: bytes
 
-    def __init__(self, children: Children, folder: Path, validators: int) -> None:
+    def __init__(
+        self,
+        children: Children,
+        folder: Path,
+        validators: int,
+        places: Sequence[Place] | None = None,
+    ) -> None:
         self._children, self._folder = children, folder
+        self._places = list(places or [HERE] * validators)
         self._lives = [0] * validators
         self._pids = [0] * validators
         self._ports = [self._new_ports() for _ in range(validators)]
@@ -101,7 +126,8 @@ class Network(ABC):
 
     def _run(self, number: int, command: Sequence[str | Path]) -> None:
         self._lives[number] += 1
-        self._pids[number] = self._children.start(self._name(number), command, layer=SERVERS)
+        there = [*self._places[number].enter, *command]
+        self._pids[number] = self._children.start(self._name(number), there, layer=SERVERS)
 
     def _name(self, number: int) -> str:
         life = self._lives[number]
@@ -111,7 +137,7 @@ class Network(ABC):
         return _quiet_port(), _quiet_port(), _quiet_port(), _quiet_port()
 
     def _url(self, number: int, at: int, scheme: str = "http") -> str:
-        return f"{scheme}://{LOOPBACK}:{self._ports[number][at]}"
+        return f"{scheme}://{self._places[number].host}:{self._ports[number][at]}"
 
     def _until(self, what: str, number: int, done: Callable[[], bool], timeout_s: float) -> None:
         """Wait until something holds of a validator.
