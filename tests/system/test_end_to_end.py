@@ -16,10 +16,10 @@ from rich.console import Console
 
 from protoledger.contracts.keys import address_of, create_key, load_key
 from protoledger.emulator.options import Options
-from protoledger.emulator.outside import aggregates
 from protoledger.emulator.processes.broker import Mosquitto, find_mosquitto
 from protoledger.emulator.processes.certificates import CertificateAuthority
 from protoledger.emulator.processes.children import ChildEvent, Children
+from protoledger.emulator.processes.outside import aggregates
 from protoledger.emulator.progress import true_sums
 from protoledger.emulator.report import make_report, summary_table
 from protoledger.emulator.run import Emulation

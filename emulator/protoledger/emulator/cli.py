@@ -115,6 +115,17 @@ def emulate(
             "--report",
         ),
     ] = None,
+    virtual: Annotated[
+        int | None,
+        _option(
+            "So many agents in all, in virtual time: state machines in one process instead of "
+            "processes, without broker and chain."
+        ),
+    ] = None,
+    network: Annotated[
+        Path | None,
+        _option("With --virtual: a file that says how links delay, lose, repeat and are cut."),
+    ] = None,
     page: Annotated[bool, _option("Show it live in a browser, until Ctrl-C.", "--page")] = False,  # noqa: FBT002 - a flag on the command line
     keep: Annotated[
         Path | None, _option("Keep configuration, stores and logs in this folder.")
@@ -153,6 +164,8 @@ def emulate(
     }
     for name in ("console", "json_file", "report_file"):
         arguments.pop(name)
+    if virtual is not None:
+        arguments["sites"] = -(-virtual // max(1, agents))
     try:
         options = Options(**arguments)
         _check_plan(options)
@@ -166,7 +179,10 @@ def emulate(
     except (ConfigurationError, OSError) as error:
         _fail(Exit.USAGE, str(error))
     try:
-        _run(options, console, json_file, report_file)
+        if options.virtual is None:
+            _run(options, console, json_file, report_file)
+        else:
+            _run_virtual(options, console, json_file)
     except DataSourceError as error:
         _fail(Exit.DATA, str(error))
     except (BrokerError, ChainError, ChainUnreachableError, ProgramMissingError) as error:
@@ -191,6 +207,23 @@ def _run(
             _tell(emulation, time.monotonic() - began, json_file, report_file)
 
         emulation.run(view.show, done)
+
+
+def _run_virtual(options: Options, console: Console, json_file: Path | None) -> None:
+    from protoledger.emulator.virtual.run import VirtualRun, summary  # noqa: PLC0415 - others do without
+
+    def say(text: str) -> None:
+        console.print(text, style="dim", highlight=False)
+
+    say(f"making the keys of {options.sites} sites of {options.agents} agents")
+    try:
+        made = VirtualRun(options, say)
+    except ConfigurationError as error:  # of the network file
+        _fail(Exit.CONFIGURATION, str(error))
+    report = made.run()
+    Console().print(summary(report))
+    if json_file is not None:
+        json_file.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 
 def _tell(

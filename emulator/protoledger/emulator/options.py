@@ -1,9 +1,9 @@
 """The options of an emulation, validated before any process starts."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from protoledger.emulator.processes.liars import Attack
 from protoledger.emulator.sources.dealing import DEFAULT_NOISE
@@ -14,13 +14,19 @@ from protoledger.runtime.site import AggregationConfig, Partitions
 Learner = LearnerName
 Test = TestName
 
+MOST_SITES = 50
+"""Of processes on one machine."""
+_OF_PROCESSES = (
+    *("liars", "drop_rate", "oracle", "broker", "broker_ca", "chain", "chain_key", "keep", "page"),
+)
+
 
 class Options(BaseModel):
     """The options of `protoledger emulate`; `rounds` is None for all rows of the source."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    sites: int = Field(default=3, ge=1, le=50)
+    sites: int = Field(default=3, ge=1, le=10_000)
     agents: int = Field(default=6, ge=3, le=1000)
     rounds: int | None = Field(default=200, ge=1)
     batch: int = Field(default=1, ge=1, le=4096)
@@ -48,6 +54,29 @@ class Options(BaseModel):
     chain_key: Path | None = None
     keep: Path | None = None
     page: bool = False
+    virtual: int | None = Field(default=None, ge=3, le=100_000)
+    network: Path | None = None
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> Self:
+        """Refuse what has a meaning only in virtual time, or only with processes."""
+        fields = type(self).model_fields
+        if self.virtual is None:
+            if self.network is not None:
+                raise ValueError("--network shapes links in virtual time: it needs --virtual")
+            if self.sites > MOST_SITES:
+                raise ValueError(f"--sites {self.sites}: at most {MOST_SITES} without --virtual")
+            return self
+        given = [
+            f"--{name.replace('_', '-')}"
+            for name in _OF_PROCESSES
+            if getattr(self, name) != fields[name].get_default()
+        ]
+        if given:
+            raise ValueError(f"{', '.join(given)}: there is no such thing in virtual time")
+        if self.virtual < self.agents:
+            raise ValueError(f"--virtual {self.virtual}: a site has {self.agents} agents")
+        return self
 
     @property
     def aggregation(self) -> AggregationConfig:

@@ -20,7 +20,6 @@ import psutil
 from protoledger.contracts.keys import address_of, create_key, load_key
 from protoledger.emulator.errors import ChainError, EmulatorError
 from protoledger.emulator.options import Options
-from protoledger.emulator.outside import Outside, split_off
 from protoledger.emulator.processes.broker import (
     Broker,
     BrokerAddress,
@@ -34,6 +33,7 @@ from protoledger.emulator.processes.children import ChildEvent, Children, Ended
 from protoledger.emulator.processes.embedded_broker import NOTICE, EmbeddedBroker
 from protoledger.emulator.processes.liars import WITHIN_RANGE, as_read
 from protoledger.emulator.processes.networks import CHAINS, Started, start
+from protoledger.emulator.processes.outside import Outside, split_off
 from protoledger.emulator.processes.page import Page
 from protoledger.emulator.progress import Progress
 from protoledger.emulator.site_files import (

@@ -1,6 +1,6 @@
 """Avalanche's network, parted: in network namespaces of its own, so as root. Minutes; by hand.
 
-`make validators`, then `pytest -m long tests/emulator/test_parted.py -s`.
+`make validators`, then `pytest -m long tests/emulator/networks/test_parted.py -s`.
 """
 
 import subprocess
@@ -30,7 +30,7 @@ def test_a_parted_avalanche_loses_and_undoes_nothing() -> None:
     options = ["-p", "no:cacheprovider", "-o", "timeout=900", "-v"]
     run = subprocess.run(
         [*isolation, sys.executable, "-m", "pytest", *options, SCENARIO],
-        cwd=SCENARIO.parents[2],
+        cwd=SCENARIO.parents[3],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -1,6 +1,6 @@
 """Several owners on real validators: killed, parted, lying and lagging ones. Minutes; by hand.
 
-`make validators`, then `pytest -m long tests/emulator/test_validators.py`.
+`make validators`, then `pytest -m long tests/emulator/networks/test_validators.py`.
 """
 
 import time
