@@ -1,6 +1,11 @@
 """The controller's state as one encrypted file: saved, loaded on another computer, refused."""
 
+import ast
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +13,8 @@ from tests.ansible.test_playbooks import module as _module
 
 module = _module
 PASSWORD = "correct horse battery"
+ANSIBLE = Path(__file__).parents[2] / "ansible"
+BIN = Path(sys.executable).parent
 
 
 @pytest.fixture
@@ -58,4 +65,33 @@ def test_it_is_refused_by_the_reason(module, state, tmp_path):
     short = {"folder": str(state), "save": str(tmp_path / "x"), "password": "short"}
     assert "fewer than 8" in reason(**short)
     saved.write_bytes(saved.read_bytes()[:-40])
-    assert "cannot be decrypted" in reason(folder=str(other), load=str(saved))
+    assert "cannot decrypt it" in reason(folder=str(other), load=str(saved))
+
+
+@pytest.mark.timeout(300)
+def test_the_playbook_saves_and_loads(state, tmp_path):
+    """As Ansible packs the module, which has less of Ansible than this process."""
+    saved, other = tmp_path / "fleet.vault", tmp_path / "other"
+    for words in (f"fleet_state={state} save={saved}", f"fleet_state={other} load={saved}"):
+        given = ["-e", words, "-e", json.dumps({"controller_password": PASSWORD})]
+        playbook = ["-i", "inventory.example.yml", "playbooks/controller.yml"]
+        done = subprocess.run(
+            [BIN / "ansible-playbook", *playbook, *given],
+            cwd=ANSIBLE,
+            env={**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert PASSWORD not in done.stdout + done.stderr
+    assert contents(other) == contents(state)
+
+
+@pytest.mark.parametrize("path", sorted((ANSIBLE / "plugins").glob("module*/*.py")), ids=str)
+def test_a_module_needs_no_more_of_ansible_than_is_packed_with_it(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = [one.name for one in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module] if isinstance(node, ast.ImportFrom) else []
+        outside = [n for n in names if n.split(".")[0] == "ansible" and ".module_utils" not in n]
+        assert outside == []

@@ -45,14 +45,15 @@ files:
 """
 
 import io
+import os
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
-from ansible.errors import AnsibleError
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.fleet_lock import alone
 from ansible.module_utils.fleet_pki import write_file
-from ansible.parsing.vault import VaultLib, VaultSecret
 
 _NEEDED = ("pki/ca.key", "pki/ca.crt", "fleet.key")
 _PARTS = ("pki", "fleet.key", "devices", "sites", "chain", "retired")
@@ -63,13 +64,49 @@ class RefusedError(ValueError):
     """What was asked for cannot be done, and why."""
 
 
-def _vault(password: str) -> VaultLib:
-    if len(password) < _SHORTEST_PASSWORD:
-        raise RefusedError(f"the password has fewer than {_SHORTEST_PASSWORD} characters")
-    return VaultLib([("default", VaultSecret(password.encode()))])
+class Vault:
+    """`ansible-vault` with a password, in a process of its own.
+
+    What Ansible packs for a module is a part of Ansible, and `ansible.parsing` cannot be imported
+    beside that. The password goes through a pipe: it is on no command line and in no file.
+    """
+
+    def __init__(self, password: str) -> None:
+        if len(password.strip()) < _SHORTEST_PASSWORD:
+            raise RefusedError(f"the password has fewer than {_SHORTEST_PASSWORD} characters")
+        self._password = password.encode()
+
+    def encrypt(self, data: bytes) -> bytes:
+        """Encrypt what a file is to hold."""
+        return self._run("encrypt", data)
+
+    def decrypt(self, data: bytes) -> bytes:
+        """Decrypt a file's content."""
+        return self._run("decrypt", data)
+
+    def _run(self, what: str, data: bytes) -> bytes:
+        reading, writing = os.pipe()
+        with os.fdopen(writing, "wb") as pipe:
+            pipe.write(self._password)
+        program = Path(sys.executable).with_name("ansible-vault")
+        try:
+            done = subprocess.run(
+                [program, what, "--vault-password-file", f"/dev/fd/{reading}"],
+                input=data,
+                capture_output=True,
+                pass_fds=[reading],
+                env={"PATH": os.defpath, "HOME": str(Path.home()), "LC_ALL": "C.UTF-8"},
+                check=False,
+            )
+        finally:
+            os.close(reading)
+        if done.returncode:
+            told = done.stderr.decode(errors="replace").strip()
+            raise RefusedError(f"ansible-vault cannot {what} it: is the password right? {told}")
+        return done.stdout
 
 
-def _save(folder: Path, target: Path, vault: VaultLib, *, dry: bool) -> list[str]:
+def _save(folder: Path, target: Path, vault: Vault, *, dry: bool) -> list[str]:
     if missing := [name for name in _NEEDED if not (folder / name).exists()]:
         raise RefusedError(f"{folder} is no controller's: {', '.join(missing)} is missing")
     packed, names = io.BytesIO(), []
@@ -84,13 +121,10 @@ def _save(folder: Path, target: Path, vault: VaultLib, *, dry: bool) -> list[str
     return names
 
 
-def _load(folder: Path, source: Path, vault: VaultLib, *, dry: bool) -> list[str]:
+def _load(folder: Path, source: Path, vault: Vault, *, dry: bool) -> list[str]:
     if (folder / "pki/ca.key").exists():
         raise RefusedError(f"{folder} is a controller's already; move it away first")
-    try:
-        packed = vault.decrypt(source.read_bytes())
-    except AnsibleError as error:
-        raise RefusedError(f"{source} cannot be decrypted: is the password right?") from error
+    packed = vault.decrypt(source.read_bytes())
     with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
         members = [member for member in tar.getmembers() if member.isfile()]
         names = [member.name for member in members]
@@ -123,7 +157,7 @@ def main() -> None:
     options, dry = module.params, module.check_mode
     folder = Path(options["folder"])
     try:
-        vault = _vault(options["password"])
+        vault = Vault(options["password"])
         with alone(folder):
             if options["save"]:
                 files = _save(folder, Path(options["save"]), vault, dry=dry)
