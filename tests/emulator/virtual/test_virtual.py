@@ -69,9 +69,9 @@ def test_a_site_whose_agents_never_come_is_given_up_and_said_so(tmp_path: Path) 
 
 
 def test_commits_land_in_blocks_and_reach_those_that_were_cut_off(tmp_path: Path) -> None:
-    weather = "cuts: [{from_s: 30, to_s: 500, devices: [site-2.gateway]}]"
+    weather = "cuts: [{from_s: 30, to_s: 150, devices: [site-2.gateway]}]"
     options = Options(
-        virtual=8, sites=2, agents=4, rounds=60, batch=8, network=tmp_path / "n", test="always"
+        virtual=8, sites=2, agents=4, rounds=20, batch=8, network=tmp_path / "n", test="always"
     )
     (tmp_path / "n").write_text(weather)
     made = VirtualRun(options, lambda _: None)

@@ -17,7 +17,7 @@ from protoledger.emulator.virtual.ledger import VirtualLedger
 from protoledger.emulator.virtual.links import Links, NetworkFile
 from protoledger.emulator.virtual.site import Costs, VirtualSite, World
 from protoledger.gateway.codebook.codebook import RecordFormat
-from protoledger.gateway.learner import load_kernels
+from protoledger.gateway.learner import Warmup
 from protoledger.gateway.training.commits import Omissions
 from protoledger.gateway.training.model import SiteModel
 from protoledger.protocol.wire.schema import Schema
@@ -37,6 +37,7 @@ JUDGED: Final = 20
 HELD_OUT: Final = 300
 """Sites, and rows of each, that the accuracy on held-out rows is measured on, at most."""
 _SAY_EVERY_S: Final = 5.0
+_KERNELS_EVERY_S: Final = 0.5
 
 
 class VirtualRun:
@@ -106,19 +107,28 @@ class VirtualRun:
         Raises:
             EmulatorError: a decoded sum was not the true one.
         """
-        load_kernels()
-        began = said = time.monotonic()
+        began = time.monotonic()
         for site in self.sites:
             site.begin()
-        while self.clock.advance():
-            if time.monotonic() > said + _SAY_EVERY_S:
-                said = time.monotonic()
-                done = sum(site.found.completed for site in self.sites)
-                self._say(f"{self.clock.now:.0f} s of virtual time, {done} rounds completed")
+        with Warmup() as warmup:
+            self._advance(warmup)
         report = self._report(time.monotonic() - began)
         if report["wrong_sums"]:
             raise EmulatorError(f"{report['wrong_sums']} sums are not the true ones")
         return report
+
+    def _advance(self, warmup: Warmup) -> None:
+        """Let everything happen, and say now and then how far it is."""
+        said, learnt_s = time.monotonic(), 0.0
+        while self.clock.advance():
+            learning_s = self.costs.seconds["learning"]
+            if learning_s > learnt_s + _KERNELS_EVERY_S:
+                warmup.spent(learning_s - learnt_s)
+                learnt_s = learning_s
+            if time.monotonic() > said + _SAY_EVERY_S:
+                said = time.monotonic()
+                done = sum(site.found.completed for site in self.sites)
+                self._say(f"{self.clock.now:.0f} s of virtual time, {done} rounds completed")
 
     def _report(self, seconds: float) -> dict[str, Any]:
         found = [site.found for site in self.sites]
