@@ -3,6 +3,7 @@
 The tests are chapters: each goes on with the fleet that the one before has left.
 """
 
+import re
 import shutil
 import time
 from datetime import UTC, datetime, timedelta
@@ -42,7 +43,7 @@ def test_a_second_run_changes_nothing_and_timers_wait(fleet):
         assert machine.ssh("systemctl", "is-active", "protoledger-renewal.timer")
         machine.ssh("systemctl", "start", "protoledger-renewal")
         told = machine.ssh("journalctl", "--no-pager", "--unit=protoledger-renewal")
-        assert "nothing newer yet: 396 days left" in told, told
+        assert re.search(r"nothing newer yet: 39[67] days left", told), told
 
 
 def test_certificates_are_renewed_without_the_controller(fleet):
