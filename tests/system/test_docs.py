@@ -18,6 +18,7 @@ from typer.main import get_command
 
 from protoledger.contracts.oracle.reporter import ReporterConfig
 from protoledger.edge.config import AgentConfig
+from protoledger.emulator.virtual.links import NetworkFile
 from protoledger.experiments.benchmarks.cli import BENCHES
 from protoledger.gateway.config import GatewayConfig
 from protoledger.runtime.command import FILES, PARTS
@@ -229,7 +230,7 @@ def test_a_command_that_does_not_exist_is_found():
     ]
 
 
-MODELS = [AgentConfig, GatewayConfig, SiteConfig, ReporterConfig]
+MODELS = [AgentConfig, GatewayConfig, SiteConfig, ReporterConfig, NetworkFile]
 
 
 def samples():
