@@ -49,7 +49,7 @@ _WIDTH = 150
 _AGENTS = (5, 10, 50)
 _LENGTHS = (20, 1000, 100_000)
 _KNOBS = {5: (1, 1), 10: (2, 1), 50: (2, 1)}  # T and D
-_LONG = 1000
+_SHORT, _LONG = 20, 1000
 _FLOWER_REPEATS = {5: 9, 10: 5, 50: 1}
 _PARTS = ("quantise", "encode", "keys", "seal", "open", "read", "report", "sum", "signatures")
 
@@ -123,8 +123,8 @@ def aggregation(
         for n in agents or _AGENTS
         for symbols in length or _LENGTHS
     ]
-    if agents is None and length is None and collusion is None:
-        sizes.append(Size(10, 20, 0, 5, 1, "packed"))  # Flower's own threshold: half of N
+    if agents is None and collusion is None and _SHORT in (length or _LENGTHS):
+        sizes.append(Size(10, _SHORT, 0, 5, 1, "packed"))  # Flower's own threshold: half of N
     try:
         report = _compare(console, sizes, flower=flower)
     except (ConfigurationError, RuntimeError) as error:

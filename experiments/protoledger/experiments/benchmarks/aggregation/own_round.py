@@ -56,7 +56,7 @@ _PARTS: tuple[tuple[object, str, str], ...] = (
     (Session, "seal_box", "seal"),
     (Session, "open", "open"),
     (Session, "open_box", "open"),
-    (field, "from_bytes", "read"),
+    (field, "words", "read"),
     (ProvenCode, "reports", "report"),
     (ProvenCode, "answer", "sum"),
     (PackedCode, "answer", "sum"),
