@@ -30,7 +30,7 @@ def unseen(play):
     return set(re.findall(r"\b[a-z]+_[a-z_]+\b", text)) & variables() - set(play.get("vars", {}))
 
 
-@pytest.mark.parametrize("play", plays())
+@pytest.mark.parametrize("play", list(plays()))
 def test_a_play_sees_the_variables_that_it_names(play):
     assert unseen(play) == set()
 
