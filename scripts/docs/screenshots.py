@@ -22,10 +22,13 @@ from selenium.webdriver.chrome.service import Service
 ROOT = Path(__file__).parents[2]
 IMAGES = ROOT / "docs/images/page"
 PATIENCE_S = 1800
-SHOWN = ("--source", "image-segments", "--rounds", "all")
-AFTER_ROUNDS = 400
+SHOWN = ("--source", "image-segments", "--rounds", "all", "--round-seconds", "30")
+"""Rounds have time: a browser that draws takes as much of a small machine as they do."""
+AFTER_ROUNDS = 300
+OVERVIEW_HIGH = 820
 ADDRESS = re.compile(r"the page is at (\S+)")
 SHOTS = (
+    ("overview", "learning", 1280, "light"),
     ("now", "now", 1280, "light"),
     ("learning", "learning", 1280, "light"),
     ("learning-dark", "learning", 1280, "dark"),
@@ -61,7 +64,8 @@ def shoot(driver: webdriver.Chrome, url: str, shot: tuple[str, str, int, str]) -
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     driver.get(f"{url}#{view}")
     time.sleep(3)
-    size["height"] = driver.execute_script("return document.documentElement.scrollHeight")
+    whole = driver.execute_script("return document.documentElement.scrollHeight")
+    size["height"] = OVERVIEW_HIGH if name == "overview" else whole
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     time.sleep(1)
     driver.save_screenshot(str(IMAGES / f"{name}.png"))
@@ -81,16 +85,18 @@ def wait_for(url: str, rounds: int) -> None:
 
 def main() -> None:
     """Run an emulation, and take all pictures of its page while it runs."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "protoledger", "emulate", "--page"]
         command += ["--report", f"{folder}/report.html", *(sys.argv[1:] or SHOWN)]
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as emulation:
+            lines = iter(emulation.stderr or ())
+            found = next(filter(None, map(ADDRESS.search, lines)), None)
+            if found is None:
+                sys.exit("screenshots: the emulation named no page")
+            saying = threading.Thread(target=sys.stderr.writelines, args=(lines,))
+            saying.start()
             try:
-                lines = iter(emulation.stderr or ())
-                found = next(filter(None, map(ADDRESS.search, lines)), None)
-                if found is None:
-                    sys.exit("screenshots: the emulation named no page")
-                threading.Thread(target=sys.stderr.writelines, args=(lines,), daemon=True).start()
                 wait_for(found[1], AFTER_ROUNDS)
                 driver = browser()
                 try:
@@ -100,6 +106,7 @@ def main() -> None:
                     driver.quit()
             finally:
                 emulation.send_signal(signal.SIGINT)
+                saying.join()
 
 
 if __name__ == "__main__":

@@ -1,5 +1,8 @@
 """`gateway explain` and `gateway predict --probabilities`, on what a gateway left."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -50,3 +53,14 @@ def test_a_row_without_any_value_is_unknown():
     assert list(as_text({"line": 3}, ["a"])) == [
         "unknown: the model has no prototypes that could vote"
     ]
+
+
+def test_the_page_s_process_imports_what_it_needs_alone():
+    """What it does not load takes no memory of a Pi."""
+    code = "import sys, protoledger.dashboard.server.__main__; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    assert "uvicorn" in loaded
+    assert not loaded & {"numpy", "pydantic", "scipy", "galois", "numba", "web3", "cryptography",
+                         "paho", "yaml", "httptools", "uvloop", "watchfiles", "websockets",
+                         "rich", "typer", "jinja2"}  # fmt: skip

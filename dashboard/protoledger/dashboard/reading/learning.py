@@ -54,7 +54,10 @@ def _map(files: GatewayFiles) -> dict[str, Any]:
     found = files.document("map")
     prototypes = found.get("prototypes", [])
     if len(prototypes) > MARKS:
-        found["prototypes"] = sorted(prototypes, key=lambda one: -one[3])[:MARKS]
+        heaviest = sorted(prototypes, key=lambda one: -one[3])[:MARKS]
+        owners = sorted({one[0] for one in heaviest})
+        found["owners"] = [found["owners"][number] for number in owners]
+        found["prototypes"] = [[owners.index(one[0]), *one[1:]] for one in heaviest]
     return found
 
 

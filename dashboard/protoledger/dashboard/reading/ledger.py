@@ -10,7 +10,7 @@ LOOKED_AT: Final = 2000
 """Versions that are looked through for them, the last that were written."""
 VERSIONS: Final = (
     "SELECT owner, version, block, tx_hash, lie FROM "
-    "(SELECT * FROM ledger_versions ORDER BY rowid DESC LIMIT ?) "
+    "(SELECT owner, version, block, tx_hash, lie FROM ledger_versions ORDER BY rowid DESC LIMIT ?) "
     "WHERE length(tx_hash) > 4 OR lie <> '' LIMIT ?"
 )
 """By order of writing, which is that of blocks: there is no index of these."""

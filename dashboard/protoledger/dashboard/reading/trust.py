@@ -76,18 +76,11 @@ def _owners(gains: dict[str, Any]) -> dict[str, float | None]:
     return owners if isinstance(owners, dict) else {}
 
 
-def votes(files: GatewayFiles) -> dict[str, Any]:
-    """Return in a few numbers what a site gains from others, and how many of them vote."""
+def votes(files: GatewayFiles) -> dict[str, int]:
+    """Return how many other owners a site knows, and how many of them vote there."""
     known = files.document("trust")
-    rows = files.rows("SELECT content FROM gains ORDER BY id DESC LIMIT 1")
-    last = content(rows[0][0]) if rows else {}
-    together, alone = last.get("together"), last.get("alone")
-    return {
-        "owners": len(known),
-        "voting": sum(bool(one.get("votes") and not one.get("vetoed")) for one in known.values()),
-        "gained": None if together is None or alone is None else together - alone,
-        "samples": last.get("samples", 0),
-    }
+    voting = sum(bool(one.get("votes") and not one.get("vetoed")) for one in known.values())
+    return {"owners": len(known), "voting": voting}
 
 
 def explanations(files: GatewayFiles) -> list[dict[str, Any]]:

@@ -25,7 +25,7 @@ export const decimal = (n) => (isNumber(n) ? n.toFixed(2).replace("-", "−") : 
 export const times = (n) => (n === 1 ? "once" : n === 2 ? "twice" : `${count(n)} times`);
 
 export function percent(share, digits = 1) {
-  return isNumber(share) ? `${(100 * share).toFixed(digits)} %` : "–";
+  return isNumber(share) ? `${(100 * share).toFixed(digits).replace(/^-(?=[0.]*$)/, "").replace("-", "−")} %` : "–";
 }
 
 /** A difference of two shares, in percentage points with its sign. */

@@ -32,7 +32,7 @@ export function health(view, site) {
         h("thead", null, h("tr", null, h("th", { scope: "col" }, "Channel"), h("th", { scope: "col" }, "Unit"),
           h("th", { scope: "col", class: "num" }, "Contributed"), h("th", { scope: "col", class: "num" }, "Have the sensor"), h("th", { scope: "col" }, "State"))),
         h("tbody", null, site.channels.map((one) => h("tr", null,
-          h("th", { scope: "row" }, one.name), h("td", null, one.unit), h("td", { class: "num" }, count(one.contributors)),
+          h("th", { scope: "row" }, one.name), h("td", null, one.unit || "–"), h("td", { class: "num" }, count(one.contributors)),
           h("td", { class: "num" }, count(one.carriers)), h("td", null, channelState(one)))))))),
     card("What happened", log(site.events, view.sites)));
 }

@@ -73,10 +73,11 @@ function prediction(site, at) {
 }
 
 /** What a site gains, and how many of the other owners vote there, on its way to the tab Trust. */
-function others({ owners, voting, gained }) {
+function others(site) {
+  const { owners, voting } = site.others, { samples, right, own_right: alone } = site.counters;
   if (!owners) return "nobody else has committed yet";
-  const who = voting === owners ? `${owners === 1 ? "the other owner votes" : `all ${owners} others vote`}` : `${voting} of ${owners} others vote`;
-  return gained === null || gained === undefined ? who : `${points(gained)}; ${who}`;
+  const who = `${count(voting)} of ${count(owners)} vote`;
+  return samples ? `${points((right - alone) / samples)}, ${who}` : who;
 }
 
 const DOTS = ["here", "late", "suspended", "missing", "flooding", "excluded"];
@@ -97,8 +98,8 @@ function facts(site, at) {
     failed && h("dd", null, ago(site.last_failed_at, at)),
     failed && h("dd", { class: "text" }, site.last_failure),
     h("dt", null, "Right so far"),
-    h("dd", null, samples ? `${percent(counters.right / samples)} of ${count(samples)} labelled samples` : "no labelled sample yet"),
-    h("dt", null, "Gained from others"), h("dd", null, h("a", { href: `#trust/${encodeURIComponent(site.name)}` }, others(site.others))),
+    h("dd", null, samples ? `${percent(counters.right / samples)} of ${count(samples)} samples` : "no labelled sample yet"),
+    h("dt", null, "Gained from others"), h("dd", null, h("a", { href: `#trust/${encodeURIComponent(site.name)}` }, others(site))),
     h("dt", null, "Prototypes"), h("dd", null, count(site.prototypes)),
     h("dt", null, "Broker, chain"),
     h("dd", null, `${site.state === "running" || site.state === "starting" ? (site.connected ? "connected" : "not connected") : "–"}, ${site.chain || "none"}`),

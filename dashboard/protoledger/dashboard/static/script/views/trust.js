@@ -2,7 +2,7 @@
 
 import { h } from "../dom.js";
 import { draw } from "../charts.js";
-import { count, nameOf, percent, points, times } from "../format.js";
+import { clock, count, nameOf, percent, points, times, visible } from "../format.js";
 import { blank, card, empty, log, notice, pill } from "../parts.js";
 
 const last = (values) => values[values.length - 1];
@@ -33,19 +33,21 @@ function summary(site, sites) {
   if (!together.length) return "There are no labelled samples yet to say so.";
   const gain = last(together) - last(alone);
   const best = site.owners.filter((one) => one.gain !== null && one.gain !== undefined).sort((a, b) => b.gain - a.gain)[0];
-  const most = best && best.gain > 0 ? ` ${nameOf(best.owner, sites)} brings most of it (${points(best.gain)}).` : "";
+  const most = gain > 0 && best && best.gain > 0 ? ` ${nameOf(best.owner, sites)} brings most of it (${points(best.gain)}).` : "";
   const verb = gain > 0 ? "bring" : gain < 0 ? "cost" : "change";
   const size = gain === 0 ? "nothing" : `${Math.abs(100 * gain).toFixed(1)} points`;
-  return `On its last ${count(site.samples)} labelled samples this site was right in ${percent(last(together))} with the others' prototypes, and would have been right in ${percent(last(alone))} alone: the others ${verb} ${size}.${most}`;
+  const gains = together.map((share, i) => share - alone[i]), peak = Math.max(...gains);
+  const once = peak > gain + 0.02 ? ` At ${clock(site.gains.at[gains.indexOf(peak)])} they brought ${points(peak)}.` : "";
+  return `On its last ${count(site.samples)} labelled samples this site was right in ${percent(last(together))} with the others' prototypes, and would have been right in ${percent(last(alone))} alone: the others ${verb} ${size}.${most}${once}`;
 }
 
 /** Why an owner votes or not: what its codebook does to the prototypes of all others. */
 function evidence(one) {
   if (typeof one.influence !== "number") return `${one.evidence.charAt(0).toUpperCase()}${one.evidence.slice(1)}.`;
-  const turned = percent(one.influence, 0);
+  const turned = percent(Math.max(0, one.influence), 0);
   if (!one.votes) return `It makes ${turned} of the others' prototypes wrong: too many to vote.`;
   if (one.held_back) return `Its newest version makes ${percent(one.disagreement, 0)} of its previous one's prototypes wrong, so the previous one votes; that makes ${turned} of the others' wrong.`;
-  return `Checked against all others' prototypes: it makes ${turned} of them wrong.`;
+  return `Checked against all others' prototypes: ${one.influence < 0.005 ? "it makes none of them wrong on balance" : `it makes ${turned} of them wrong`}.`;
 }
 
 function ownerItem(one, sites) {
@@ -67,7 +69,7 @@ export function drawTrust(site, sites) {
   draw(`gains-${site.name}`, {
     time: true, x: "time", height: 240,
     lines: [{ name: "all together", colour: "--here", width: 3 },
-      ...names.map((owner, i) => ({ name: nameOf(owner, sites), colour: COLOURS[(i + 1) % 8] }))],
+      ...names.map((owner, i) => ({ name: visible(nameOf(owner, sites)), colour: COLOURS[(i + 1) % 8] }))],
     data: [at, site.gains.together.map((v, i) => v - site.gains.alone[i]), ...names.map((owner) => owners[owner])],
     tick: (v) => points(v).replace(" points", ""), value: (v) => points(v),
   });
