@@ -69,7 +69,8 @@ def test_all_sites_and_the_chain_live_and_after_the_end(chromium, tmp_path):
             browser.get(f"{url}#{view}")
             until(lambda seen=seen: re.search(seen, text(browser)), f"{view} does not say {seen}")
         browser.get(f"{url}#now")
-        until(lambda: text(browser).count("stopped") == 2, "not both sites, stopped")
+        until(lambda: "All gateways were stopped" in text(browser), "not both sites, stopped")
+        assert text(browser).count("stopped") == 3, "the sentence, and a word at each site"
         assert complaints(browser) == []
         assert hosts(browser) <= {"127.0.0.1"}
     until(lambda: "No connection" in text(browser, "#banner"), "the page outlives the emulation")

@@ -69,7 +69,7 @@ def test_nonsense_in_a_file_is_a_sentence_and_the_next_view_is_shown(chromium, p
         database.execute("UPDATE documents SET content = ? WHERE name = 'now'", [sound])
         database.commit()
     site.status()
-    until(lambda: "labelled samples" in text(browser), "it does not come back")
+    until(lambda: "Right so far" in text(browser), "it does not come back")
     assert complaints(browser) == []
     browser.quit()
 

@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from protoledger.dashboard.server.login import write_password
-from protoledger.dashboard.server.settings import Settings
+from protoledger.dashboard.server.settings import MEMORY, Settings
 from protoledger.protocol.errors import ConfigurationError
 from protoledger.runtime.exits import Exit
 from protoledger.runtime.site import SiteConfig, load
@@ -60,7 +60,8 @@ def dashboard(
         fail(Exit.USAGE, str(error))
     # this process has loaded what reads configuration files; the page needs none of it
     command = [sys.executable, "-m", "protoledger.dashboard.server", settings.encode()]
-    os.execv(sys.executable, command)  # noqa: S606 - our own interpreter, no shell
+    environment = {**os.environ, **MEMORY}
+    os.execve(sys.executable, command, environment)  # noqa: S606 - our own interpreter, no shell
 
 
 def site_of(path: Path) -> tuple[str, str]:

@@ -4,7 +4,11 @@ import ipaddress
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
+
+MEMORY: Final = {"MALLOC_MMAP_THRESHOLD_": "131072"}
+"""Environment of a page's process, for glibc: the 16 MiB of a login's hash are given back after it.
+Of itself glibc keeps them from the second login on (mallopt(3), M_MMAP_THRESHOLD)."""
 
 
 @dataclass(frozen=True)
