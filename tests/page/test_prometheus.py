@@ -11,6 +11,7 @@ import jinja2
 import pytest
 import yaml
 
+from protoledger.emulator.processes.broker import find_mosquitto
 from protoledger.emulator.processes.children import Children
 from tests.support.live_site import LiveSite
 from tests.support.ports import free_port
@@ -56,6 +57,8 @@ def test_prometheus_takes_the_configuration_and_the_rules(tmp_path):
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory):
     """A site of real processes, and a Prometheus that has scraped its gateway."""
+    if find_mosquitto() is None:
+        pytest.skip("Mosquitto is not installed")
     folder = tmp_path_factory.mktemp("monitored")
     port, listen = free_port(), free_port()
     config = configuration(port)
