@@ -213,7 +213,10 @@ class SiteModel:
     def snapshot(self) -> UnionSnapshot:
         """Return an immutable copy of the union for readers in other threads."""
         panel = self.union.panel(self.learner.live())
-        return UnionSnapshot(panel, self.learner.metric(), self.form.labels)
+        metric = self.learner.metric()
+        if self.union.voting:
+            metric = self.union.anywhere(metric)
+        return UnionSnapshot(panel, metric, self.form.labels)
 
     def state(self) -> bytes:
         """Return all but the remote codebooks, which are the ledger's to give again.
@@ -308,13 +311,15 @@ class SiteModel:
             anywhere = here = own.shares[0]
             union = np.stack([alone, anywhere, anywhere, here])
         else:
-            complete, weights = without_missing(x, self.learner.metric())
-            anywhere = self.union.shares(complete, squares, live, weights)
-            here = anywhere
+            metric = self.learner.metric()
+            complete, weights = without_missing(x, metric)
+            _, everywhere = without_missing(x, self.union.anywhere(metric))
+            anywhere = self.union.shares_anywhere(complete, live, everywhere)
+            everyone = here = self.union.shares(complete, squares, live, weights)
             if self.union.vetoed:
                 here = self.union.shares_here(complete, squares, live, weights)
             prior = self._prior()
-            union = np.stack([(here + FLOOR) * prior, anywhere, (anywhere + FLOOR) * prior, here])
+            union = np.stack([(here + FLOOR) * prior, everyone, (everyone + FLOOR) * prior, here])
             if here.any():
                 union[0] /= union[0].sum()
                 union[2] /= union[2].sum()

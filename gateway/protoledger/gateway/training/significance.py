@@ -5,11 +5,11 @@ last committed state right? A gateway looks after every sample and commits at th
 test must stay valid under repeated looks: of these, only the e-process does.
 
 Samples follow each other, so outcomes depend on each other: labels come in spells, errors come in
-clumps. **The e-process therefore bets once a run** of equal labels (of 32 samples at most), on the
+clumps. **The e-process therefore bets once a run** of equal labels (of 12 samples at most), on the
 side that won it, and counts its bets for less, the more the sides of neighbouring runs resemble
 each other: bets with autocorrelation ρ are worth (1−ρ)/(1+ρ) as many independent ones (Kish's
 effective sample size, as for the mean of a stationary series; we add a quarter for what one lag
-does not show). ρ is estimated from the bets themselves and shrunk to 0.7 while they are few. What
+does not show). ρ is estimated from the bets themselves and shrunk to 0.6 while they are few. What
 is assumed: that dependence fades as a geometric series does, and is no longer than that from run
 to run. `protoledger experiment threshold` shows how often each test is wrong without that.
 
@@ -31,10 +31,10 @@ from protoledger.gateway.config import TestName
 TEST_NAMES: Final[tuple[TestName, ...]] = get_args(TestName)
 INTERVAL_MINIMUM: Final = 30
 """Fewer outcomes than this and a normal interval is no approximation at all."""
-LONGEST_RUN: Final = 32
+LONGEST_RUN: Final = 12
 """Samples of equal labels after which another bet begins."""
 PRIOR_BETS: Final = 10.0
-PRIOR_CORRELATION: Final = 0.7
+PRIOR_CORRELATION: Final = 0.6
 """What the autocorrelation is shrunk to, as if so many bets had shown it."""
 MOST_CORRELATION: Final = 0.98
 EXTRA: Final = 1.25

@@ -1,8 +1,9 @@
 """Prediction with one's own prototypes and those of all trusted owners on the ledger.
 
 Each owner keeps a namespace: codebooks are never merged, so one that changes or disappears takes
-all of its influence with it. All vote together, in the gateway's own learnt metric. Which owners
-vote, and in which version, is decided in `trust`; `editing` leaves out what all others contradict.
+all of its influence with it. All vote together: *here* in the gateway's own learnt metric,
+*anywhere* in one that all owners' prototypes have a say in (`elsewhere`). Which owners vote, and in
+which version, is decided in `trust`; `editing` leaves out what all others contradict.
 A vote's strength is that of its prototype's weight. Weights are self-reported: weight, number and
 sum are clipped to the second-largest owner's.
 
@@ -22,6 +23,7 @@ from protoledger.gateway.codebook.codebook import Codebook
 from protoledger.gateway.learner.base import Engine, Floats, Live
 from protoledger.gateway.learner.vote import ALONE, TOGETHER, Reach, measure, nearest, strengths_of
 from protoledger.gateway.union.editing import edited
+from protoledger.gateway.union.elsewhere import between, metric_of
 from protoledger.gateway.union.influence import LeaveOneOut, References, own_references
 from protoledger.gateway.union.recent import RecentSamples
 from protoledger.gateway.union.trust import Candidate, Trust, judge
@@ -94,6 +96,7 @@ class Union:
         self.vetoed: frozenset[str] = frozenset()
         self._voting: list[References] = []
         self._panel = self._kept = _empty(n_features)
+        self._elsewhere: Floats | None = None
         self._kept_names: list[str] = []
         self._kept_owners: NDArray[np.intp] = np.zeros(0, np.intp)
         self._until_judged = 0
@@ -208,6 +211,21 @@ class Union:
         """Return the same without the owners that the site's own samples contradict."""
         return self._shares(self._kept, x, own_squares, own, metric)
 
+    def shares_anywhere(self, x: Floats, own: Live, metric: Floats) -> Floats:
+        """Return the same of all trusted owners, in the metric that `anywhere` has.
+
+        Args:
+            x: (d,) a checked sample, complete.
+            own: The gateway's own prototypes.
+            metric: (d,) what `anywhere` returned, 0 where the sample lacks a feature.
+        """
+        squares = measure(own.features.T, metric, x) if len(own.classes) else np.zeros(0)
+        return self._shares(self._panel, x, squares, own, metric)
+
+    def anywhere(self, metric: Floats) -> Floats:
+        """Return the metric for samples that may be from any site, given the gateway's own."""
+        return metric if self._elsewhere is None else between(metric, self._elsewhere)
+
     def pool(self, own: Live) -> Floats:
         """Return how much each class weighs in the vote that `shares_here` is: float64 (K,)."""
         kept = self._kept
@@ -253,7 +271,7 @@ class Union:
 
     def _judge(self, own: Live, metric: Floats) -> None:
         if not self.defended:
-            self._admit_all()
+            self._admit_all(own_references(own))
             return
         limits = self._limits(own)
         books = [own_references(own)]
@@ -271,6 +289,8 @@ class Union:
             newest = len(books) - 1
             older, refused = place(name, owner.older), place(name, owner.refused)
             candidates.append(Candidate(name, newest, older, refused))
+        if not metric.all() and (found := metric_of(books, self.n_classes)) is not None:
+            metric = np.where(metric > 0, metric, found)  # what never varied here may tell there
         judged = LeaveOneOut(books, metric, self.n_classes, self.engine)
         self.trust = judge(judged, candidates)
         voting = list[References]()
@@ -283,6 +303,7 @@ class Union:
                 voting.append(books[each.newest if older is None else older])
         self._voting = edited(books[0], voting, metric, self.n_classes, self.engine)
         self._panel = _joined(self._voting, self.n_features)
+        self._elsewhere = metric_of([books[0], *self._voting], self.n_classes)
         self._until_judged = max(JUDGED_AFTER, sum(len(book.classes) for book in books) // 4)
 
     def _veto(self, metric: Floats, recent: RecentSamples | None) -> None:
@@ -296,7 +317,7 @@ class Union:
         self._kept_owners = np.repeat(np.arange(len(kept)), [len(book.classes) for book in kept])
         self._until_vetoed = max(VETOED_AFTER, len(self._panel) // 8)
 
-    def _admit_all(self) -> None:
+    def _admit_all(self, own: References) -> None:
         books = list[References]()
         for name in self.owners:
             self._owners[name].older = None
@@ -304,6 +325,7 @@ class Union:
         self.trust = {name: Trust() for name in self.owners}
         self._voting = books
         self._panel = _joined(books, self.n_features)
+        self._elsewhere = metric_of([own, *books], self.n_classes)
         self._until_judged = JUDGED_AFTER
 
     def _limits(self, own: Live) -> "_Limits":
