@@ -5,11 +5,11 @@ last committed state right? A gateway looks after every sample and commits at th
 test must stay valid under repeated looks: of these, only the e-process does.
 
 Samples follow each other, so outcomes depend on each other: labels come in spells, errors come in
-clumps. **The e-process therefore bets once a run** of equal labels (of 12 samples at most), on the
+clumps. **The e-process therefore bets once a run** of equal labels (of 32 samples at most), on the
 side that won it, and counts its bets for less, the more the sides of neighbouring runs resemble
 each other: bets with autocorrelation ρ are worth (1−ρ)/(1+ρ) as many independent ones (Kish's
 effective sample size, as for the mean of a stationary series; we add a quarter for what one lag
-does not show). ρ is estimated from the bets themselves and shrunk to 0.6 while they are few. What
+does not show). ρ is estimated from the bets themselves and shrunk to 0.7 while they are few. What
 is assumed: that dependence fades as a geometric series does, and is no longer than that from run
 to run. `protoledger experiment threshold` shows how often each test is wrong without that.
 
@@ -31,10 +31,12 @@ from protoledger.gateway.config import TestName
 TEST_NAMES: Final[tuple[TestName, ...]] = get_args(TestName)
 INTERVAL_MINIMUM: Final = 30
 """Fewer outcomes than this and a normal interval is no approximation at all."""
-LONGEST_RUN: Final = 12
+LONGEST_RUN: Final = 32
 """Samples of equal labels after which another bet begins."""
+LONGEST_FIRST: Final = 12
+"""The same before a gateway's first commit, of which dependence is not asked."""
 PRIOR_BETS: Final = 10.0
-PRIOR_CORRELATION: Final = 0.6
+PRIOR_CORRELATION: Final = 0.7
 """What the autocorrelation is shrunk to, as if so many bets had shown it."""
 MOST_CORRELATION: Final = 0.98
 EXTRA: Final = 1.25
@@ -70,12 +72,12 @@ class Evidence(msgspec.Struct, forbid_unknown_fields=True):
     length: int = 0
     net: int = 0
 
-    def observe(self, gain: int, label: int) -> None:
+    def observe(self, gain: int, label: int, longest: int = LONGEST_RUN) -> None:
         """Take in one sample that the candidate won (1), lost (−1), or neither (0)."""
         self.wins += gain > 0
         self.losses += gain < 0
         self.ties += gain == 0
-        if self.length and (label != self.label or self.length >= LONGEST_RUN):
+        if self.length and (label != self.label or self.length >= longest):
             self._end_run()
         self.label, self.length, self.net = label, self.length + 1, self.net + gain
 
@@ -127,7 +129,8 @@ class CommitTest:
     def observe(self, candidate_right: bool, committed_right: bool, label: int) -> None:  # noqa: FBT001 - a pair
         """Take in one labelled sample that neither had learnt from when they predicted it."""
         runs = self.evidence.runs
-        self.evidence.observe(int(candidate_right) - int(committed_right), label)
+        longest = LONGEST_FIRST if self.first else LONGEST_RUN
+        self.evidence.observe(int(candidate_right) - int(committed_right), label, longest)
         if not self.bets or self.evidence.runs != runs:
             self._verdict = None
 
