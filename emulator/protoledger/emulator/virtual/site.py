@@ -185,12 +185,10 @@ class VirtualSite:
             self._presence(device, online=False)
 
     def _presence(self, agent: str, *, online: bool) -> None:
-        def arrive() -> None:
+        """Tell the gateway; the broker keeps presences, so that none is lost while it is linked."""
+        if self._world.links.reaches(self.gateway):
             now = self._world.clock.now
             self._act(self._machine.presence(agent, online=online, now=now))
-
-        # a will, and a retained presence, are the broker's own: only the gateway's link matters
-        self._world.links.send(self.gateway, self.gateway, 1, arrive)
 
     def _post(self, sender: str, sends: list[Send]) -> None:
         for send in sends:
