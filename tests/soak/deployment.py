@@ -14,6 +14,7 @@ import yaml
 
 from protoledger.contracts.client.deployment import deploy
 from protoledger.contracts.keys import address_of, create_key, load_key
+from protoledger.contracts.tools.anvil_state import keep_first_block
 from protoledger.contracts.tools.toolchain import binary
 from protoledger.emulator.options import Options
 from protoledger.emulator.processes import chain as chains
@@ -113,6 +114,8 @@ class Deployment:
         number = self.starts[name] = self.starts.get(name, 0) + 1
         child = name if number == 1 else f"{name}-{number}"
         command, layer = self.commands[name]
+        if name == "chain":
+            keep_first_block(self.folder / "chain/state.json")
         self._names[child] = name
         self.pids[name] = self.children.start(child, command, layer=layer)
 

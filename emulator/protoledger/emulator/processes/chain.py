@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from protoledger.contracts.errors import ToolMissingError
+from protoledger.contracts.tools.anvil_state import keep_first_block
 from protoledger.contracts.tools.toolchain import RECENT_STATES, binary
 from protoledger.emulator.errors import ChainError, ProgramMissingError
 from protoledger.emulator.processes.broker import LOOPBACK, free_port, listens
@@ -67,6 +68,8 @@ class Anvil:
             program = binary("anvil")
         except ToolMissingError as error:
             raise ProgramMissingError(str(error)) from error
+        if self._state is not None:
+            keep_first_block(self._state)
         deadline = time.monotonic() + timeout_s
         for attempt in range(_TRIES):
             name = "chain" if attempt == 0 else f"chain-{attempt + 1}"

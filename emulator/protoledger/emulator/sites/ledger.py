@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from protoledger.contracts.keys import address_of
+from protoledger.contracts.tools.anvil_state import keep_first_block
 from protoledger.contracts.tools.toolchain import binary
 from protoledger.emulator.errors import ChainError, ProgramMissingError
 from protoledger.emulator.processes.broker import find_mosquitto
@@ -169,6 +170,7 @@ def run_chain(folder: SiteFolder) -> None:
     state = folder.path / "chain" / "state.json"
     state.parent.mkdir(mode=0o700, exist_ok=True)
     os.umask(0o077)
+    keep_first_block(state)
     os.execv(program, [str(program), *options(port, state=state)])  # noqa: S606 - that is the point
 
 
