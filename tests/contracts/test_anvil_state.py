@@ -43,6 +43,16 @@ def test_the_one_that_was_there_first_is_remembered(tmp_path: Path) -> None:
     assert not keep_first_block(state)
 
 
+def test_another_chain_in_the_same_place_keeps_its_own(tmp_path: Path) -> None:
+    state = tmp_path / "state.json"
+    for first in (block(0, 100), block(0, 500)):
+        state.write_text(json.dumps({"blocks": [first, block(1, 505)]}))
+        assert not keep_first_block(state)
+        state.write_text(json.dumps({"blocks": [block(0, 900), first, block(1, 505)]}))
+        assert keep_first_block(state)
+        assert json.loads(state.read_text())["blocks"] == [first, block(1, 505)]
+
+
 def test_a_state_that_has_several_already_begins_with_the_oldest(tmp_path: Path) -> None:
     state = tmp_path / "state.json"
     state.write_text(json.dumps({"blocks": [block(0, 300), block(1, 105), block(0, 100)]}))

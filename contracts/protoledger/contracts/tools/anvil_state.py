@@ -41,7 +41,7 @@ def keep_first_block(state: Path) -> bool:
         return False
     remembered = state.with_name(f"{state.name}.block0")
     first = _read(remembered)
-    if first is None:
+    if first not in firsts:  # nothing is remembered, or it is of a chain that was here before
         first = min(firsts, key=_time)  # of several, the others are of later starts
         _write(remembered, first)
     if firsts == [first]:
