@@ -127,8 +127,8 @@ class Deployment:
     def stop(self, name: str) -> None:
         """Tell it to end, as systemd does, and wait for as long as it takes.
 
-        Anvil writes its state when it ends; one that was killed before would come back as another
-        chain, which gateways refuse.
+        Anvil writes its state when it ends; one that was killed before would come back without
+        its last blocks.
         """
         process = psutil.Process(self.pids.pop(name))
         process.terminate()

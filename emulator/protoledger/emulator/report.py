@@ -2,6 +2,7 @@
 
 import platform
 import subprocess
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -33,15 +34,15 @@ def make_report(emulation: Emulation) -> dict[str, Any]:
         "accuracy_own": _share(_sum(totals, "own_right"), samples),
         "accuracy_anywhere": _share(_sum(totals, "anywhere_right"), samples),
         "accuracy_same_label": _share(_sum(totals, "same_label"), samples),
-        "holdout_accuracy": _mean(emulation.holdout.values()),
+        "holdout_accuracy": mean(emulation.holdout.values()),
         "holdout_accuracy_by_site": emulation.holdout,
-        "holdout_accuracy_as_read": _mean(emulation.holdout_as_read.values()),
+        "holdout_accuracy_as_read": mean(emulation.holdout_as_read.values()),
         "holdout_rows": len(emulation.dealt.holdout_labels),
         "samples": samples,
         "rows_unused": emulation.dealt.rows_unused,
         "rounds_completed": sum(site.rounds for site in sites),
         "rounds_failed": sum(site.failed for site in sites),
-        "failures": _merge(site.reasons for site in sites),
+        "failures": merge(site.reasons for site in sites),
         "excluded_by_site": {site.name: site.excluded for site in sites},
         "seconds": round(seconds, 3),
         "startup_seconds": None if began is None else round(began - emulation.started_at, 3),
@@ -66,8 +67,8 @@ def make_report(emulation: Emulation) -> dict[str, Any]:
             "received": _per(totals, "received", max(1, ended)),
         },
         "round_ms": {
-            "p50": _percentile(round_ms, 50),
-            "p95": _percentile(round_ms, 95),
+            "p50": percentile(round_ms, 50),
+            "p95": percentile(round_ms, 95),
         },
         "aggregate_error_max": max((s.largest_error for s in compared), default=None),
         "aggregate_sum_error_max": max((site.sum_error for site in compared), default=None),
@@ -87,12 +88,12 @@ def summary_table(report: dict[str, Any]) -> Table:
         ("rounds", f"{report['rounds_completed']} completed, {failed} failed"),
         ("round, median and 95 %", "{p50} and {p95} ms".format(**report["round_ms"])),
         ("samples", f"{report['samples']} ({report['samples_per_second'] or 0:.0f} a second)"),
-        ("accuracy, predicted before learnt", _percent(report["accuracy"])),
+        ("accuracy, predicted before learnt", percent(report["accuracy"])),
         (
             "each site alone; the last label again",
-            f"{_percent(report['accuracy_own'])}; {_percent(report['accuracy_same_label'])}",
+            f"{percent(report['accuracy_own'])}; {percent(report['accuracy_same_label'])}",
         ),
-        ("accuracy on held-out rows", _percent(report["holdout_accuracy"])),
+        ("accuracy on held-out rows", percent(report["holdout_accuracy"])),
         ("prototypes by site", ", ".join(str(n) for n in report["prototypes"].values())),
         ("commits", _COMMITS.format(**report)),
         ("gas", f"{report['gas_used']:,} in commits, {report['gas_deployment']:,} to deploy"),
@@ -111,7 +112,7 @@ def summary_table(report: dict[str, Any]) -> Table:
     if report["holdout_accuracy_as_read"] is not None:
         at = [name for name, _ in rows].index("accuracy on held-out rows") + 1
         rows.insert(
-            at, ("the same, with the lie in them", _percent(report["holdout_accuracy_as_read"]))
+            at, ("the same, with the lie in them", percent(report["holdout_accuracy_as_read"]))
         )
     if report["oracle"] is not None:
         rows[-2:-2] = _oracle_rows(report["oracle"])
@@ -139,24 +140,28 @@ def _share(part: int, whole: int) -> float | None:
     return part / whole if whole else None
 
 
-def _mean(values: Any) -> float | None:
+def mean(values: Iterable[float]) -> float | None:
+    """Return the mean; None of nothing."""
     listed = list(values)
     return float(np.mean(listed)) if listed else None
 
 
-def _percent(share: float | None) -> str:
+def percent(share: float | None) -> str:
+    """Format a share of 0 to 1."""
     return "-" if share is None else f"{100 * share:.2f} %"
 
 
-def _percentile(values: list[float], percent: float) -> float | None:
-    return float(round(np.percentile(values, percent), 2)) if values else None
+def percentile(values: list[float], below: float, digits: int = 2) -> float | None:
+    """Return what so many per cent of the values are below; None of nothing."""
+    return float(round(np.percentile(values, below), digits)) if values else None
 
 
 def _per(counted: Any, name: str, count: int) -> float:
     return round(float(sum(one.get(name, 0) for one in counted)) / count, 1)
 
 
-def _merge(counted: Any) -> dict[str, int]:
+def merge(counted: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Add up counts by their names."""
     merged: dict[str, int] = {}
     for one in counted:
         for key, value in one.items():

@@ -16,16 +16,10 @@ from protoledger.emulator.processes.chain import call
 from protoledger.emulator.processes.children import Children
 from protoledger.emulator.processes.networks.avalanche import VALIDATORS, Avalanche
 from protoledger.gateway.ledger.events import CommitRejected, Committed, LedgerFailed
+from tests.emulator.networks.test_validators import Validator, others
 from tests.support import chain
 from tests.support.houses import Houses
 from tests.support.ledgers import ALICE, BOB, Site, book, deployed, until
-
-
-class Validator(chain.Chain):
-    """One validator, as the ledger's tests know a chain."""
-
-    def __init__(self, network: Avalanche, number: int) -> None:
-        self.url = network.addresses[number].url
 
 
 @pytest.fixture(scope="module")
@@ -52,10 +46,6 @@ def pair(network: Avalanche, tmp_path: Path) -> tuple[Site, Site]:
         Site(Validator(network, at), made, tmp_path, key) for at, key in ((0, ALICE), (4, BOB))
     )
     return alice, bob
-
-
-def others(network: Avalanche, own: int) -> list[str]:
-    return [each.url for at, each in enumerate(network.addresses) if at != own]
 
 
 def newest(network: Avalanche, number: int) -> dict[str, Any]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
 from rich.table import Table
 
 from protoledger.emulator.errors import EmulatorError
+from protoledger.emulator.report import mean, merge, percent, percentile
 from protoledger.emulator.sources.catalogue import open_source
 from protoledger.emulator.sources.dealing import deal
 from protoledger.emulator.sources.recordings import agent_ids, site_ids
@@ -133,10 +133,7 @@ class VirtualRun:
     def _report(self, seconds: float) -> dict[str, Any]:
         found = [site.found for site in self.sites]
         completed = sum(one.completed for one in found)
-        reasons: dict[str, int] = {}
-        for one in found:
-            for reason, count in one.reasons.items():
-                reasons[reason] = reasons.get(reason, 0) + count
+        reasons = merge(one.reasons for one in found)
         lasted = [second for one in found for second in one.seconds]
         shares = [one.right / one.samples for one in found if one.samples]
         alone = [one.own_right / one.samples for one in found if one.samples]
@@ -152,14 +149,14 @@ class VirtualRun:
             "failures": reasons,
             "sites_given_up": sum(one.given_up for one in found),
             "wrong_sums": sum(one.wrong_sums for one in found),
-            "round_s": {"p50": _percentile(lasted, 50), "p95": _percentile(lasted, 95)},
+            "round_s": {"p50": percentile(lasted, 50, 3), "p95": percentile(lasted, 95, 3)},
             "messages_lost": self.links.lost,
             "messages_repeated": self.links.repeated,
             "megabytes": round(self.links.carried / 1e6, 3),
-            "accuracy": _mean(shares),
+            "accuracy": mean(shares),
             "accuracy_worst_site": min(shares, default=None),
-            "accuracy_alone": _mean(alone),
-            "holdout_accuracy": _mean(held),
+            "accuracy_alone": mean(alone),
+            "holdout_accuracy": mean(held),
             "commits": sum(one.commits for one in found),
             "commit_bytes": sum(book.sent_bytes for book in self.ledger.books.values()),
             "virtual_seconds": round(self.clock.now, 3),
@@ -174,6 +171,7 @@ def summary(report: dict[str, Any]) -> Table:
     table.add_column(style="bold")
     table.add_column(justify="right")
     lasted = report["round_s"]
+    worst, alone = percent(report["accuracy_worst_site"]), percent(report["accuracy_alone"])
     rounds = max(1, report["rounds_completed"])
     rows = [
         ("sites, agents", f"{report['sites']:,}, {report['agents']:,}"),
@@ -187,9 +185,9 @@ def summary(report: dict[str, Any]) -> Table:
         ("round, median and 95 %", f"{lasted['p50'] or 0:.3f} and {lasted['p95'] or 0:.3f} s"),
         ("messages lost, repeated", f"{report['messages_lost']}, {report['messages_repeated']}"),
         ("carried", f"{report['megabytes']:,} MB"),
-        ("accuracy, predicted before learnt", _percent(report["accuracy"])),
-        ("  of the worst site; of sites alone", "{}; {}".format(*_worst_and_alone(report))),
-        ("accuracy on held-out rows", _percent(report["holdout_accuracy"])),
+        ("accuracy, predicted before learnt", percent(report["accuracy"])),
+        ("  of the worst site; of sites alone", f"{worst}; {alone}"),
+        ("accuracy on held-out rows", percent(report["holdout_accuracy"])),
         ("commits", f"{report['commits']} of {report['commit_bytes']:,} bytes"),
         ("time", f"{report['virtual_seconds']:,.0f} s in {report['seconds']:,.1f} s"),
         *(
@@ -202,22 +200,6 @@ def summary(report: dict[str, Any]) -> Table:
     return table
 
 
-def _worst_and_alone(report: dict[str, Any]) -> tuple[str, str]:
-    return _percent(report["accuracy_worst_site"]), _percent(report["accuracy_alone"])
-
-
 def _devices(sites: list[str], agents: int) -> list[str]:
     short = ["gateway", *agent_ids(agents)]
     return [f"{site}.{device}" for site in sites for device in short]
-
-
-def _mean(values: list[float]) -> float | None:
-    return float(np.mean(values)) if values else None
-
-
-def _percentile(values: list[float], percent: float) -> float | None:
-    return float(round(np.percentile(values, percent), 3)) if values else None
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.2f} %"

@@ -74,7 +74,6 @@ class Found:
         right: of them, predicted right before they were learnt.
         own_right: the same, by the site alone.
         wrong_sums: opened coordinates whose sum was not the true one.
-        refused: messages that agents and gateway refused, by error.
         commits: that were submitted.
         given_up: whether the site could not finish its rounds.
     """
@@ -86,7 +85,6 @@ class Found:
     right: int = 0
     own_right: int = 0
     wrong_sums: int = 0
-    refused: Counter[str] = field(default_factory=Counter)
     commits: int = 0
     given_up: bool = False
 
@@ -222,8 +220,8 @@ class VirtualSite:
                 self._post(target, sends)
                 if agent.deadline is not None:
                     self._world.clock.at(agent.deadline, partial(self._expire, target))
-        except ProtocolError as error:
-            self.found.refused[type(error).__name__] += 1
+        except ProtocolError:
+            return  # late, repeated, or of a former session: refused, as it would be over MQTT
 
     def _expire(self, agent: str) -> None:
         self._post(agent, self._agents[agent].expire(self._world.clock.now))
