@@ -43,7 +43,9 @@ class Told:
             self.merged[pair] = max(self.merged.get(pair, 0), event["version"])
         elif kind == "rejected":
             self.rejected[gateway] += bool(event["permanent"])
-        elif kind in {"lied", "disagrees", "dropped"} or (kind == "excluded" and event["agents"]):
+        elif kind in {"lied", "disagrees", "dropped", "ledger_failed"} or (
+            kind == "excluded" and event["agents"]
+        ):
             self.bad.append(f"{gateway}: {event}")
 
     def _round(self, gateway, event, now):

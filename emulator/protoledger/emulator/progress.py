@@ -176,7 +176,8 @@ class Progress:
         """Fold one event.
 
         Raises:
-            EmulatorError: if the event is malformed, or its sender unknown.
+            EmulatorError: the event is malformed, its sender is unknown, or says that this is not
+                its chain.
         """
         kind = event.get("event")
         self.news_at = time.monotonic()
@@ -184,6 +185,8 @@ class Progress:
             if kind == "agent":
                 counted = {k: v for k, v in event.items() if isinstance(v, int)}
                 self.agents[str(event["id"])] = counted
+            elif kind == "ledger_failed":  # the rounds would go on without a commit to the end
+                raise EmulatorError(f"{sender}: {event['reason']}")
             else:
                 self._take(self.sites[sender], sender, str(kind), event)
         except (msgspec.ValidationError, KeyError) as error:

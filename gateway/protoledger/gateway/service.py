@@ -41,7 +41,7 @@ from protoledger.gateway.training.trainer import Trainer
 from protoledger.protocol.rounds.states import Completed, Failed, Outcome
 from protoledger.protocol.wire import topics
 from protoledger.protocol.wire.schema import Sample
-from protoledger.runtime.exits import Exit, on_reload, on_stop
+from protoledger.runtime.exits import on_reload, on_stop
 from protoledger.runtime.identity_files import load_roster
 from protoledger.runtime.mqtt.client import Arrived, LinkDown, LinkUp, Refused
 from protoledger.runtime.mqtt.loop import LinkLoop
@@ -119,7 +119,6 @@ class Service:
         self._settled_at = 0.0
         self._told_finished = False
         self._told_excluded: tuple[str, ...] = ()
-        self._exit = Exit.OK
 
     def stop(self, *_signal: int | FrameType | None) -> None:
         """Make `run` return; callable from a signal handler or another thread."""
@@ -129,8 +128,8 @@ class Service:
         """Make the loop read the gateway's file again; callable like `stop`."""
         self._links.post(ReadAgain())
 
-    def run(self) -> Exit:
-        """Serve until SIGTERM or SIGINT; returns the process's exit code."""
+    def run(self) -> None:
+        """Serve until SIGTERM or SIGINT."""
         on_stop(self.stop)
         on_reload(self.read_again, self.stop)
         with self._links, self._warmup:
@@ -151,7 +150,6 @@ class Service:
                 self._store.close()
                 if self._metrics is not None:
                     self._metrics.close()
-        return self._exit
 
     def _serve(self) -> None:
         while True:
@@ -162,10 +160,8 @@ class Service:
                     self._config = take_up(self._config, self._reread, self._take_up)
                 elif isinstance(event, LINK_EVENTS):
                     self._on_outcome(self._rounds.handle(event, time.monotonic()))
-                elif isinstance(event, SamplesArrived | SamplesRefused):
-                    self._on_outside(event)
-                elif not self._on_ledger(event):
-                    return
+                else:
+                    self._on_ledger(event)
             self._on_outcome(self._rounds.advance(time.monotonic()))
             self._housekeeping(time.monotonic())
 
@@ -259,8 +255,8 @@ class Service:
         )
         self._offer_commit()
 
-    def _on_ledger(self, event: LedgerEvent) -> bool:
-        """Take one event of the ledger; False if the gateway cannot go on."""
+    def _on_ledger(self, event: LedgerEvent) -> None:
+        """Take one event of the ledger."""
         match event:
             case CodebookChanged(owner=owner, version=version, codebook=codebook, own=True):
                 self._trainer.model.commits.accepted(codebook, version)
@@ -289,13 +285,10 @@ class Service:
                 )
             case CommitRejected(reason=reason, permanent=permanent):
                 self._on_rejected(reason, permanent=permanent)
-            case LedgerUnavailable() | LedgerAvailable() | NodeDisagrees() | SuccessorNamed():
+            case SamplesArrived() | SamplesRefused():
+                self._on_outside(event)
+            case _:
                 self._on_chain(event)
-            case LedgerFailed(reason=reason, exit_code=code):
-                log.error("the ledger client ended: %s", reason)
-                self._exit = Exit(code) if code in list(Exit) else Exit.FAILED
-                return False
-        return True
 
     def _on_rejected(self, reason: str, *, permanent: bool) -> None:
         log.warning("commit rejected: %s", reason)
@@ -305,13 +298,19 @@ class Service:
         self._events.write("rejected", reason=reason, permanent=permanent)
 
     def _on_chain(
-        self, event: LedgerUnavailable | LedgerAvailable | NodeDisagrees | SuccessorNamed
+        self,
+        event: LedgerUnavailable | LedgerFailed | LedgerAvailable | NodeDisagrees | SuccessorNamed,
     ) -> None:
         """Take note of how the chain's nodes and contract are."""
         match event:
             case LedgerUnavailable(reason=reason):
                 log.warning("the chain does not answer: %s", reason)
                 self._health.change(chain="does not answer")
+                self._events.write("unavailable", reason=reason)
+            case LedgerFailed(reason=reason):
+                log.error("rounds and learning go on, without the chain: %s", reason)
+                self._health.change(chain="is not this gateway's, or its key is not: see the log")
+                self._events.write("ledger_failed", reason=reason)
             case NodeDisagrees(url=url, reason=reason):
                 log.error("the node %s contradicts the others: %s", url, reason)
                 self._events.write("disagrees", node=url, reason=reason)

@@ -14,7 +14,9 @@ VERSIONS: Final = (
     "WHERE length(tx_hash) > 4 OR lie <> '' LIMIT ?"
 )
 """By order of writing, which is that of blocks: there is no index of these."""
-TROUBLES: Final = "kind IN ('disagrees', 'rejected', 'successor', 'lied', 'unavailable')"
+TROUBLES: Final = (
+    "kind IN ('disagrees', 'ledger_failed', 'rejected', 'successor', 'lied', 'unavailable')"
+)
 
 
 def ledger(sites: list[GatewayFiles]) -> dict[str, Any]:

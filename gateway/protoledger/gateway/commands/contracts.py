@@ -36,6 +36,7 @@ from protoledger.gateway.codebook.codebook import Codebook, RecordFormat
 from protoledger.gateway.ledger.events import CodebookChanged, CodebookDropped, OwnerLied
 from protoledger.gateway.ledger.following.follower import Follower
 from protoledger.gateway.ledger.store import LedgerStore
+from protoledger.gateway.operations.health import read_status, status_path
 from protoledger.protocol.errors import ConfigurationError
 from protoledger.runtime.exits import Exit
 from protoledger.runtime.site import SiteConfig, load
@@ -262,6 +263,9 @@ def forget(
 ) -> None:
     """Forget the chain that a gateway followed, because it was reset; the model stays."""
     with reported():
+        status = read_status(status_path(store))
+        if status is not None and status.runs(time.time()):
+            raise NoContractError(f"{store} is in use by the gateway {status.pid}: stop it first")
         ledger = _existing(store)
         wanted = ledger.forget()
         ledger.close()

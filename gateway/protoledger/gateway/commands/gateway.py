@@ -61,7 +61,7 @@ def run(
         if loaded.log_level != "info":
             logging.getLogger().setLevel(loaded.log_level.upper())
         reread = partial(_read_again, config)
-        code = Service(loaded, stream, with_sums=event_sums, reread=reread).run()
+        Service(loaded, stream, with_sums=event_sums, reread=reread).run()
     except (ConfigurationError, KeyFileError) as error:
         from protoledger.gateway.operations.gateway_files import read_gateway_files  # noqa: PLC0415 - needed only when something is wrong
 
@@ -74,7 +74,6 @@ def run(
         advice = "is the disk full or read-only, or another gateway running?"
         typer.echo(f"protoledger gateway: {where}: {what}; {advice}", err=True)
         sys.exit(Exit.IO)
-    sys.exit(code)
 
 
 def _read_again(path: Path) -> "GatewayConfig | None":

@@ -5,8 +5,9 @@ the outbox and wakes it. web3 takes 1.5–3 s and 60 MB to import, so the thread
 importing this module is cheap. Events go to one callback in the thread, which must only enqueue.
 
 Whatever a node does is an outage at worst: it is reported once, and tried again, here or on another
-node. The thread ends only for a key file that cannot be used, and for a chain or contract that
-contradicts the gateway's file and stays so (`ledger.identity`).
+node. A chain or contract that contradicts the gateway's file, and stays so (`ledger.identity`), is
+reported as what it is, and looked at again: a node that was restored is gone on with. The thread
+ends only for a key file that cannot be used. None of it ends rounds or learning.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ from protoledger.gateway.errors import LedgerError, LedgerMismatchError
 from protoledger.gateway.ledger.events import LedgerEvent, LedgerFailed, LedgerUnavailable
 from protoledger.gateway.ledger.store import LedgerStore
 from protoledger.gateway.ledger.supplies import Supplies
-from protoledger.runtime.exits import Exit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,6 +70,7 @@ class Ledger:
         self._store, self._database = LedgerStore(database), database
         self._wake, self._stop = threading.Event(), threading.Event()
         self._settled, self._ended = threading.Condition(), False
+        self._refused = ""  # why this chain is not the gateway's; empty: it is, or nobody knows
         self._busy = False
         self._supplies = Supplies(config.tip_gwei)
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
@@ -109,12 +110,15 @@ class Ledger:
         return self._supplies.values(idle=self._store.outbox.idle)
 
     def flush(self, timeout_s: float) -> bool:
-        """Wait until everything submitted has landed or was given up; False on timeout.
+        """Wait until everything submitted has landed or was given up; whether that is so.
 
-        When it returns True, the events about that have been sent.
+        Does not wait while `LedgerFailed` stands. When it returns True, the events about that have
+        been sent.
         """
         with self._settled:
-            self._settled.wait_for(lambda: self._ended or self._store.outbox.idle, timeout_s)
+            self._settled.wait_for(
+                lambda: self._ended or self._refused or self._store.outbox.idle, timeout_s
+            )
         return self._store.outbox.idle
 
     def close(self, timeout_s: float = 5.0) -> None:
@@ -143,12 +147,13 @@ class Ledger:
     def _run(self) -> None:
         try:
             self._work()
-        except (LedgerMismatchError, KeyFileError) as error:
-            self._report(LedgerFailed(str(error), exit_code=Exit.CONFIGURATION))
+        except KeyFileError as error:
+            self._report(LedgerFailed(str(error)))
         except Exception as error:  # noqa: BLE001 - the last stop of a thread must report
             _log.exception("the ledger client has a defect")
-            self._report(LedgerFailed(f"{type(error).__name__}: {error}", exit_code=Exit.FAILED))
+            self._report(LedgerFailed(f"{type(error).__name__}: {error}"))
         finally:
+            self._supplies.reachable = False
             with self._settled:
                 self._ended = True
                 self._settled.notify_all()
@@ -190,8 +195,11 @@ class Ledger:
             before = turns.scanned_block
             try:
                 busy = self._busy = turns.turn()
-            except (LedgerMismatchError, KeyFileError):
-                raise
+            except LedgerMismatchError as error:
+                self._refuse(str(error))
+                turns.interrupted(error, reported=True)
+                self._stop.wait(max(_LONGEST_RETRY_S, self._config.contradiction_s))
+                continue
             except Exception as error:  # noqa: BLE001 - a defect must not end the learning
                 known = isinstance(error, ContractsError)
                 if not known:
@@ -210,7 +218,7 @@ class Ledger:
                 self._stop.wait(max(retry_s, asked_s or 0.0))
                 retry_s = min(2 * retry_s, _LONGEST_RETRY_S)
                 continue
-            retry_s, failures = _FIRST_RETRY_S, 0
+            retry_s, failures, self._refused = _FIRST_RETRY_S, 0, ""
             with self._settled:
                 self._settled.notify_all()
             idle_s = self._config.poll_s
@@ -218,3 +226,13 @@ class Ledger:
                 idle_s = max(idle_s, _HINTED_POLL_S)
             look_s = min(2 * look_s, self._config.poll_s) if busy else _FIRST_LOOK_S
             self._wake.wait(look_s if busy else idle_s)
+
+    def _refuse(self, reason: str) -> None:
+        """Report, once for each reason, that this is another chain or contract."""
+        if reason == self._refused:
+            return
+        self._supplies.reachable = False
+        self._report(LedgerFailed(reason))
+        with self._settled:
+            self._refused = reason
+            self._settled.notify_all()

@@ -6,7 +6,7 @@ They come from the client's thread; the callback only enqueues them. `CodebookCh
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -158,16 +158,16 @@ class SuccessorNamed:
 
 @dataclass(frozen=True, slots=True)
 class LedgerFailed:
-    """The client has ended and will not come back by itself.
+    """Nothing can be committed or taken over: a wrong chain, contract or key, or a defect.
+
+    Reported once for each reason. A chain or contract is looked at again from time to time, and
+    `LedgerAvailable` says that it is the right one; anything else stays until the next start.
 
     Attributes:
         reason: what is wrong, and the command that fixes it.
-        exit_code: what the process should end with: 78 for a wrong chain, contract or key, 70 for
-            a defect of this program.
     """
 
     reason: str
-    exit_code: int = field(default=78)
 
 
 LedgerEvent = (

@@ -209,7 +209,8 @@ class ContractIdentity:
     def _after_a_reset(self) -> str:
         return (
             "if the chain was reset on purpose, deploy again, correct `ledger:` in the gateway's "
-            f"file, and run `protoledger contracts forget {self._database}`, which keeps the model"
+            f"file, stop the gateway, and run `protoledger contracts forget {self._database}`, "
+            "which keeps the model"
         )
 
     def _same(

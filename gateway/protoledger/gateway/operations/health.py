@@ -20,6 +20,7 @@ from cryptography import x509
 from msgspec import Meta, Struct
 
 from protoledger.protocol.rounds.states import Completed, Outcome
+from protoledger.runtime.check.running import is_alive
 from protoledger.runtime.key_files import write_secret
 from protoledger.runtime.pki.certificates import days_left
 from protoledger.runtime.systemd import Notifier
@@ -50,6 +51,10 @@ class GatewayStatus(Struct, frozen=True, forbid_unknown_fields=True):
     last_completed_at: float = 0.0
     last_failure: Annotated[str, Meta(max_length=256)] = ""
     chain: str = "none"
+
+    def runs(self, now: float) -> bool:
+        """Whether this gateway runs; `now` in seconds since 1970."""
+        return is_alive(self.pid) and now - self.written_at <= STALE_S
 
     @property
     def line(self) -> str:

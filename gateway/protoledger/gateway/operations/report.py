@@ -13,7 +13,7 @@ from protoledger.gateway.config import GatewayConfig
 from protoledger.gateway.learner.compilation.compiled import cache_folder, fingerprint, is_intact
 from protoledger.gateway.operations.chain import check_chain
 from protoledger.gateway.operations.gateway_files import read_gateway_files
-from protoledger.gateway.operations.health import STALE_S, GatewayStatus, read_status, status_path
+from protoledger.gateway.operations.health import GatewayStatus, read_status, status_path
 from protoledger.runtime.check.aggregation import aggregation
 from protoledger.runtime.check.broker import Client, check_broker
 from protoledger.runtime.check.device_files import DeviceFiles
@@ -205,4 +205,4 @@ def _stands_still(status: GatewayStatus | None, path: Path, now: float) -> str:
     if not is_alive(status.pid):
         return f"the gateway is not running: its process {status.pid} has ended"
     silent_s = now - status.written_at
-    return f"the gateway hangs: no status for {silent_s:.0f} s" if silent_s > STALE_S else ""
+    return "" if status.runs(now) else f"the gateway hangs: no status for {silent_s:.0f} s"

@@ -10,10 +10,12 @@ from protoledger.contracts.client.binding import Buffer
 from protoledger.contracts.client.node import Node
 from protoledger.contracts.keys import address_of
 from protoledger.gateway.codebook.codebook import Codebook
+from protoledger.gateway.ledger import client
 from protoledger.gateway.ledger.events import (
     CodebookDropped,
     CommitRejected,
     Committed,
+    LedgerAvailable,
     LedgerFailed,
     LedgerUnavailable,
     NodeDisagrees,
@@ -151,13 +153,36 @@ def test_a_syncing_node_is_an_outage(sites: tuple[Site, Site], proxy: FaultyNode
         assert not site.count(CodebookDropped)
 
 
-def test_a_contradiction_that_stays_ends_the_client(
-    sites: tuple[Site, Site], proxy: FaultyNode
+@pytest.mark.parametrize("late", [False, True])
+def test_a_contradiction_that_stays_is_reported_once_and_may_end(
+    sites: tuple[Site, Site], proxy: FaultyNode, monkeypatch: pytest.MonkeyPatch, *, late: bool
 ) -> None:
-    alice, _ = sites
-    proxy.by_order = lambda method, *_: {"result": "0x"} if method == "eth_getCode" else None
-    with alice.ledger(rpc_url=proxy.url):
+    monkeypatch.setattr(client, "_LONGEST_RETRY_S", 0.2)
+    alice, bob = sites
+
+    def without_contract(method: str, *_: object) -> Any:
+        return {"result": "0x"} if method == "eth_getCode" else None
+
+    proxy.by_order = None if late else without_contract
+    with alice.ledger(rpc_url=proxy.url) as writer, bob.ledger():
+        if late:  # it was the right one before
+            writer.submit(book(1))
+            assert writer.flush(60)
+            proxy.by_order = lambda *_: Raw(b"bad gateway", 502)
+            alice.wait(LedgerUnavailable)
+            proxy.by_order = without_contract
         assert "no contract" in alice.wait(LedgerFailed).reason
+        assert not writer.supplies()["chain_reachable"]
+        writer.submit(book(2))
+        assert not writer.flush(60), "it waits for what cannot come"
+        available = alice.count(LedgerAvailable)
+        time.sleep(1)  # several looks
+        assert alice.count(LedgerFailed) == 1
+        proxy.by_order = None
+        bob.sees(ALICE, book(2))
+        assert alice.count(LedgerAvailable) == available + 1
+        assert writer.supplies()["chain_reachable"]
+        assert writer.flush(60)
 
 
 @pytest.mark.parametrize("passed_on", [True, False])

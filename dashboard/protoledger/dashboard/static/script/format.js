@@ -131,6 +131,7 @@ export function sentence(event, sites) {
     case "failed": return `Round ${event.round} failed: ${event.reason}`;
     case "chain": return "The chain answers";
     case "unavailable": return "The chain does not answer";
+    case "ledger_failed": return `Nothing is committed or taken over: ${event.reason}`;
     case "disagrees": return `The node ${event.node} contradicts the others: ${event.reason}`;
     case "successor": return `The contract's owner names a successor: ${event.address}`;
     default: return event.kind;

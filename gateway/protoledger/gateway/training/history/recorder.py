@@ -33,7 +33,7 @@ from protoledger.protocol.wire.schema import Sample
 T = TypeVar("T")
 TOLD: Final = frozenset({
     "asked", "chain", "channels", "committed", "disagrees", "drift", "dropped", "excluded",
-    "failed", "lied", "merged", "rejected", "successor", "unavailable",
+    "failed", "ledger_failed", "lied", "merged", "rejected", "successor", "unavailable",
 })  # fmt: skip
 """Events that a page shows."""
 EVENTS_A_SECOND: Final = 20
