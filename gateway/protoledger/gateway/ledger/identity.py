@@ -2,8 +2,8 @@
 
 What was checked stays checked; after an outage only the chain and the contract's code are looked at
 again. A node that is syncing, or restarted without its data, contradicts everything for a while: so
-a contradiction is an outage at first, and ends the client only if it stays, on a node that says
-that it is not syncing.
+a contradiction is an outage at first, and reported as what it is only if it stays, on a node that
+says all the time that it is not syncing.
 """
 
 from __future__ import annotations
@@ -95,9 +95,12 @@ class ContractIdentity:
         return terms
 
     def _judge(self, node: Node, error: ContradictionError) -> None:
+        if node.syncing():  # counted from when it says that it is done: its last answers are old
+            self._contradicted_since = None
+            return
         now = time.monotonic()
         self._contradicted_since = self._contradicted_since or now
-        if now - self._contradicted_since >= self._config.contradiction_s and not node.syncing():
+        if now - self._contradicted_since >= self._config.contradiction_s:
             raise LedgerMismatchError(error.text) from error
 
     def _check(self, node: Node) -> DeploymentTerms:

@@ -21,7 +21,7 @@ from protoledger.gateway.ledger.events import (
     NodeDisagrees,
     OwnerLied,
 )
-from tests.support.faulty_node import FaultyNode, Raw, behind, syncing
+from tests.support.faulty_node import FaultyNode, Forward, Raw, behind, syncing
 from tests.support.ledgers import (
     ALICE,
     FORM,
@@ -142,9 +142,15 @@ def test_a_syncing_node_is_an_outage(sites: tuple[Site, Site], proxy: FaultyNode
         bob.sees(ALICE, book(1))
         proxy.by_order = lambda *_: Raw(b"bad gateway", 502)
         alice.wait(LedgerUnavailable)
-        proxy.by_order = syncing
-        time.sleep(1.5)  # five times what a contradiction may last on a node that is synced
-        proxy.by_order = None
+        done_at = time.monotonic() + 1.5  # five times what a contradiction may last if it is synced
+
+        def finishing(method: str, params: list[Any], forward: Forward) -> Any:
+            if method == "eth_syncing" and time.monotonic() > done_at:
+                proxy.by_order = None  # what was asked before was answered out of its old state
+                return {"result": False}
+            return syncing(method, params, forward)
+
+        proxy.by_order = finishing
         writer.submit(book(2))
         assert writer.flush(60)
         bob.sees(ALICE, book(2))
