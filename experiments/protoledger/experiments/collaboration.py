@@ -52,6 +52,7 @@ class Gateway:
         sent_bytes: total length of their deltas.
         gas: total gas of the commits.
         sharing: what it does with what others commit.
+        last_label: the label of its last sample, -1 before the first.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Gateway:
     sent_bytes: int = 0
     gas: int = 0
     sharing: Sharing = field(default_factory=UnionSharing)
+    last_label: int = -1
 
     def __post_init__(self) -> None:
         self.book = Codebook.empty(self.model.form)
@@ -99,6 +101,7 @@ class Collaboration:
     Attributes:
         right: samples that the union predicted correctly before they were learnt.
         seen: samples so far.
+        same: samples with the label of the gateway's last one.
         spoil: by a gateway's name, what changes its samples.
     """
 
@@ -116,7 +119,7 @@ class Collaboration:
             Gateway(f"gateway-{i:02}", make(), sharing=make_sharing(sharing))
             for i in range(len(dealt))
         ]
-        self.right = self.seen = 0
+        self.right = self.seen = self.same = 0
         self.spoil: dict[str, Spoil] = {}
         self._publish = publish
         self.rounds = max(1, -(-sum(map(len, dealt)) // (ROWS_A_ROUND * len(dealt))))
@@ -167,6 +170,8 @@ class Collaboration:
             if spoil is not None:
                 x, y = spoil(x, y)
             self.right += bool(gateway.model.step(x, y).right)
+            self.same += y == gateway.last_label
+            gateway.last_label = y
         self.seen += len(rows)
 
     def share(self, gateway: Gateway, wanted: Codebook) -> None:
@@ -181,11 +186,16 @@ class Collaboration:
                 other.sharing.receive(other.model, gateway.name, gateway.book)
 
     def flush(self) -> None:
-        """Let every gateway commit its model at the end, unless the ledger has it already."""
+        """Let every gateway commit once what it owes, as one that is quiet or stopped does."""
         for gateway in self.gateways:
-            wanted = gateway.model.codebook()
-            if wanted != gateway.book:
+            if (wanted := gateway.model.leftover()) is not None:
                 self.share(gateway, wanted)
+
+    @property
+    def kappa_temporal(self) -> float:
+        """How much better predictions were than each gateway's last label again: 1 is perfect."""
+        others = self.seen - self.same
+        return (self.right - self.same) / others if others else 0.0
 
     @property
     def commits(self) -> int:
