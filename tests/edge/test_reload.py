@@ -161,7 +161,7 @@ def gateway(**changes):
         {"log_level": "error"},
         {"home_assistant": {}},
         {"learner": {"ask_below": 0.1}},
-        {"commit": {"quiet_hours": 3}},
+        {"commit": {"quiet_hours": 3, "stop_s": None}},
     ],
 )
 def test_a_gateway_takes_up_what_concerns_people(changes, monkeypatch):

@@ -8,6 +8,7 @@ import pytest
 
 from protoledger.gateway.codebook.codebook import Codebook
 from protoledger.gateway.learner import load_kernels
+from protoledger.gateway.training.commits import Omissions
 from protoledger.gateway.training.counters import Counters
 from protoledger.gateway.training.model import SiteModel
 
@@ -169,8 +170,11 @@ def test_what_is_tested_is_what_a_commit_writes():
     assert model.candidate() is None
 
 
-def test_a_gateway_that_learns_no_more_owes_nothing():
-    model = SiteModel(4, 4)
+@pytest.mark.parametrize("limit", [24, None])
+def test_a_gateway_that_learns_no_more_owes_nothing(limit):
+    """One commit holds all that is owed, unless its file limits commits."""
+    omissions = Omissions(0.005, 2.0, 24, *([] if limit is None else [limit]))
+    model = SiteModel(4, 4, omissions=omissions)
     for x, y in zip(*world(300), strict=True):
         model.step(x, int(y))
     version = 0
@@ -179,6 +183,24 @@ def test_a_gateway_that_learns_no_more_owes_nothing():
         version += 1
         model.commits.accepted(owed, version)
         assert version < 20
-    assert version >= 2  # a commit writes 24 records of these
+    assert version == -(-len(model.codebook()) // (limit or 128)) >= (2 if limit else 1)
     wanted = model.codebook()
     assert (model.commits.base.ids == wanted.ids).all()
+
+
+@pytest.mark.parametrize("how", ["refused for good", "found too small to be worth it"])
+def test_what_did_not_land_is_not_owed_again_until_something_is_learnt(how):
+    """Else a gateway that learns no more would offer it for ever."""
+    model = SiteModel(4, 4)
+    xs, ys = world(340)
+    for x, y in zip(xs[:300], ys, strict=False):
+        model.step(x, int(y))
+    assert model.leftover() is not None
+    if how == "refused for good":
+        model.commits.rejected()
+    else:
+        model.commits.accepted(model.commits.base, model.commits.version)
+    assert model.leftover() is None
+    for x, y in zip(xs[300:], ys[300:], strict=True):
+        model.step(x, int(y))
+    assert model.leftover() is not None

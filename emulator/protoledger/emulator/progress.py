@@ -202,7 +202,7 @@ class Progress:
             case "merged":
                 merged = msgspec.convert(event, _Merged)
                 site.merged.add((merged.owner, merged.version))
-                if site.totals is None:  # after the last round it can improve no prediction
+                if site.done < site.target:  # after the last round it can improve no prediction
                     self.used.add((merged.owner, merged.version))
             case "committed":
                 self._on_commit(site, msgspec.convert(event, _Committed))

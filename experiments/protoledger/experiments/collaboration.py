@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from protoledger.experiments.streams import Rows, Split
 from protoledger.experiments.variants.sharing import UNION, Sharing, UnionSharing, make_sharing
 from protoledger.gateway.codebook.codebook import Codebook
-from protoledger.gateway.ledger.config import LedgerConfig, default_records
+from protoledger.gateway.ledger.config import LedgerConfig
 from protoledger.gateway.training.model import SiteModel
 
 ROWS_A_ROUND: Final = 15
@@ -74,7 +74,7 @@ class Gateway:
             wanted,
             tolerance=defaults["tolerance"].get_default(),
             weight_ratio=defaults["weight_ratio"].get_default(),
-            most=default_records(self.book.form.features),
+            most=self.model.commits.omissions.owed,
         )
         if not delta:
             self.model.commits.rejected()

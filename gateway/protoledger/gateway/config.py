@@ -67,6 +67,14 @@ class CommitConfig(Model):
         description="After so many hours without a labelled sample the gateway commits what the "
         "chain lacks, whatever the test says; null: never.",
     )
+    stop_s: float | None = Field(
+        default=5.0,
+        ge=0,
+        le=45,
+        description="A gateway that is stopped (or has run all its `rounds`) commits what the "
+        "chain lacks, and waits at most so many seconds for that to land; what has not by then "
+        "lands by itself, or is sent at the next start. null: it commits nothing then.",
+    )
 
 
 class HistoryConfig(Model):

@@ -20,16 +20,11 @@ from protoledger.gateway.ledger.events import (
     CodebookDropped,
     CommitRejected,
     Committed,
-    LedgerAvailable,
     LedgerEvent,
-    LedgerFailed,
-    LedgerUnavailable,
-    NodeDisagrees,
-    OwnerLied,
     SamplesArrived,
     SamplesRefused,
-    SuccessorNamed,
 )
+from protoledger.gateway.operations import chain_news
 from protoledger.gateway.operations.assistant import Assistant, Newest
 from protoledger.gateway.operations.events import EventStream
 from protoledger.gateway.operations.health import Health, snapshot_of, status_path, upkeep
@@ -113,7 +108,7 @@ class Service:
                 self._links.post,
             )
         self._config, self._reread = config, reread
-        self._quiet_hours = config.commit.quiet_hours
+        self._commit = config.commit
         self._learnt_at = time.monotonic()
         self._saved_at = 0.0
         self._settled_at = 0.0
@@ -140,6 +135,7 @@ class Service:
                 self._measure()  # all series are there before anything happens
                 self._serve()
                 self._health.stopping()
+                self._commit_at_stop()
                 self._links.farewell(topics.OFFLINE)
             finally:
                 self._trainer.save()
@@ -166,7 +162,7 @@ class Service:
             self._housekeeping(time.monotonic())
 
     def _take_up(self, config: GatewayConfig) -> None:
-        self._quiet_hours = config.commit.quiet_hours
+        self._commit = config.commit
         self._assistant.change(config.home_assistant, config.learner.ask_below)
         if config.home_assistant != self._config.home_assistant:
             self._rounds.introduce(config.home_assistant)
@@ -227,22 +223,48 @@ class Service:
             self._warmup.spent(time.thread_time() - began)
         return labelled
 
-    def _offer_commit(self) -> None:
-        """Submit what the test says is worth a commit, or what a quiet gateway owes the others."""
+    def _offer_commit(self, owed: str = "") -> None:
+        """Submit what the test says is worth a commit; for a reason `owed`: all the chain lacks."""
         if self._ledger is None:
             return
+        owed = owed or self._quiet()
         model = self._trainer.model
-        candidate = model.leftover() if self._quiet() else model.candidate()
-        if candidate is not None:
-            learnt_from = self._trainer.round_to_cite
-            self._trainer.cite(learnt_from)
-            self._trainer.save()
-            self._ledger.submit(candidate, f"round {self._store.last_round}", learnt_from)
+        candidate = model.leftover() if owed else model.candidate()
+        if candidate is None:
+            return
+        if owed:
+            log.info("committing what the chain lacks: %s", owed)
+            self._events.write("owed", reason=owed, records=len(candidate))
+        learnt_from = self._trainer.round_to_cite
+        self._trainer.cite(learnt_from)
+        self._trainer.save()
+        self._ledger.submit(candidate, f"round {self._store.last_round}", learnt_from)
 
-    def _quiet(self) -> bool:
-        """Whether there has been no labelled sample for long."""
-        hours = self._quiet_hours
-        return hours is not None and time.monotonic() >= self._learnt_at + 3600 * hours
+    def _quiet(self) -> str:
+        """Say for how long there has been no labelled sample, if it is long; else empty."""
+        hours = self._commit.quiet_hours
+        if hours is None or time.monotonic() < self._learnt_at + 3600 * hours:
+            return ""
+        return f"no labelled sample for {hours:g} h"
+
+    def _commit_at_stop(self) -> None:
+        """Commit what the chain lacks, and wait for it, but not for long, nor after a signal."""
+        ledger, seconds = self._ledger, self._commit.stop_s
+        if ledger is None or seconds is None:
+            return
+        until = time.monotonic() + seconds
+        while True:
+            self._offer_commit("the gateway stops")
+            left_s = until - time.monotonic()
+            if (not self._trainer.model.commits.pending and ledger.flush(0.0)) or left_s <= 0:
+                break
+            for event in self._links.wait(min(left_s, SETTLED_S)):
+                if event is None:
+                    return
+                if not isinstance(event, (*LINK_EVENTS, ReadAgain)):
+                    self._on_ledger(event)
+        if not ledger.flush(0.0):
+            log.warning("a commit has not landed yet; it is on disk for the next start")
 
     def _on_outside(self, event: SamplesArrived | SamplesRefused) -> None:
         """Learn from labelled samples of the oracle."""
@@ -270,9 +292,6 @@ class Service:
                 self._trainer.model.union.set(owner, None)
                 self._trainer.unsaved = True
                 self._events.write("dropped", owner=owner, reason=reason)
-            case OwnerLied(owner=owner, version=version, evidence=evidence):
-                log.error("%s lied in version %d: %s", owner, version, evidence)
-                self._events.write("lied", owner=owner, version=version, evidence=evidence)
             case Committed():
                 self._trainer.count_commit(event.version, event.gas_used)
                 self._events.write(
@@ -283,48 +302,19 @@ class Service:
                     bytes=event.payload_bytes,
                     tx=event.tx_hash,
                 )
-            case CommitRejected(reason=reason, permanent=permanent):
-                self._on_rejected(reason, permanent=permanent)
+            case CommitRejected():
+                self._on_rejected(event)
             case SamplesArrived() | SamplesRefused():
                 self._on_outside(event)
             case _:
-                self._on_chain(event)
+                chain_news.tell(event, self._health, self._events)
 
-    def _on_rejected(self, reason: str, *, permanent: bool) -> None:
-        log.warning("commit rejected: %s", reason)
-        if permanent:  # the test goes on; what failed otherwise is tried again
+    def _on_rejected(self, event: CommitRejected) -> None:
+        log.warning("commit rejected: %s", event.reason)
+        if event.permanent:  # the test goes on; what failed otherwise is tried again
             self._trainer.count_rejection()
             self._trainer.model.commits.rejected()
-        self._events.write("rejected", reason=reason, permanent=permanent)
-
-    def _on_chain(
-        self,
-        event: LedgerUnavailable | LedgerFailed | LedgerAvailable | NodeDisagrees | SuccessorNamed,
-    ) -> None:
-        """Take note of how the chain's nodes and contract are."""
-        match event:
-            case LedgerUnavailable(reason=reason):
-                log.warning("the chain does not answer: %s", reason)
-                self._health.change(chain="does not answer")
-                self._events.write("unavailable", reason=reason)
-            case LedgerFailed(reason=reason):
-                log.error("rounds and learning go on, without the chain: %s", reason)
-                self._health.change(chain="is not this gateway's, or its key is not: see the log")
-                self._events.write("ledger_failed", reason=reason)
-            case NodeDisagrees(url=url, reason=reason):
-                log.error("the node %s contradicts the others: %s", url, reason)
-                self._events.write("disagrees", node=url, reason=reason)
-            case SuccessorNamed(address=address, followed=followed):
-                log.warning(
-                    "the contract's owner names a successor, %s: %s",
-                    address,
-                    "going on there" if followed else "it is for other channels or labels",
-                )
-                self._events.write("successor", address=address, followed=followed)
-            case LedgerAvailable():
-                log.info("the chain answers")
-                self._health.change(chain="answers")
-                self._events.write("chain")
+        self._events.write("rejected", reason=event.reason, permanent=event.permanent)
 
     def _state(self) -> dict[str, object]:
         """Say how agents, broker and chain are, for the history."""
@@ -342,10 +332,13 @@ class Service:
             self._saved_at = now
             self._trainer.save()
             self._recorder.turn(now, self._state)
-        if self._rounds.finished and not self._told_finished and self._ledger_settled(now):
-            self._told_finished = True
-            self._trainer.save()
-            self._tell_totals("finished")
+        if self._rounds.finished and not self._told_finished:
+            if self._commit.stop_s is not None:
+                self._offer_commit("all rounds have been run")
+            if self._ledger_settled(now):
+                self._told_finished = True
+                self._trainer.save()
+                self._tell_totals("finished")
 
     def _tell_people(self) -> None:
         """Say at the site what the newest sample was taken for."""

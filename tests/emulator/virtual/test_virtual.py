@@ -77,6 +77,7 @@ def test_commits_land_in_blocks_and_reach_those_that_were_cut_off(tmp_path: Path
     made = VirtualRun(options, lambda _: None)
     report = made.run()
     assert report["commits"] > 0
+    assert all(site.model.leftover() is None for site in made.sites), "nothing is owed at the end"
     first, second = made.sites
     for reader, owner in ((first, second), (second, first)):
         assert owner.gateway in reader.model.union.owners

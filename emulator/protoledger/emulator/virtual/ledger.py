@@ -70,7 +70,7 @@ class VirtualLedger:
             wanted,
             tolerance=self.omissions.tolerance,
             weight_ratio=self.omissions.weight_ratio,
-            most=self.omissions.most,
+            most=self.omissions.owed,
         )
         if not delta:
             return False

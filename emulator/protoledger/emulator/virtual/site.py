@@ -244,6 +244,7 @@ class VirtualSite:
         elif self._round >= self._target or now > self._give_up_at:
             self.finished = True
             self.found.given_up = self._round < self._target
+            self._commit()
         elif now >= self._due and self._world.links.reaches(self.gateway) and machine.ready:
             self._round, self._due = self._round + 1, now + self._world.every_s
             try:
@@ -311,7 +312,8 @@ class VirtualSite:
                 self.found.own_right += bool(outcome.own_right)
 
     def _commit(self) -> None:
-        candidate = self.model.candidate()
+        """Commit what the test says, or all that the chain lacks once there are no more rounds."""
+        candidate = self.model.leftover() if self.finished else self.model.candidate()
         if candidate is None:
             return
         if self._world.ledger.submit(self.gateway, candidate):
@@ -323,6 +325,8 @@ class VirtualSite:
         with self._world.costs.of("others' codebooks"):
             if owner == self.gateway:
                 self.model.commits.accepted(codebook, version)
+                if self.finished:
+                    self._commit()
             else:
                 self.model.union.set(owner, codebook)
 

@@ -109,7 +109,8 @@ class LedgerConfig(Model):
         ge=1,
         le=65_536,
         description="A commit writes at most so many prototypes, those that changed most; the "
-        "others wait for the next one. Default: 24, or 48 with more than 12 features.",
+        "others wait for the next one. Default: 24, or 48 with more than 12 features; 128 where a "
+        "gateway that is quiet or stops commits what it owes.",
     )
     least_records: int = Field(
         default=1,
@@ -137,6 +138,10 @@ class LedgerConfig(Model):
     def omissions(self) -> dict[str, float]:
         """What a commit leaves out, as `Codebook.delta_to` takes it."""
         return {"tolerance": self.tolerance, "weight_ratio": self.weight_ratio}
+
+
+OWED_RECORDS = 128
+"""Of a commit that no test asks for: what is owed goes in one transaction, not in five."""
 
 
 def default_records(features: int) -> int:

@@ -13,7 +13,7 @@ from protoledger.contracts.errors import (
     NonsenseError,
     RateLimitedError,
 )
-from protoledger.gateway.ledger.config import default_records
+from protoledger.gateway.ledger.config import OWED_RECORDS
 from protoledger.gateway.ledger.events import (
     LedgerAvailable,
     LedgerEvent,
@@ -87,7 +87,7 @@ class Turns:
             self._form,
             self._config.chain_id,
             config=self._config,
-            most=self._config.records_per_commit or default_records(self._form.features),
+            most=self._config.records_per_commit or OWED_RECORDS,
             report=self._report,
         )
 

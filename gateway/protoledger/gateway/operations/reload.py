@@ -1,8 +1,8 @@
 """Which changes of its file a running gateway takes up at SIGHUP; all others wait for a restart.
 
 Safe is what concerns people and logs: the log level, Home Assistant, when to ask for a label, when
-a quiet gateway commits. Identity, roster, learner, test and chain are fixed: the session with the
-agents, the store and the commits under way are bound to them.
+a quiet or stopped gateway commits. Identity, roster, learner, test and chain are fixed: the session
+with the agents, the store and the commits under way are bound to them.
 """
 
 import logging
@@ -34,7 +34,7 @@ def _fixed(config: GatewayConfig) -> dict[str, object]:
         if name not in {"log_level", "home_assistant"}
     }
     content["learner"] = config.learner.model_copy(update={"ask_below": None})
-    content["commit"] = config.commit.model_copy(update={"quiet_hours": None})
+    content["commit"] = config.commit.model_copy(update={"quiet_hours": None, "stop_s": None})
     return content
 
 

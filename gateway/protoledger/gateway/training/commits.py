@@ -17,7 +17,7 @@ from typing import Final, Self
 from protoledger.gateway.codebook.codebook import Codebook, RecordFormat
 from protoledger.gateway.config import TestName
 from protoledger.gateway.learner.base import Floats
-from protoledger.gateway.ledger.config import LedgerConfig, default_records
+from protoledger.gateway.ledger.config import OWED_RECORDS, LedgerConfig, default_records
 from protoledger.gateway.training.significance import CommitTest, make_test
 from protoledger.gateway.union.voting import Beside, Panel
 
@@ -27,11 +27,19 @@ STANDS: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class Omissions:
-    """What a commit leaves out; see `Codebook.delta_to`."""
+    """What a commit leaves out; see `Codebook.delta_to`.
+
+    Attributes:
+        tolerance: see there.
+        weight_ratio: see there.
+        most: records of a commit that the test asks for.
+        owed: records of one that a gateway makes because it learns no more.
+    """
 
     tolerance: float
     weight_ratio: float
     most: int
+    owed: int = OWED_RECORDS
 
     @classmethod
     def of(cls, config: LedgerConfig | None, features: int) -> Self:
@@ -40,8 +48,10 @@ class Omissions:
         if config is None:
             tolerance, ratio = (fields[n].get_default() for n in ("tolerance", "weight_ratio"))
             return cls(tolerance, ratio, default_records(features))
-        most = config.records_per_commit or default_records(features)
-        return cls(config.tolerance, config.weight_ratio, most)
+        most, owed = default_records(features), OWED_RECORDS
+        if config.records_per_commit is not None:
+            most = owed = config.records_per_commit
+        return cls(config.tolerance, config.weight_ratio, most, owed)
 
 
 class Commits:
@@ -73,6 +83,7 @@ class Commits:
         self.version = 0
         self.omissions = omissions or Omissions.of(None, form.features)
         self.pending = False
+        self._refused: Codebook | None = None
         self._set_base(Codebook.empty(form))
 
     @property
@@ -87,16 +98,29 @@ class Commits:
         self.pending = True
         return self.candidate
 
+    def offer_owed(self, own: Codebook) -> Codebook | None:
+        """Take all that the ledger lacks of these prototypes as pending, and return it.
+
+        None if it lacks nothing, or if this very codebook was offered before and did not land: else
+        a gateway that learns no more would offer it for ever.
+        """
+        owed = self._written(own, self.omissions.owed)
+        if owed in (self.base, self._refused):
+            return None
+        self.set_candidate(owed, 0)
+        return self.offer()
+
     def renew(self, own: Codebook) -> None:
         """Let what a commit of these prototypes would write be the candidate."""
+        self.set_candidate(self._written(own, self.omissions.most), 0)
+
+    def _written(self, own: Codebook, most: int) -> Codebook:
+        """Return what the base becomes by a commit of these prototypes."""
         omitted = self.omissions
         delta = self.base.delta_to(
-            own,
-            tolerance=omitted.tolerance,
-            weight_ratio=omitted.weight_ratio,
-            most=omitted.most,
+            own, tolerance=omitted.tolerance, weight_ratio=omitted.weight_ratio, most=most
         )
-        self.set_candidate(self.base.apply(delta), 0)
+        return self.base.apply(delta)
 
     def set_candidate(self, candidate: Codebook, age: int) -> None:
         """Take a candidate that has stood for so many samples."""
@@ -127,15 +151,17 @@ class Commits:
         """
         if codebook.form != self.form:
             raise ValueError(f"a committed state of {codebook.form}; here it is {self.form}")
-        self.pending = False
         if (version, codebook) == (self.version, self.base):
+            if self.pending:  # the ledger finds too little in it to be worth a commit
+                self.rejected()
             return  # reported again, as after a restart: the evidence since then stands
+        self.pending = False
         self.version = version
         self._set_base(codebook)
 
     def rejected(self) -> None:
         """Note that the pending commit failed: the evidence stands, a newer one may follow."""
-        self.pending = False
+        self.pending, self._refused = False, self.candidate
 
     def compare(self, x: Floats, y: int, metric: Floats, others: Beside) -> int | None:
         """Let the committed state and the candidate predict a labelled sample, and test them.
@@ -156,7 +182,7 @@ class Commits:
         return committed
 
     def _set_base(self, codebook: Codebook) -> None:
-        self.base = codebook
+        self.base, self._refused = codebook, None
         self._base_panel = Panel.of_codebook(codebook)
         self.test.reset(first=not len(codebook))
         self.set_candidate(codebook, STANDS)

@@ -192,11 +192,9 @@ class SiteModel:
         """Return what the ledger lacks of the own prototypes, whatever the test says; pending.
 
         For a gateway that learns no more for some time: what it owes the others must not wait.
+        What one commit cannot hold is left over again once that has landed.
         """
-        if self.commits.pending:
-            return None
-        self.commits.renew(self.codebook())
-        return self.commits.offer()
+        return None if self.commits.pending else self.commits.offer_owed(self.codebook())
 
     def codebook(self) -> Codebook:
         """Return the own prototypes as records; the heaviest, if too many for a ledger."""
