@@ -70,3 +70,10 @@ def test_what_can_pass_is_told_from_what_a_person_must_correct(tmp_path):
     (tmp_path / "text.db").write_text("no database, " * 100)
     with pytest.raises(ConfigurationError, match="is no store"):
         Store(tmp_path / "text.db", bytes(32))
+
+
+def test_a_commit_is_on_disk_when_it_returns(tmp_path):
+    """Else a power cut takes back the number of a round that was announced."""
+    with Store(tmp_path / "gateway.db", bytes(32)) as store:
+        (level,) = store._database.execute("PRAGMA synchronous").fetchone()
+    assert level == 2  # FULL; in a write-ahead log, NORMAL would not wait for the disk

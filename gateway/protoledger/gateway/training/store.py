@@ -1,6 +1,6 @@
-"""What a gateway keeps: one SQLite file, written so that a kill at any moment loses little.
+"""What a gateway keeps: one SQLite file, written so that a kill or a power cut loses little.
 
-The number of a round is stored before the round is announced, so that it is never used twice; the
+The number of a round is on disk before the round is announced, so that it is never used twice; the
 model is stored with the counters that belong to it, in one transaction.
 """
 
@@ -43,7 +43,8 @@ class Store:
         try:
             self._database = sqlite3.connect(path, isolation_level=None)
             self._database.execute("PRAGMA journal_mode = WAL")
-            self._database.execute("PRAGMA synchronous = NORMAL")
+            # with a write-ahead log, NORMAL leaves a commit in memory until the next checkpoint
+            self._database.execute("PRAGMA synchronous = FULL")
             self._database.execute(
                 "CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value BLOB)"
             )
