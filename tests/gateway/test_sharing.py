@@ -5,9 +5,12 @@ Sites are in one process; a codebook changes hands every 25 samples as the ledge
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from protoledger.gateway.codebook.codebook import Codebook
 from protoledger.gateway.learner import load_kernels
+from protoledger.gateway.training.answers import ShareCalibration
 from protoledger.gateway.training.commits import Omissions
 from protoledger.gateway.training.counters import Counters
 from protoledger.gateway.training.model import SiteModel
@@ -157,6 +160,44 @@ def test_probabilities_are_as_good_as_their_word():
         for b in np.unique(bins)
     )
     assert error < 0.08
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    votes=st.lists(st.floats(0, 1), min_size=1, max_size=6),
+    history=st.lists(st.tuples(st.floats(0, 1), st.booleans()), max_size=60),
+)
+def test_the_label_is_the_likeliest_class_whatever_was_right(votes, history):
+    calibration = ShareCalibration()
+    for share, right in history:
+        calibration.settle(share, right=right)
+    shares = np.array(votes)
+    if shares.sum() < 1e-9:
+        assert not calibration.probabilities(np.zeros(len(votes))).any()
+        return
+    shares /= shares.sum()
+    likely = calibration.probabilities(shares)
+    assert int(likely.round(4).argmax()) == int(shares.argmax())
+    assert (likely >= 0).all()
+    assert likely.sum() == pytest.approx(1)
+
+
+def test_an_answer_that_is_mostly_wrong_names_no_other_class():
+    """Labels without any meaning: the answer is a guess, said so, and its label the likeliest."""
+    rng = np.random.default_rng(4)
+    models = [SiteModel(2, 2) for _ in range(2)]
+    outcomes = []
+    for number in range(400):
+        for name, model in enumerate(models):
+            outcomes.append(model.step(rng.random(2), int(rng.integers(2))))
+            if number % 25 == 24 and (book := model.leftover()) is not None:
+                model.commits.accepted(book, model.commits.version + 1)
+                models[1 - name].union.set(str(name), book)
+    told = [o for o in outcomes if o.predicted is not None]
+    assert all(np.argmax(o.probabilities) == o.predicted for o in told)
+    assert any(o.unknown for o in told), "right less than half of the time, by chance"
+    assert all(o.confidence <= max(o.probabilities) + 1e-9 for o in told)
+    assert not any(any(o.probabilities) for o in outcomes if o.predicted is None)
 
 
 def test_what_is_tested_is_what_a_commit_writes():

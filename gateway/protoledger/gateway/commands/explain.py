@@ -63,7 +63,7 @@ def as_text(found: Mapping[str, Any], labels: Sequence[str]) -> Iterator[str]:
         yield "unknown: the model has no prototypes that could vote"
         return
     which = f"sample {found['n']}" if "n" in found else f"line {found['line']}"
-    sure = max(found["probabilities"], default=0.0)
+    sure = found.get("confidence", max(found["probabilities"], default=0.0))  # older ones lack it
     more = " (new: far from all prototypes)" if found["new"] else ""
     yield f"{which}: {name(found['answer'])}, right in {sure:.0%} of such cases{more}"
     yield f"  answered by: {found['expert']}; alone: {name(found['alone'])}"

@@ -37,6 +37,8 @@ UNSURE: Final = 0.5
 """An answer that is right less often is `unknown`."""
 FAR: Final = 9.0
 """A sample so many times as far (d²) from all prototypes as usual is `new`."""
+LEAST_LEAD: Final = 0.001
+"""By how much the label's probability leads the next at least."""
 
 Booleans = NDArray[np.bool_]
 
@@ -50,7 +52,10 @@ class SiteAnswer:
         anywhere: class index of all trusted owners' vote.
         alone: class index that the site would give without any other owner.
         expert: whose answer the label is.
-        probabilities: float64 (n_classes,), calibrated for the label; all 0 without any vote.
+        probabilities: float64 (n_classes,), of each class; all 0 without a label. The label is the
+            likeliest: where such answers were right less often than that would take, it leads by
+            `LEAST_LEAD`, and `confidence` is lower than its probability.
+        confidence: how often such an answer was right, 0 without a label.
         new: whether the sample is far from all prototypes that this site knows of.
     """
 
@@ -59,12 +64,8 @@ class SiteAnswer:
     alone: int | None
     expert: str
     probabilities: Floats
+    confidence: float
     new: bool
-
-    @property
-    def confidence(self) -> float:
-        """How often such an answer is right, 0 without any vote."""
-        return float(self.probabilities.max())
 
     @property
     def unknown(self) -> bool:
@@ -148,15 +149,20 @@ class ShareCalibration:
         self.counts[:, at] += 1.0, float(right)
 
     def probabilities(self, shares: Floats) -> Floats:
-        """Return a vote's shares with the winner's as calibrated; all 0 stay so."""
+        """Return a vote's shares with the winner's as calibrated; all 0 stay so.
+
+        The winner stays the likeliest: a vote that is right less often than another class would
+        need to be likelier says nothing for that class.
+        """
         best = winner(shares)
-        if best is None:
+        if best is None or len(shares) < 2:
             return shares
-        confidence, others = self.confidence(float(shares[best])), 1 - float(shares[best])
-        scale = (1 - confidence) / others if others > 0 else 0.0
-        found: Floats = shares * scale
-        found[best] = confidence
-        return found
+        others = np.delete(shares, best)
+        others = others / others.sum() if others.any() else np.full(len(others), 1 / len(others))
+        top = float(others.max())
+        least = min((top + LEAST_LEAD) / (1 + top), 1.0)
+        likely = max(self.confidence(float(shares[best])), least)
+        return np.insert((1 - likely) * others, best, likely)
 
     @staticmethod
     def _bin(share: float) -> int:

@@ -329,12 +329,17 @@ class SiteModel:
 
     def _answer(self, look: _Look) -> SiteAnswer:
         shares = look.shares[look.chosen]
+        if not look.here.any() and not look.chosen:
+            shares = np.zeros_like(shares)
+        label = winner(shares)
+        sure = 0.0 if label is None else self._calibration.confidence(float(shares[label]))
         return SiteAnswer(
-            label=winner(shares) if look.here.any() or look.chosen else None,
+            label=label,
             anywhere=winner(look.anywhere),
             alone=look.alone,
             expert=self._experts[look.chosen],
             probabilities=self._calibration.probabilities(shares),
+            confidence=sure,
             new=look.distance > FAR * look.usual,
         )
 

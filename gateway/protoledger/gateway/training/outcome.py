@@ -22,7 +22,7 @@ class Outcome:
         label: The true class index, if there was one.
         judged: Owners that vote, do not vote, or are held back from this sample on.
         anywhere: The class index of all trusted owners' vote.
-        confidence: How often such an answer is right.
+        confidence: How often such an answer was right.
         margin: By how much its probability leads the next.
         unknown: Whether the answer is no more than a guess.
         new: Whether the sample is far from all prototypes.
@@ -30,7 +30,7 @@ class Outcome:
         decisive: The other owner whose prototypes weighed most for the answer, if it differs from
             `own`.
         drifted: Whether the learner noticed with this sample that what it learnt holds no more.
-        probabilities: Of each class, calibrated for the answer; empty without any vote.
+        probabilities: Of each class, see `SiteAnswer`; `predicted` is the likeliest.
     """
 
     predicted: int | None

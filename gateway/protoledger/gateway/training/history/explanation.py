@@ -89,6 +89,7 @@ def explain(model: SiteModel, x: Floats, provenance: Provenance) -> dict[str, ob
         "expert": answer.expert,
         "by_prototypes": answer.expert in {*UNION, "alone", "prototypes"},
         "probabilities": [round(float(p), 4) for p in answer.probabilities],
+        "confidence": round(answer.confidence, 4),
         "unknown": answer.unknown,
         "new": answer.new,
         "nearest": voters,
