@@ -21,8 +21,10 @@ BIN = Path(sys.executable).parent
 def state(module, tmp_path):
     folder = tmp_path / "state"
     module("fleet_authority", folder=str(folder))
-    (folder / "devices").mkdir()
+    for name in ("devices", "sites", "sites/attic"):  # as the playbooks make them
+        (folder / name).mkdir(mode=0o700)
     (folder / "devices/attic-pi-1.json").write_text('{"id": "attic-pi-1"}')
+    (folder / "sites/attic/roster.json").write_text("{}")
     (folder / "releases").mkdir()
     (folder / "releases/edge.tar").write_bytes(b"large")
     return folder
@@ -30,9 +32,12 @@ def state(module, tmp_path):
 
 def contents(folder):
     return {
-        str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mode & 0o777)
+        str(path.relative_to(folder)): (
+            path.read_bytes() if path.is_file() else b"",
+            path.stat().st_mode & 0o777,
+        )
         for path in folder.rglob("*")
-        if path.is_file() and path.name != ".lock" and "releases" not in path.parts
+        if path.name != ".lock" and "releases" not in path.parts
     }
 
 

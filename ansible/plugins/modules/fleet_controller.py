@@ -134,7 +134,8 @@ def _load(folder: Path, source: Path, vault: Vault, *, dry: bool) -> list[str]:
             target = folder / member.name
             if not target.resolve().is_relative_to(folder.resolve()):
                 raise RefusedError(f"{source} holds {member.name!r}, which leads out of the folder")
-            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for parent in reversed(Path(member.name).parents):  # `parents=True` would open some
+                (folder / parent).mkdir(mode=0o700, exist_ok=True)
             content = tar.extractfile(member)
             assert content is not None  # noqa: S101 - it is a file
             write_file(target, content.read(), member.mode & 0o777)
