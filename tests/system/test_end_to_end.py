@@ -95,7 +95,7 @@ def test_what_gateways_learn_crosses_the_chain_and_sums_are_exact():
 
 def test_many_agents_in_small_groups_with_dropouts():
     emulation = Emulation(
-        Options(sites=1, agents=24, rounds=20, drop_rate=0.01, round_seconds=2),
+        Options(sites=1, agents=24, rounds=20, drop_rate=0.01, round_seconds=6),
         say=lambda _text: None,
     )
     emulation.run(lambda _progress: None)
