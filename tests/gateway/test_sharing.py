@@ -69,12 +69,16 @@ def play(views, deal, samples=600, restart=False, sharing=True):
     return models, counters, [np.mean(part, axis=0) for part in second]
 
 
+# a run with a restart in its middle has all that one without has
+RESTARTS = [pytest.param(False, marks=pytest.mark.long), True]
+
+
 def in_turn(sites, seed=0):
     xs, ys = world(20_000, seed)
     return lambda site, number: (xs[number * sites + site], ys[number * sites + site])
 
 
-@pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize("restart", RESTARTS)
 @pytest.mark.parametrize(
     "views",
     [
@@ -103,7 +107,7 @@ def test_a_site_whose_labels_mean_something_else_says_who_hurt_it():
     assert answer.label == (answer.anywhere + 1) % 4  # here, and anywhere
 
 
-@pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize("restart", RESTARTS)
 def test_skewed_sites_keep_their_own_accuracy_and_know_the_rest_anywhere(restart):
     xs, ys = world(20_000)
     rows = [np.flatnonzero(np.isin(ys, pair)) for pair in ([0, 1], [1, 2], [2, 3], [3, 0])]
