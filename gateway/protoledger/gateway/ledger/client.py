@@ -115,11 +115,16 @@ class Ledger:
         Does not wait while `LedgerFailed` stands. When it returns True, the events about that have
         been sent.
         """
+        idle = False
+
+        def over() -> bool:
+            nonlocal idle  # as it was seen: a move to a successor may fill the outbox right after
+            idle = self._store.outbox.idle
+            return idle or self._ended or bool(self._refused)
+
         with self._settled:
-            self._settled.wait_for(
-                lambda: self._ended or self._refused or self._store.outbox.idle, timeout_s
-            )
-        return self._store.outbox.idle
+            self._settled.wait_for(over, timeout_s)
+        return idle
 
     def close(self, timeout_s: float = 5.0) -> None:
         """Stop the thread; what has not landed stays in the outbox. Idempotent."""
