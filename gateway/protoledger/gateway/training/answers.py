@@ -157,12 +157,17 @@ class ShareCalibration:
         best = winner(shares)
         if best is None or len(shares) < 2:
             return shares
-        others = np.delete(shares, best)
-        others = others / others.sum() if others.any() else np.full(len(others), 1 / len(others))
-        top = float(others.max())
+        found: Floats = shares.copy()
+        found[best] = 0.0
+        total = float(found.sum())
+        found = found / total if total > 0 else np.full(len(found), 1 / (len(found) - 1))
+        found[best] = 0.0
+        top = float(found.max())
         least = min((top + LEAST_LEAD) / (1 + top), 1.0)
         likely = max(self.confidence(float(shares[best])), least)
-        return np.insert((1 - likely) * others, best, likely)
+        found *= 1 - likely
+        found[best] = likely
+        return found
 
     @staticmethod
     def _bin(share: float) -> int:
