@@ -1,7 +1,9 @@
 """Labelled samples from the oracle: signed, submitted, told once, learnt from, and cited."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -18,7 +20,19 @@ from protoledger.gateway.training.model import SiteModel
 from protoledger.gateway.training.store import Store
 from protoledger.gateway.training.trainer import Counters, Trainer
 from tests.support import chain
-from tests.support.ledgers import ALICE, FORM, OWNER, SCHEMA, STRANGER, Site, book, deployed
+from tests.support.faulty_node import FaultyNode
+from tests.support.ledgers import (
+    ALICE,
+    FORM,
+    OWNER,
+    SCHEMA,
+    STRANGER,
+    Once,
+    Site,
+    book,
+    deployed,
+    no_logs,
+)
 
 
 @pytest.fixture
@@ -76,6 +90,23 @@ def test_a_batch_is_told_once_and_cited(alice: Site) -> None:
         ledger.submit(book(3))
         assert ledger.flush(60)
     assert alice.count(SamplesArrived) == 0
+
+
+@pytest.mark.parametrize("answer", [[], None])
+def test_a_batch_that_a_node_left_out_is_read_again(
+    alice: Site, proxy: FaultyNode, answer: object
+) -> None:
+    def lacking(method: str, params: list[Any], forward: Callable[..., Any]) -> Any:
+        return {"result": answer} if no_logs(method, params, forward) is not None else None
+
+    proxy.by_order = once = Once(lacking)
+    with alice.ledger(rpc_url=proxy.url):
+        for number in (1, 2):
+            once.armed = True
+            submit(alice, book(number).encode(), number)
+            assert alice.wait(SamplesArrived, lambda e, n=number: e.round == n).rows == book(number)
+    assert once.hits == 2
+    assert alice.count(SamplesArrived) == 2
 
 
 def test_who_is_no_reporter_and_what_is_no_table_is_refused(alice: Site) -> None:

@@ -35,7 +35,7 @@ _PRUNED = re.compile(
 )
 _KNOWN = re.compile(
     r"already ?known|known transaction|already imported|already exists|"
-    r"already in (the )?(pool|mempool)",
+    r"already in (the )?(pool|mempool)|existing tx with same hash",
     re.IGNORECASE,
 )
 _REPLACEMENT = re.compile(
@@ -47,7 +47,9 @@ _UNDERPRICED = re.compile(
     r"less than block base fee|below.{0,20}base ?fee",
     re.IGNORECASE,
 )
-_MINIMUM = re.compile(r"minimum (?:needed|required)[^0-9]{0,20}(\d{1,30})", re.IGNORECASE)
+_MINIMUM = re.compile(
+    r"(?:minimum (?:needed|required)|tip needed)[^0-9]{0,20}(\d{1,30})", re.IGNORECASE
+)
 _NONCE_USED = re.compile(r"nonce.{0,10}too ?low|old ?nonce|nonce.{0,20}already used", re.IGNORECASE)
 _LIMITS = {429, -32029, 420}
 _LONGEST_WAIT_S = 300.0  # a node that asks for more is asked again all the same

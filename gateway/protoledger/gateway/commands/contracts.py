@@ -30,7 +30,13 @@ from protoledger.contracts.commands.contracts import (
     reported,
 )
 from protoledger.contracts.commands.multisig import app as multisig
-from protoledger.contracts.errors import NoContractError
+from protoledger.contracts.errors import (
+    ChainUnreachableError,
+    LaggingNodeError,
+    NoContractError,
+    NonsenseError,
+    RpcError,
+)
 from protoledger.contracts.keys import load_key
 from protoledger.gateway.codebook.codebook import Codebook, RecordFormat
 from protoledger.gateway.ledger.events import CodebookChanged, CodebookDropped, OwnerLied
@@ -54,6 +60,7 @@ __all__ = ["app"]
 
 _NOBODY = "0x" + "00" * 20
 _MEMORY = Path(":memory:")
+_AGAIN_S = 0.5  # before a node that lagged or answered nonsense is asked once more
 app.add_typer(multisig, name="multisig")
 
 
@@ -67,7 +74,20 @@ class _View:
         self._follower = Follower(self.store, self.form, _NOBODY, use_checkpoints=not whole)
 
     def look(self) -> tuple[Block, list[LedgerEvent]]:
-        """Fold what is new; gives the newest block, and what has changed."""
+        """Fold what is new; gives the newest block, and what has changed.
+
+        Raises:
+            ChainUnreachableError, RpcError: the node did not bear several tries; what was folded
+                stays.
+        """
+        for _ in range(RETRIES):
+            try:
+                return self._look()
+            except (LaggingNodeError, NonsenseError):  # the node itself asks again after silence
+                time.sleep(_AGAIN_S)
+        return self._look()
+
+    def _look(self) -> tuple[Block, list[LedgerEvent]]:
         head = self.node.block("latest")
         if head is None:
             raise NoContractError("the node has no newest block")
@@ -105,15 +125,26 @@ def watch(
         float | None, typer.Option(min=0, help="Stop after so long; else at Ctrl-C.")
     ] = None,
 ) -> None:
-    """Follow the codebooks as a gateway does, and tell what changes."""
+    """Follow the codebooks as a gateway does, and tell what changes; outages are waited out."""
     ends = None if seconds is None else time.monotonic() + seconds
+    away = False
     with _viewed(rpc, contract) as view, contextlib.suppress(KeyboardInterrupt):
         typer.echo(f"watching {contract} on {rpc}; Ctrl-C ends", err=True)
         while True:
-            head, events = view.look()
+            over = ends is not None and time.monotonic() >= ends
+            try:
+                head, events = view.look()
+            except (ChainUnreachableError, RpcError) as error:
+                if over:
+                    raise
+                if not away:
+                    typer.echo(f"{error}; asking again until it does", err=True)
+                away, events = True, []
+            else:
+                away = False
             for event in events:
                 typer.echo(f"block {head.number}: {_told(event)}")
-            if ends is not None and time.monotonic() >= ends:
+            if over:
                 return
             time.sleep(0.2)
 

@@ -1,6 +1,7 @@
 """The ledger client before nodes that lag, restart and answer nonsense."""
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -34,6 +35,7 @@ from tests.support.ledgers import (
     lie,
     no_logs,
     send,
+    until,
 )
 
 
@@ -157,6 +159,35 @@ def test_a_syncing_node_is_an_outage(sites: tuple[Site, Site], proxy: FaultyNode
     for site in sites:
         assert not site.count(LedgerFailed)
         assert not site.count(CodebookDropped)
+
+
+def test_a_node_without_its_first_block_is_waited_for(
+    sites: tuple[Site, Site], proxy: FaultyNode
+) -> None:
+    """It comes into use while it syncs: nothing is kept that a later answer contradicts."""
+    alice, _ = sites
+    asked = Counter[str]()
+
+    def beginning(method: str, params: list[Any], forward: Forward) -> Any:
+        asked[method] += 1
+        if method == "eth_syncing":
+            return syncing(method, params, forward)
+        first = method == "eth_getBlockByNumber" and params[0] == "0x0"
+        return {"result": None} if first else None
+
+    proxy.by_order = beginning
+    with alice.ledger(rpc_url=proxy.url) as writer:
+        writer.submit(book(1))
+        assert "no block 0" in alice.wait(LedgerUnavailable).reason
+        until(lambda: asked["eth_syncing"] > 5)  # longer than what a contradiction may last
+    assert not alice.count(LedgerFailed)
+    proxy.by_order = None
+    with alice.ledger(rpc_url=proxy.url) as writer:
+        assert writer.flush(60)
+        writer.submit(book(2))
+        assert writer.flush(60)
+    assert alice.count(Committed) == 2
+    assert not alice.count(LedgerFailed)
 
 
 @pytest.mark.parametrize("late", [False, True])
