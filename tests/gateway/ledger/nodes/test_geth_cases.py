@@ -13,8 +13,13 @@ import pytest
 from protoledger.contracts.errors import ToolMissingError
 from protoledger.contracts.tools.toolchain import geth
 from protoledger.gateway.ledger.events import CommitRejected, Committed
-from tests.gateway.ledger import test_ledger, test_trust
-from tests.gateway.ledger.nodes import test_faulty_nodes, test_hostile_nodes, test_limits
+from tests.gateway.ledger import test_ledger, test_oracle_samples, test_trust
+from tests.gateway.ledger.nodes import (
+    test_faulty_nodes,
+    test_hostile_nodes,
+    test_limits,
+    test_reading_commands,
+)
 from tests.support import chain
 from tests.support.ledgers import Site, book
 
@@ -28,6 +33,7 @@ ON_ANVIL_ALONE = {
     "test_an_answer_byte_by_byte_ends": "asks no node",
     "test_nobody_is_told_to_wait_for_days": "asks no node",
     "test_the_module_is_cheap_to_import": "asks no node",
+    "test_a_gateway_learns_from_them_and_names_the_round_once": "asks no node",
 }
 
 
@@ -38,11 +44,20 @@ def _adopt(module: ModuleType) -> None:
             globals()[name] = test
 
 
-for _cases in (test_faulty_nodes, test_limits, test_hostile_nodes, test_ledger, test_trust):
+for _cases in (
+    test_faulty_nodes,
+    test_limits,
+    test_hostile_nodes,
+    test_reading_commands,
+    test_ledger,
+    test_trust,
+    test_oracle_samples,
+):
     _adopt(_cases)
 
 
 dripping = test_hostile_nodes.dripping
+alice = test_oracle_samples.alice
 
 
 @pytest.fixture(scope="module")
