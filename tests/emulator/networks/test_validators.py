@@ -4,9 +4,8 @@
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -27,6 +26,7 @@ from protoledger.gateway.ledger.events import (
     LedgerFailed,
     NodeDisagrees,
 )
+from tests.gateway.ledger.nodes.test_faulty_nodes import elsewhere
 from tests.support import chain
 from tests.support.council import Council
 from tests.support.faulty_node import FaultyNode, behind
@@ -229,15 +229,6 @@ def test_a_gateway_whose_own_node_lags_asks_the_others(network: Network, tmp_pat
 
 def test_an_owners_node_that_lies_is_named_and_left(network: Network, tmp_path: Path) -> None:
     alice, bob = pair(network, tmp_path)
-
-    def elsewhere(method: str, params: list[Any], forward: Callable[..., Any]) -> Any:
-        if method != "eth_getBlockByNumber" or params[0] in {"latest", "0x0"}:
-            return None
-        found = forward()
-        if found.get("result"):
-            found["result"]["hash"] = "0x" + "ab" * 32
-        return found
-
     with FaultyNode(network.addresses[1].url) as proxy, alice.ledger() as writer:
         proxy.by_order = elsewhere
         with bob.ledger(rpc_url=proxy.url, rpc_urls=others(network, 1)):

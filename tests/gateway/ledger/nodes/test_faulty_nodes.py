@@ -312,19 +312,21 @@ def test_the_second_node_takes_over(sites: tuple[Site, Site], proxy: FaultyNode)
     assert not alice.count(LedgerUnavailable)
 
 
+def elsewhere(method: str, params: list[Any], forward: Forward) -> Any:
+    """Another hash for each block but the first and the newest."""
+    if method != "eth_getBlockByNumber" or params[0] in {"latest", "0x0"}:
+        return None
+    found = forward()
+    if found["result"]:
+        found["result"]["hash"] = "0x" + "ab" * 32
+    return found
+
+
 def test_a_node_that_contradicts_most_is_named(
     sites: tuple[Site, Site], proxy: FaultyNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("protoledger.contracts.client.nodes._COMPARE_EVERY_S", 0.2)
     alice, _ = sites
-
-    def elsewhere(method: str, params: list[Any], forward: Callable[..., Any]) -> Any:
-        if method != "eth_getBlockByNumber" or params[0] in {"latest", "0x0"}:
-            return None
-        found = forward()
-        found["result"]["hash"] = "0x" + "ab" * 32
-        return found
-
     proxy.by_order = elsewhere
     with FaultyNode(alice.anvil.url) as third:
         urls = [proxy.url, third.url]
@@ -334,6 +336,37 @@ def test_a_node_that_contradicts_most_is_named(
             assert "ab" * 32 in named.reason
             writer.submit(book(1))
             assert writer.flush(60)
+
+
+def test_of_two_nodes_that_contradict_each_other_both_are_named(
+    sites: tuple[Site, Site], proxy: FaultyNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is no majority: the one in use is kept."""
+    monkeypatch.setattr("protoledger.contracts.client.nodes._COMPARE_EVERY_S", 0.2)
+    alice, bob = sites
+    proxy.by_order = elsewhere
+    with alice.ledger(rpc_urls=[proxy.url]) as writer, bob.ledger():
+        for url in (alice.anvil.url, proxy.url):
+            alice.wait(NodeDisagrees, lambda e, url=url: e.url == url)
+        writer.submit(book(1))
+        assert writer.flush(60)
+        bob.sees(ALICE, book(1))
+    assert not alice.count(LedgerUnavailable) + alice.count(LedgerFailed)
+
+
+def test_a_node_that_stays_behind_is_left_for_one_that_is_ahead(
+    sites: tuple[Site, Site], proxy: FaultyNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("protoledger.contracts.client.nodes._COMPARE_EVERY_S", 0.2)
+    alice, bob = sites
+    with alice.ledger() as writer:
+        for seed in range(1, 8):
+            writer.submit(book(seed))
+            assert writer.flush(60)
+    proxy.by_order = behind(6)
+    with bob.ledger(rpc_url=proxy.url, rpc_urls=[alice.anvil.url]):
+        bob.sees(ALICE, book(7))
+    assert not bob.count(LedgerFailed) + bob.count(NodeDisagrees)
 
 
 def test_old_and_fresh_followers_agree_about_a_gateway_that_was_granted_again(
