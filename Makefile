@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help setup check test test-quick test-long test-pi test-fleet test-fleet-small test-fresh
-.PHONY: prove emulate dist lock contracts docs coverage geth validators clean test-page test-home-assistant screenshots soak
+.PHONY: prove emulate dist lock contracts docs coverage geth mochi validators clean test-page test-home-assistant screenshots soak
 # A caller's environment must not lead Python elsewhere.
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
@@ -82,6 +82,9 @@ geth: setup ## build Geth with Go: the ledger's tests and benchmark then use it 
 
 validators: setup ## build Geth with Clique and avalanchego with Go: chains of several owners
 	@bash scripts/setup.sh validators
+
+mochi: setup ## build a broker of another make with Go, for the tests of brokers marked long
+	@bash scripts/setup.sh mochi
 
 clean: ## remove what the others made
 	@rm -rf .venv .venv-bench .venv-pi .fleet .fresh .soak node_modules contracts/out contracts/cache site .coverage* .*_cache .hypothesis

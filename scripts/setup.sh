@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs one part of what the project needs:
-# `setup.sh python|node|safe|broker|bench|slither|halmos|home-assistant|geth|validators|pi`.
+# `setup.sh python|node|safe|broker|mochi|bench|slither|halmos|home-assistant|geth|validators|pi`.
 # Called by make when the part's stamp is missing or older than what it depends on.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -319,6 +319,20 @@ build_avalanche() {
   try "$built" --version
 }
 
+# A broker of another make than Mosquitto, for the tests that hold one to the protocol: a program of
+# two files around the library mochi-mqtt, whose version and hash stand in its go.mod and go.sum.
+setup_mochi() {
+  local go
+  go=$(find_go "The broker")
+  say "building tests/support/mochi with $("$go" env GOVERSION)"
+  (
+    cd tests/support/mochi
+    env -u GOOS -u GOARCH GOWORK=off GOFLAGS="-trimpath -buildvcs=false" \
+      "$go" build -o "$OLDPWD/.venv/bin/mochi" .
+  ) || die "it was not built; it needs Go 1.21 or newer and a Go module proxy (GOPROXY)"
+  try .venv/bin/mochi -help
+}
+
 # Flower, which `protoledger bench aggregation` compares with: it has a lock and an environment of
 # its own, as it wants other versions of what we use too.
 setup_bench() {
@@ -355,6 +369,7 @@ PACKAGES
 case ${1-} in
   slither | halmos | home-assistant) setup_tool "$1" ;;
   geth) setup_geth ;;
+  mochi) setup_mochi ;;
   validators) setup_validators ;;
   python) setup_python ;;
   node) setup_node ;;
@@ -362,5 +377,5 @@ case ${1-} in
   broker) setup_broker ;;
   bench) setup_bench ;;
   pi) setup_pi ;;
-  *) die "usage: setup.sh python|node|safe|broker|bench|slither|halmos|home-assistant|geth|validators|pi" ;;
+  *) die "usage: setup.sh python|node|safe|broker|mochi|bench|slither|halmos|home-assistant|geth|validators|pi" ;;
 esac

@@ -27,7 +27,7 @@ SHARE_S = 10.0
 class LiveSite:
     """A broker and a site's files; `start` runs its gateway and agents, each under its name."""
 
-    def __init__(self, folder, children, agents, metrics_port=None):
+    def __init__(self, folder, children, agents, metrics_port=None, kind=Mosquitto):
         self.children, self.folder = children, folder
         self.dealt = deal(open_source("house"), sites=1, agents=agents, rounds=ROUNDS, seed=3)
         self.schema = Schema(self.dealt.channels, self.dealt.labels)
@@ -37,7 +37,7 @@ class LiveSite:
         acl = acl_text(self.files.name, self.files.gateway, self.files.agents)
         plan = AggregationConfig().plan(agents)
         self.limits = limits_of(Terms(self.schema, plan, 3, 1, 10_000, 10_000, 10_000))
-        broker = Mosquitto(folder / "broker", self.authority, acl, children, self.limits)
+        broker = kind(folder / "broker", self.authority, acl, children, self.limits)
         self.where = broker.start(60.0)
         write_sites([self.files], self.dealt, options, self.where, self.authority)
         write_gateway(self.files, options, self.where, self.authority, {})
