@@ -13,7 +13,6 @@ nothing left over. An entry that changes nothing is allowed.
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -45,18 +44,16 @@ def write_delta(
     weight_ratio: float,
     most: int | None,
 ) -> bytes:
-    """Write what leads from the records `old` to `new`; see `Codebook.delta_to`."""
-    old_rows = {int(number): row for row, number in enumerate(old["id"])}
-    new_ids = new["id"].tolist()
+    """Write what leads from the records `old` to `new`; see `Codebook.delta_to`.
+
+    Both are sorted by id.
+    """
     steps = tolerance * STEPS_PER_RANGE
-    changed: list[tuple[float, int, bytes]] = []
-    for row, number in enumerate(new_ids):
-        after, at = new[row], old_rows.get(number)
-        change = _change(None if at is None else old[at], after, steps, weight_ratio)
-        if change:
-            changed.append((-change, number, _entry(after, form, steps)))
-    entries = {number: entry for _, number, entry in sorted(changed)[:most]}
-    for number in old_rows.keys() - set(new_ids):
+    changes = _changes(old, new, steps, weight_ratio)
+    rows = np.flatnonzero(changes)
+    rows = rows[np.argsort(-changes[rows], kind="stable")][:most]
+    entries = {int(record["id"]): _entry(record, form, steps) for record in new[rows]}
+    for number in np.setdiff1d(old["id"], new["id"]).tolist():
         entries[number] = number.to_bytes(2) + bytes([REMOVED_CLASS])
     return b"".join(entries[number] for number in sorted(entries))
 
@@ -143,12 +140,17 @@ def _entry(record: np.void, form: RecordFormat, steps: float) -> bytes:
     return header + features
 
 
-def _change(old: np.void | None, new: np.void, steps: float, weight_ratio: float) -> float:
-    """Say how much a record changed, as far as it matters; 0 if it may be left out."""
-    importance = math.sqrt(int(new["weight"]) + 1)
-    if old is None or old["class"] != new["class"]:
-        return (1 + STEPS_PER_RANGE) * importance
-    moved = int(np.abs(old["q"].astype(np.int64) - new["q"].astype(np.int64)).max())
-    light, heavy = sorted((int(old["weight"]), int(new["weight"])))
-    small = moved <= steps and heavy <= light * weight_ratio
-    return 0.0 if small else (1 + moved) * importance
+def _changes(
+    old: NDArray[np.void], new: NDArray[np.void], steps: float, weight_ratio: float
+) -> NDArray[np.float64]:
+    """Say how much each record of `new` changed, as far as it matters; 0 if it may be left out."""
+    _, before, after = np.intersect1d(old["id"], new["id"], assume_unique=True, return_indices=True)
+    moved = np.full(len(new), float(STEPS_PER_RANGE))
+    off = old["q"][before].astype(np.int64) - new["q"][after]
+    moved[after] = np.abs(off).max(axis=1)
+    light, heavy = np.sort([old["weight"][before], new["weight"][after]], axis=0).astype(np.int64)
+    same = old["class"][before] == new["class"][after]
+    small = np.zeros(len(new), np.bool_)
+    small[after] = same & (moved[after] <= steps) & (heavy <= light * weight_ratio)
+    moved[after[~same]] = STEPS_PER_RANGE
+    return np.where(small, 0.0, (1 + moved) * np.sqrt(new["weight"] + 1.0))

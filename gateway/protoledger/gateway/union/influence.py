@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from protoledger.gateway.learner.base import Engine, Floats, Live
 from protoledger.gateway.learner.compilation import compiled
-from protoledger.gateway.learner.vote import TOGETHER, measure, nearest, strengths_of, vote
+from protoledger.gateway.learner.vote import TOGETHER, strengths_of
+from protoledger.gateway.union.voting import nearest_of_each, vote_many, winners
 
 Ints = NDArray[np.int64]
 Booleans = NDArray[np.bool_]
@@ -35,6 +36,8 @@ COVERED: Final = 0.8
 """Share of what classes have on average, from which on a class counts as covered."""
 UNCOVERED: Final = 0.1
 """How much of a loss counts if it is one to a class that the losers do not cover at all."""
+AT_ONCE: Final = 128
+"""Prototypes whose distances to all others numpy holds at a time."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -236,17 +239,41 @@ def neighbours(
     if kernels := compiled.kernels(engine):
         kernels.union.neighbours(features, metric, starts, rows, squares)
         return rows, squares
-    for point in range(n):
-        distances = measure(features, metric, np.ascontiguousarray(features[:, point]))
-        distances[point] = np.inf
+    for start in range(0, n, AT_ONCE):
+        points = np.arange(start, min(start + AT_ONCE, n))
+        apart = _measure_many(features, metric, points)
+        apart[np.arange(len(points)), points] = np.inf
         for book in range(books):
-            first = starts[book]
-            within = distances[first : starts[book + 1]]
-            near = nearest(within, TOGETHER.voters)
-            near = near[within[near] < np.inf]
-            rows[point, book, : len(near)] = first + near
-            squares[point, book, : len(near)] = within[near]
+            within = apart[:, starts[book] : starts[book + 1]]
+            near = nearest_of_each(within, TOGETHER.voters)
+            found = np.take_along_axis(within, near, axis=1)
+            many = near.shape[1]
+            rows[points, book, :many] = np.where(found < np.inf, starts[book] + near, 0)
+            squares[points, book, :many] = found
     return rows, squares
+
+
+def _measure_many(features: Floats, metric: Floats, points: Ints) -> Floats:
+    """Return the squared distance of each point to each column, as `measure` does, the same bits.
+
+    Args:
+        features: (d, n).
+        metric: (d,).
+        points: (m,) columns.
+
+    Returns:
+        float64 (m, n).
+    """
+    total = np.zeros((len(points), features.shape[1]))
+    for row, weight in zip(features, metric, strict=True):
+        part = row - row[points, None]
+        part *= part
+        part *= weight
+        absent = np.isnan(part)
+        if absent.any():
+            part[absent] = 1 / len(metric) if weight > 0 else 0.0
+        total += part
+    return total
 
 
 def votes_at(
@@ -269,22 +296,10 @@ def votes_at(
         n_classes: number of labels.
         engine: what computes.
     """
-    shares = np.zeros((len(rows), n_classes))
     if kernels := compiled.kernels(engine):
+        shares = np.zeros((len(rows), n_classes))
         kernels.union.votes_at(rows, squares, strengths, classes, books, shares)
         return shares
-    for point in range(len(rows)):
-        voters = rows[point, books].ravel()
-        shares[point] = vote(
-            squares[point, books].ravel(),
-            classes[voters],
-            strengths[voters],
-            n_classes,
-            TOGETHER,
-        )
-    return shares
-
-
-def winners(shares: Floats) -> Ints:
-    """Return the class with the largest share in each row: int64 (points,), −1 for none."""
-    return np.where(shares.any(axis=1), shares.argmax(axis=1), -1)
+    shape = len(rows), len(books) * rows.shape[2]
+    near, rows = (table[:, books].reshape(shape) for table in (squares, rows))
+    return vote_many(near, classes[rows], strengths[rows], n_classes, TOGETHER)

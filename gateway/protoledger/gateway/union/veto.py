@@ -19,6 +19,7 @@ from protoledger.gateway.learner.base import Floats
 from protoledger.gateway.learner.vote import ALONE, TOGETHER, Reach
 from protoledger.gateway.union.influence import References
 from protoledger.gateway.union.recent import RecentSamples
+from protoledger.gateway.union.voting import nearest_of_each, vote_many, winners
 
 BAR: Final = 0.03
 """Share of the recent samples that an owner must cost."""
@@ -116,8 +117,7 @@ def _cost(with_it: Booleans, without: Booleans, blocks: Ints) -> float:
 
 def _near(xs: Floats, book: References, metric: Floats) -> Near:
     squares = distances(xs, book.features, metric)
-    k = min(TOGETHER.voters, squares.shape[1])
-    rows = np.argsort(squares, axis=1, kind="stable")[:, :k]
+    rows = nearest_of_each(squares, TOGETHER.voters)
     found = np.take_along_axis(squares, rows, axis=1)
     return found, book.classes[rows], book.strengths[rows]
 
@@ -140,12 +140,4 @@ def _won(votes: Sequence[Near], n_classes: int, reach: Reach) -> Ints:
     squares, classes, strengths = (
         np.concatenate([vote[part] for vote in votes], axis=1) for part in range(3)
     )
-    rows = np.argsort(squares, axis=1, kind="stable")[:, : reach.voters]
-    near = np.take_along_axis(squares, rows, axis=1)
-    weights = np.take_along_axis(strengths, rows, axis=1) / (near + reach.softening)
-    classes = np.take_along_axis(classes, rows, axis=1)
-    shares = np.zeros((len(squares), n_classes))
-    at = np.arange(len(squares))
-    for k in range(rows.shape[1]):
-        np.add.at(shares, (at, classes[:, k]), weights[:, k])
-    return np.where(shares.any(axis=1), shares.argmax(axis=1), -1)
+    return winners(vote_many(squares, classes, strengths, n_classes, reach))

@@ -155,3 +155,39 @@ class Panel:
 
     def __len__(self) -> int:
         return len(self.classes)
+
+
+def vote_many(
+    squares: Floats, classes: Ints, strengths: Floats, n_classes: int, reach: Reach
+) -> Floats:
+    """Return what `vote` says at many points: float64 (points, n_classes), the same bits.
+
+    Args:
+        squares: (points, n) squared distances, infinite for a prototype that must not vote.
+        classes: (points, n) class indices.
+        strengths: (points, n) what each vote is multiplied by.
+        n_classes: number of labels.
+        reach: how many vote, and how softly.
+    """
+    rows = nearest_of_each(squares, reach.voters)
+    near, classes, strengths = (
+        np.take_along_axis(table, rows, axis=1) for table in (squares, classes, strengths)
+    )
+    weighed = strengths / (near + reach.softening)
+    shares, totals = np.zeros((len(squares), n_classes)), np.zeros(len(squares))
+    points = np.arange(len(squares))
+    for voter in range(rows.shape[1]):  # from the nearest on, as one point's votes are summed
+        shares[points, classes[:, voter]] += weighed[:, voter]
+        totals += weighed[:, voter]
+    shares /= np.where(totals > 0, totals, 1.0)[:, None]
+    return shares
+
+
+def nearest_of_each(squares: Floats, most: int) -> NDArray[np.intp]:
+    """Return the columns of the least in each row, nearest first, older first among equals."""
+    return np.argsort(squares, axis=1, kind="stable")[:, :most]
+
+
+def winners(shares: Floats) -> Ints:
+    """Return the class with the largest share in each row: int64 (points,), −1 for none."""
+    return np.where(shares.any(axis=1), shares.argmax(axis=1), -1)
