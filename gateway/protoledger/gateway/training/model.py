@@ -305,9 +305,12 @@ class SiteModel:
         own = self.learner.opinions(x)
         alone = own.shares[own.chosen]
         live, squares = self.learner.live(), self.learner.distances(x)
-        if not self.union.voting:  # then the site is alone
+        votes = bool(self.union.voting)
+        shares = np.empty((len(self._experts), self.form.labels))
+        shares[len(UNION)], shares[len(UNION) + 1 :] = alone, own.shares
+        if not votes:  # then the site is alone
             anywhere = here = own.shares[0]
-            union = np.stack([alone, anywhere, anywhere, here])
+            shares[0], shares[1:4] = alone, anywhere
         else:
             metric = self.learner.metric()
             complete, weights = without_missing(x, metric)
@@ -317,13 +320,13 @@ class SiteModel:
             if self.union.vetoed:
                 here = self.union.shares_here(complete, squares, live, weights)
             prior = self._prior()
-            union = np.stack([(here + FLOOR) * prior, everyone, (everyone + FLOOR) * prior, here])
+            shares[0], shares[1] = (here + FLOOR) * prior, everyone
+            shares[2], shares[3] = (everyone + FLOOR) * prior, here
             if here.any():
-                union[0] /= union[0].sum()
-                union[2] /= union[2].sum()
-        shares = np.concatenate((union, alone[None], own.shares))
-        votes = bool(self.union.voting)
-        awake = np.array([True, votes, votes, votes, votes, *own.awake])
+                shares[0] /= shares[0].sum()
+                shares[2] /= shares[2].sum()
+        awake = np.full(len(self._experts), fill_value=True)
+        awake[1 : len(UNION) + 1], awake[len(UNION) + 1 :] = votes, own.awake
         chosen = self._choice.choose(awake) if votes else 0
         return _Look(shares, awake, chosen, winner(alone), anywhere, here, own.distance, own.usual)
 

@@ -113,8 +113,8 @@ def _relevances(pairs: Pairs, precisions: Floats) -> Floats:
     relevances = np.ones(d)
     for _ in range(STEPS):
         right, wrong = near @ relevances / d, far @ relevances / d
-        both = (right + wrong + 1e-12)[:, None]
-        pull = near / both * (wrong[:, None] / both) - far / both * (right[:, None] / both)
-        relevances = np.maximum(relevances - weights @ pull, RELEVANCE_FLOOR)
+        steep = weights / (right + wrong + 1e-12) ** 2
+        pull = (steep * wrong) @ near - (steep * right) @ far
+        relevances = np.maximum(relevances - pull, RELEVANCE_FLOOR)
         relevances *= d / relevances.sum()
     return relevances

@@ -170,17 +170,17 @@ def vote_many(
         reach: how many vote, and how softly.
     """
     rows = nearest_of_each(squares, reach.voters)
-    near, classes, strengths = (
-        np.take_along_axis(table, rows, axis=1) for table in (squares, classes, strengths)
+    weighed = np.take_along_axis(strengths, rows, axis=1)
+    weighed /= np.take_along_axis(squares, rows, axis=1) + reach.softening
+    classes = np.take_along_axis(classes, rows, axis=1)
+    points = np.arange(len(squares))[:, None]
+    # summed from the nearest on, as one point's votes are
+    shares = np.bincount(
+        (points * n_classes + classes).ravel(), weighed.ravel(), points.size * n_classes
     )
-    weighed = strengths / (near + reach.softening)
-    shares, totals = np.zeros((len(squares), n_classes)), np.zeros(len(squares))
-    points = np.arange(len(squares))
-    for voter in range(rows.shape[1]):  # from the nearest on, as one point's votes are summed
-        shares[points, classes[:, voter]] += weighed[:, voter]
-        totals += weighed[:, voter]
-    shares /= np.where(totals > 0, totals, 1.0)[:, None]
-    return shares
+    totals = np.bincount(np.broadcast_to(points, rows.shape).ravel(), weighed.ravel(), points.size)
+    found: Floats = shares.reshape(-1, n_classes) / np.where(totals > 0, totals, 1.0)[:, None]
+    return found
 
 
 def nearest_of_each(squares: Floats, most: int) -> NDArray[np.intp]:

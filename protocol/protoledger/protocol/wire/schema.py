@@ -207,14 +207,15 @@ class Schema:
         counts = np.where(plausible, counts, 0)
         means = rows[:, 0:width:2] / np.maximum(counts, 1) * self._steps + self._lows
         values = np.where(plausible, means, np.nan)
-        return [
-            Sample(values[b], counts[b], _winner(rows[b, width:], agents, minimum))
-            for b in range(len(rows))
-        ]
+        labels = _winners(rows[:, width:], agents, minimum).tolist()
+        return [Sample(*one) for one in zip(values, counts, labels, strict=True)]
 
 
-def _winner(votes: NDArray[np.int64], agents: int, minimum: int) -> int:
-    if not votes.size or not max(1, minimum) <= int(votes.sum()) <= agents:
-        return NO_LABEL
-    best = np.flatnonzero(votes == votes.max())
-    return int(best[0]) if best.size == 1 else NO_LABEL
+def _winners(votes: NDArray[np.int64], agents: int, minimum: int) -> NDArray[np.int64]:
+    """Return the label that alone has the most of a window's votes (B, labels): int64 (B,)."""
+    if not votes.shape[1]:
+        return np.full(len(votes), NO_LABEL)
+    total, most = votes.sum(axis=1), votes.max(axis=1)
+    clear = (votes == most[:, None]).sum(axis=1) == 1
+    clear &= (total >= max(1, minimum)) & (total <= agents)
+    return np.where(clear, votes.argmax(axis=1), NO_LABEL)
