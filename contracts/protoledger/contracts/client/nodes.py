@@ -2,7 +2,9 @@
 
 One node is active; the others are asked from time to time which hash they have for a block a little
 below the newest. A node with another hash than most is named and passed over. With two nodes there
-is no majority: then both are named, and the active one is kept.
+is no majority: then both are named, and the active one is kept. A node that has not by the next
+comparison what another one had at the last is left, if by one block only: where blocks come for
+transactions alone, one is all that a parted node ever lacks.
 """
 
 from __future__ import annotations
@@ -26,6 +28,10 @@ _COMPARE_EVERY_S = 5.0
 _BELOW = 2  # blocks below the newest: nodes differ about the newest all the time
 _BEHIND = 3  # blocks that a node may be behind the others before it is left
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 60.0
+
+
+class TurnedError(ChainUnreachableError):
+    """Another node is the active one now: ask again."""
 
 
 class Nodes:
@@ -52,7 +58,7 @@ class Nodes:
         self._name_one, self._active = name_one, 0
         self._pause_s = [_FIRST_PAUSE_S] * len(urls)
         self._back_at = [0.0] * len(urls)
-        self._compared_at = 0.0
+        self._compared_at, self._best_height = 0.0, 0
         self._named: set[tuple[str, int]] = set()
 
     @property
@@ -60,8 +66,15 @@ class Nodes:
         """The node to ask."""
         return self._nodes[self._active]
 
-    def turn_away(self, _error: Exception) -> bool:
-        """Leave the active node for a while; False if no other may answer now."""
+    def turn_away(self, error: Exception) -> bool:
+        """Leave the active node for a while; False if no other may answer now.
+
+        Args:
+            error: what came of asking it. After `compare` has turned, the active node is the one
+                that was found good, and is kept.
+        """
+        if isinstance(error, TurnedError):
+            return True
         now = time.monotonic()
         self._set_aside(self._active, now)
         waiting = [at for at in range(len(self._nodes)) if self._back_at[at] <= now]
@@ -82,7 +95,8 @@ class Nodes:
             believed: a block of the active node.
 
         Raises:
-            ChainUnreachableError: the active node contradicts most, or is behind; ask again.
+            TurnedError: the active node contradicted most, or was behind; ask the one that is now.
+            ChainUnreachableError, RpcError: the active node does not answer.
         """
         now = time.monotonic()
         if len(self._nodes) < 2 or now < self._compared_at + _COMPARE_EVERY_S:
@@ -124,7 +138,7 @@ class Nodes:
                 self._set_aside(at, time.monotonic())
         if decided and hashes.get(self._active) not in {None, most}:
             self._active = next(at for at, hash_ in hashes.items() if hash_ == most)
-            raise ChainUnreachableError(f"turning to {self.active.url}: most agree with it")
+            raise TurnedError(f"turning to {self.active.url}: most agree with it")
 
     def _say(self, at: int, number: int, reason: str) -> None:
         url = self._nodes[at].url
@@ -134,10 +148,26 @@ class Nodes:
 
     def _leave_if_behind(self, heights: dict[int, int], now: float) -> None:
         best = max(heights, key=heights.__getitem__, default=self._active)
-        if heights.get(self._active, 0) + _BEHIND < heights.get(best, 0):
+        own, ahead = heights.get(self._active, 0), heights.get(best, 0)
+        stays_behind = own < min(ahead, self._best_height)
+        self._best_height = ahead
+        if stays_behind or own + _BEHIND < ahead:
             self._set_aside(self._active, now)
             self._active = best
-            raise ChainUnreachableError(f"turning to {self.active.url}: it is ahead")
+            raise TurnedError(f"turning to {self.active.url}: it is ahead")
+
+    def spread(self, raw: bytes) -> None:
+        """Hand a transaction to the others too, whatever they say: the active one may be parted."""
+        now = time.monotonic()
+        for at, node in enumerate(self._nodes):
+            if at == self._active or self._back_at[at] > now:
+                continue
+            try:
+                node.send(raw)
+            except ChainUnreachableError:
+                self._set_aside(at, now)
+            except RpcError:
+                continue  # known, outbid or mined already: the receipt will tell
 
     def close(self) -> None:
         """Close all connections."""

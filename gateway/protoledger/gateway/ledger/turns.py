@@ -89,6 +89,7 @@ class Turns:
             config=self._config,
             most=self._config.records_per_commit or OWED_RECORDS,
             report=self._report,
+            spread=self._nodes.spread,
         )
 
     @property

@@ -354,19 +354,38 @@ def test_of_two_nodes_that_contradict_each_other_both_are_named(
     assert not alice.count(LedgerUnavailable) + alice.count(LedgerFailed)
 
 
+@pytest.mark.parametrize("blocks", [1, 6])
 def test_a_node_that_stays_behind_is_left_for_one_that_is_ahead(
-    sites: tuple[Site, Site], proxy: FaultyNode, monkeypatch: pytest.MonkeyPatch
+    sites: tuple[Site, Site], proxy: FaultyNode, monkeypatch: pytest.MonkeyPatch, blocks: int
 ) -> None:
+    """Where blocks come for transactions alone, one is all that a parted node lacks."""
     monkeypatch.setattr("protoledger.contracts.client.nodes._COMPARE_EVERY_S", 0.2)
     alice, bob = sites
     with alice.ledger() as writer:
         for seed in range(1, 8):
             writer.submit(book(seed))
             assert writer.flush(60)
-    proxy.by_order = behind(6)
+    proxy.by_order = behind(blocks)
     with bob.ledger(rpc_url=proxy.url, rpc_urls=[alice.anvil.url]):
         bob.sees(ALICE, book(7))
     assert not bob.count(LedgerFailed) + bob.count(NodeDisagrees)
+
+
+def test_a_commit_that_a_parted_node_keeps_goes_by_the_others(
+    sites: tuple[Site, Site], proxy: FaultyNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The node takes it, agrees about every block, and makes none."""
+    monkeypatch.setattr("protoledger.gateway.ledger.sending.sender._RESEND_S", 0.2)
+    alice, bob = sites
+    proxy.by_order = lambda method, *_: (
+        {"result": "0x" + "ab" * 32} if method == "eth_sendRawTransaction" else None
+    )
+    with alice.ledger(rpc_url=proxy.url, rpc_urls=[alice.anvil.url]) as writer, bob.ledger():
+        writer.submit(book(1), "one")
+        assert writer.flush(60)
+        bob.sees(ALICE, book(1))
+    assert [e.note for e in alice.events if isinstance(e, Committed)] == ["one"]
+    assert not alice.count(CommitRejected)
 
 
 def test_old_and_fresh_followers_agree_about_a_gateway_that_was_granted_again(

@@ -9,8 +9,9 @@ in the outbox, where each replaces the one before, because a commit takes the wh
 it.
 
 **An error in answer to a transaction proves nothing**: a provider may have passed it on. So the
-transaction stays pending and is sent again; only a refusal for its price is taken at its word, and
-even then its hash is remembered. What is mined after it was given up is reported then.
+transaction stays pending and is sent again, to all nodes, as one may be parted; only a refusal for
+its price is taken at its word, and even then its hash is remembered. What is mined after it was
+given up is reported then.
 """
 
 from __future__ import annotations
@@ -77,6 +78,7 @@ class CommitSender:
         config: fees, patience, and what to leave out.
         most: records of a commit.
         report: takes events.
+        spread: hands a transaction to the other nodes, if there are any.
     """
 
     def __init__(
@@ -89,10 +91,12 @@ class CommitSender:
         config: LedgerConfig,
         most: int,
         report: Callable[[LedgerEvent], None],
+        spread: Callable[[bytes], None],
     ) -> None:
         self._outbox, self._copy = store.outbox, store.copy
         self._account, self._form = account, form
-        self._chain_id, self._config, self._report = chain_id, config, report
+        self._chain_id, self._config = chain_id, config
+        self._report, self._spread = report, spread
         self._fees, self._most = FeePolicy(config), most
         self._begun_at = self._priced_at = 0.0
         self._sent_at: float | None = None  # None: not by this process
@@ -101,16 +105,13 @@ class CommitSender:
         self._pause_s, self._resume_at, self._said = 0.5, 0.0, ""
 
     def step(self, node: Node, buffer: Buffer, follower: Follower, head: Block) -> bool:
-        """Do what can be done now.
+        """Do what can be done now; whether a transaction is on its way: look again soon.
 
         Args:
             node: the chain.
             buffer: the contract.
             follower: the copy, just brought up to date.
             head: the newest block.
-
-        Returns:
-            Whether a transaction is on its way, so that looking again soon is worth it.
 
         Raises:
             ChainUnreachableError, RpcError: try again later; the outbox is as safe as before.
@@ -205,16 +206,14 @@ class CommitSender:
                     self._say(f"the chain's nodes take no lower tip: {why}")
                     return
                 pending = self._again(node, buffer, pending, fees)
+                continue
             except ReplacementUnderpricedError:
                 self._priced_at = 0.0  # something under this number offers more: outbid it next
-                return
             except NonceUsedError:
-                return  # most likely by this very transaction: the receipt will tell
+                pass  # most likely by this very transaction: the receipt will tell
             except RpcError as error:
                 self._say(f"the node refuses the transaction, or says so: {error}")
-                return
-            else:
-                return
+            return
 
     def _again(self, node: Node, buffer: Buffer, pending: Pending, fees: Fees) -> Pending:
         """Sign the same content for other fees, and store it."""
@@ -271,9 +270,8 @@ class CommitSender:
             follower.scan_again_from(receipt.block)
         elif time.monotonic() - max(self._begun_at, self._sent_at or 0.0) > self._config.stuck_s:
             self._say(
-                f"it stands in block {receipt.block}, the newest is {head.number}, and "
-                f"{self._config.believed_after} is not reached: a chain that makes blocks only for "
-                "transactions wants `confirmations: 0`"
+                f"it is in block {receipt.block} of {head.number}, {self._config.believed_after} "
+                "is not reached: a chain without empty blocks wants `confirmations: 0`"
             )
 
     def _report_late(self, node: Node, follower: Follower) -> None:
@@ -314,11 +312,13 @@ class CommitSender:
         self._misfit_since = None
         if now - self._begun_at >= self._config.deadline_s:
             self._give_up(f"it was not mined within {self._config.deadline_s:g} s")
-        elif now - self._priced_at >= self._config.stuck_s:
+            return
+        if now - self._priced_at >= self._config.stuck_s:
             self._priced_at = now
-            self._outbid(node, buffer, head, pending)
+            pending = self._outbid(node, buffer, head, pending)
         else:
             self._send(node, buffer, head, pending, None)
+        self._spread(pending.raw)
 
     def _misfit(self, node: Node, follower: Follower, pending: Pending, used: int) -> None:
         """The number or version is another's; unless the node is only behind, for a while."""
@@ -337,18 +337,18 @@ class CommitSender:
             reason = f"its number {pending.nonce} does not fit the chain's {used}"
         self._give_up(reason)
 
-    def _outbid(self, node: Node, buffer: Buffer, head: Block, pending: Pending) -> None:
-        """Sign the same again for more, and send that."""
+    def _outbid(self, node: Node, buffer: Buffer, head: Block, pending: Pending) -> Pending:
+        """Sign the same again for more, and send that; gives what was sent."""
         fees, why = self._fees.offer(node, head, self._outbox.offered(pending.nonce))
         if fees is None:
             self._say(why)
-            self._send(node, buffer, head, pending, None)
-            return
-        try:
-            pending = self._again(node, buffer, pending, fees)
-        except (RevertedError, RpcError):
-            return  # its receipt will tell
+        else:
+            try:
+                pending = self._again(node, buffer, pending, fees)
+            except (RevertedError, RpcError):
+                return pending  # its receipt will tell
         self._send(node, buffer, head, pending, fees)
+        return pending
 
     def _reverted(self, node: Node, buffer: Buffer, follower: Follower, pending: Pending) -> None:
         if follower.version + 1 != pending.head.version:
