@@ -9,7 +9,7 @@ from protoledger.contracts.tools import toolchain
 from protoledger.emulator.errors import ChainError, ProgramMissingError
 from protoledger.emulator.processes.chain import ChainAddress
 from protoledger.emulator.processes.children import Children
-from protoledger.emulator.processes.networks import CHAINS, Started, start
+from protoledger.emulator.processes.networks import CHAINS, Started, clique, start
 from protoledger.emulator.processes.networks.avalanche import Avalanche
 from protoledger.gateway.ledger.config import LedgerConfig
 
@@ -45,6 +45,35 @@ def test_validators_that_are_not_built_are_told(
 def test_avalanche_has_five_validators_and_no_more(tmp_path: Path) -> None:
     with pytest.raises(ChainError, match="at most 5 sites, not 6"):
         Avalanche(Children(tmp_path / "logs"), tmp_path, 6)
+
+
+def test_signers_that_begin_apart_are_taken_back_to_the_beginning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two of four made two blocks, and so did the others: nobody takes the other half's chain."""
+    blocks, taken_back = [2, 2, 2, 2], list[int]()
+
+    class Halved(clique.Clique):
+        def height(self, number: int) -> int:
+            return blocks[number]
+
+        def rewind(self, number: int, block: int) -> None:
+            taken_back.append(number)
+            blocks[number] = block
+
+        def join(self) -> None:
+            blocks[:] = [3, 3, 3, 3]
+
+    monkeypatch.setattr(clique, "validator_program", lambda _: tmp_path)
+    network = Halved(Children(tmp_path / "logs"), tmp_path, 4, period_s=0)
+    network._begin_together()
+    network.close()
+    assert taken_back == [1, 2, 3]
+    monkeypatch.setattr(clique, "_START_S", 0.1)
+    blocks[:] = [2, 3, 3, 3]
+    monkeypatch.setattr(network, "join", lambda: None)
+    with pytest.raises(ChainError, match=r"at blocks \[2, 0, 0, 0\]"):
+        network._begin_together()
 
 
 def test_a_url_that_nobody_answers_is_told(tmp_path: Path) -> None:

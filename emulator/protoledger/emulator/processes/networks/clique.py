@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 PERIOD_S: Final = 2
 _START_S = 60.0
+_PATIENCE = 6  # periods without a block: the signers stand still
 _RULES = (
     "homestead",
     "eip150",
@@ -100,6 +101,7 @@ class Clique(Network):
         self.join()
         for number in range(len(self._signers)):
             self._until("making blocks", number, partial(self._makes_blocks, number), _START_S)
+        self._begin_together()
 
     def revive(self, number: int) -> None:
         """Start a killed signer again, and make it a peer of those that run."""
@@ -137,6 +139,30 @@ class Clique(Network):
     def rewind(self, number: int, block: int) -> None:
         """Take a signer back to an earlier block, as `debug.setHead` at Geth's console does."""
         self._admin(number, "debug_setHead", hex(block))
+
+    def _begin_together(self) -> None:
+        """Wait until all follow a chain that more than half of them make.
+
+        Each makes a first block before it has peers, so they may begin in parts that stand still;
+        all but one are then taken back to the beginning, which is nobody's loss yet.
+        """
+        period_s, seen, since = self._period_s, list[int](), time.monotonic()
+        deadline = since + _START_S
+        while min(found := self._heights(), default=0) <= len(self._signers) // 2:
+            now = time.monotonic()
+            if now > deadline:
+                raise ChainError(f"the signers do not agree on a chain: they are at blocks {found}")
+            if found != seen:
+                seen, since = found, now
+            elif now - since > _PATIENCE * period_s:
+                since = now
+                for number in range(1, len(self._signers)):
+                    self.rewind(number, 0)
+                self.join()
+            time.sleep(min(0.2, period_s))
+
+    def _heights(self) -> list[int]:
+        return [self.height(number) for number in range(len(self._signers))]
 
     def close(self) -> None:
         """Remove the sockets; the processes belong to the children."""
