@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs one part of what the project needs:
-# `setup.sh python|node|safe|broker|mochi|bench|slither|halmos|home-assistant|geth|validators|pi`.
+# `setup.sh python|node|safe|broker|mochi|bench|prio|slither|halmos|home-assistant|geth|validators|pi`.
 # Called by make when the part's stamp is missing or older than what it depends on.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -346,6 +346,17 @@ setup_bench() {
   touch .venv-bench/.ready
 }
 
+# Prio3, the other that it compares with: the crates' versions and hashes are in Cargo.lock.
+setup_prio() {
+  local cargo
+  cargo=$(PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin command -v cargo) ||
+    die "Prio3 is built with cargo, which is not installed (https://rustup.rs)"
+  env -u CARGO_BUILD_TARGET -u RUSTFLAGS CARGO_TARGET_DIR="$PWD/.venv/prio" "$cargo" build --quiet \
+    --release --locked --manifest-path \
+    experiments/protoledger/experiments/benchmarks/aggregation/prio/Cargo.toml ||
+    die "Prio3 was not built; it needs Rust 1.89 or newer, and the registry of crates"
+}
+
 # What `make test-pi` emulates a Pi with; QEMU's package is large, and nothing else needs it.
 setup_pi() {
   local program package missing=()
@@ -376,6 +387,7 @@ case ${1-} in
   safe) setup_safe ;;
   broker) setup_broker ;;
   bench) setup_bench ;;
+  prio) setup_prio ;;
   pi) setup_pi ;;
-  *) die "usage: setup.sh python|node|safe|broker|mochi|bench|slither|halmos|home-assistant|geth|validators|pi" ;;
+  *) die "usage: setup.sh python|node|safe|broker|mochi|bench|prio|slither|halmos|home-assistant|geth|validators|pi" ;;
 esac

@@ -9,6 +9,11 @@ from typer.testing import CliRunner
 from protoledger.experiments.benchmarks.aggregation import own_round
 from protoledger.experiments.benchmarks.aggregation.bench import app
 from protoledger.experiments.benchmarks.aggregation.own_round import Parties, Site, Size, measure
+from protoledger.experiments.benchmarks.aggregation.prio_round import (
+    PrioRow,
+    find_prio,
+    prio_rows,
+)
 from protoledger.experiments.benchmarks.stopwatch import Stopwatch, medians
 
 KEYS = {
@@ -33,7 +38,8 @@ def bench(*arguments):
 
 def test_without_flower_ours_stands_alone(tmp_path):
     file = tmp_path / "rows.json"
-    shown = bench("--agents", "5", "--length", "20", "--no-flower", "--json", str(file))
+    alone = "--no-flower", "--no-prio"
+    shown = bench("--agents", "5", "--length", "20", *alone, "--json", str(file))
     assert "milliseconds" in shown
     rows = json.loads(file.read_text())["rows"]
     assert [(row["agents"], row["length"], row["dropouts"]) for row in rows] == [
@@ -54,11 +60,59 @@ def test_ratios_are_theirs_over_ours(tmp_path, monkeypatch):
     monkeypatch.setattr(f"{module}._flower_python", lambda _console: "python")
     monkeypatch.setattr(f"{module}._flower", lambda _size, _python, _slots: theirs)
     file = tmp_path / "rows.json"
-    assert "Flower over ours" in bench("--agents", "5", "--length", "20", "--json", str(file))
+    shown = bench("--agents", "5", "--length", "20", "--no-prio", "--json", str(file))
+    assert "Flower over ours" in shown
     for row in json.loads(file.read_text())["rows"]:
         assert row["client_ratio"] == pytest.approx(1e3 / row["client_ms"], rel=0.01)
         assert row["gateway_ratio"] == pytest.approx(1e6 / row["gateway_ms"], rel=0.01)
         assert row["client_ratio_rekeyed"] < row["client_ratio"]
+
+
+def program(folder, body):
+    """Something that is called as the program of Prio3 is."""
+    file = folder / "prio-round"
+    file.write_text(f"#!/bin/sh\n{body}\n")
+    file.chmod(0o755)
+    return file
+
+
+def test_prio_is_measured_with_two_servers_and_with_one_more_than_t(tmp_path):
+    said = '{"client_ms": %s.5, "server_ms": 2, "client_bytes": %s, "server_bytes": %s}'
+    echo = program(tmp_path, f"""printf '{said}' "$1" "$3" "$4" """)
+    sizes = [Size(10, 20, 0, 5, 1), Size(5, 20, 0, 1, 1), Size(10, 20, 1, 5, 1)]
+    assert prio_rows(sizes, echo) == [
+        PrioRow(5, 20, 2, 5.5, 2, 2, 1000),
+        PrioRow(10, 20, 2, 10.5, 2, 2, 1000),
+        PrioRow(10, 20, 6, 10.5, 2, 6, 1000),
+    ]
+
+
+def test_a_round_of_prio_that_fails_is_no_measurement(tmp_path):
+    wrong = program(tmp_path, "echo the sum is wrong >&2; exit 1")
+    with pytest.raises(RuntimeError, match="the sum is wrong"):
+        prio_rows([Size(5, 20, 0, 1, 1)], wrong)
+
+
+def test_without_cargo_prio_is_left_out(tmp_path, monkeypatch):
+    module = "protoledger.experiments.benchmarks.aggregation.bench"
+    monkeypatch.setattr(f"{module}.find_prio", lambda: (None, "no cargo here"))
+    file = tmp_path / "rows.json"
+    shown = bench("--agents", "5", "--length", "20", "--no-flower", "--json", str(file))
+    assert "left out: no cargo here" in shown
+    assert json.loads(file.read_text())["prio"] == []
+
+
+@pytest.mark.long
+def test_prio_adds_up_and_a_server_more_costs_a_client_more():
+    """Its sums are checked by the program itself; bytes are a matter of the scheme alone."""
+    found, reason = find_prio()
+    if found is None:
+        pytest.skip(reason)
+    two, six = prio_rows([Size(10, 20, 0, 5, 1)], found)
+    assert (two.servers, six.servers) == (2, 6)
+    assert 0 < two.client_bytes < six.client_bytes
+    assert two.client_ms > 0
+    assert two.server_ms > 0
 
 
 def test_what_cannot_be_is_refused_before_anything_runs(tmp_path):

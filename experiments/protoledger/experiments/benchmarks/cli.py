@@ -33,7 +33,7 @@ BENCHES = {
     ),
     "aggregation": (
         "protoledger.experiments.benchmarks.aggregation.bench",
-        "CPU time and bytes of a round, compared with Flower's SecAgg+; --plan: each K's cost.",
+        "CPU time and bytes of a round, compared with Flower's SecAgg+ and with Prio3.",
     ),
     "network": (
         "protoledger.experiments.benchmarks.network.bench",

@@ -1,4 +1,4 @@
-"""`protoledger bench aggregation`: what a round costs, beside Flower's SecAgg+.
+"""`protoledger bench aggregation`: what a round costs, beside Flower's SecAgg+ and Prio3.
 
 Ours is the real thing but for the network: state machines, seals and signatures of a whole site in
 this process (`protoledger.experiments.benchmarks.aggregation.own_round`). Flower's is its own
@@ -10,6 +10,9 @@ Flower makes new keys every round and signs nothing: it trusts its server. So ou
 times: with a session's keys (our way) and with new keys every round (theirs, with a signed hello
 from every peer), and each of them without Ed25519, for which Flower has no counterpart. The ratios
 named `client_ratio`, `client_ratio_rekeyed` and `gateway_ratio` count all that we do.
+
+Prio3 stands in a table of its own (`protoledger.experiments.benchmarks.aggregation.prio_round`), as
+its clients and servers do other work than ours; where cargo is missing it is left out.
 """
 
 from __future__ import annotations
@@ -34,6 +37,11 @@ from protoledger.experiments.benchmarks.aggregation.own_round import (
     Size,
     Validity,
     measure,
+)
+from protoledger.experiments.benchmarks.aggregation.prio_round import (
+    find_prio,
+    prio_rows,
+    prio_table,
 )
 from protoledger.protocol.errors import ConfigurationError
 from protoledger.protocol.plans import default_collusion
@@ -111,8 +119,9 @@ def aggregation(
     flower: Annotated[  # noqa: FBT002 - a flag on the command line
         bool, typer.Option(help="Measure Flower's SecAgg+ as well.")
     ] = True,
+    prio: Annotated[bool, typer.Option(help="Measure Prio3 as well.")] = True,  # noqa: FBT002
 ) -> None:
-    """Measure a round's computation, ours and Flower's."""
+    """Measure a round's computation, ours, Flower's and Prio3's."""
     console = Console()
     console.width = max(console.width, _WIDTH)  # a pipe has none, and a cut figure is no figure
     if json_file is not None and not json_file.parent.is_dir():
@@ -127,6 +136,8 @@ def aggregation(
         sizes.append(Size(10, _SHORT, 0, 5, 1, "packed"))  # Flower's own threshold: half of N
     try:
         report = _compare(console, sizes, flower=flower)
+        if prio:
+            report["prio"] = _beside_prio(console, sizes)
     except (ConfigurationError, RuntimeError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(Exit.USAGE) from error
@@ -183,6 +194,17 @@ def _compare(console: Console, sizes: list[Size], *, flower: bool) -> dict[str, 
     if python is not None:
         console.print(_ratios(rows))
     return {"rows": [asdict(row) for row in rows]}
+
+
+def _beside_prio(console: Console, sizes: list[Size]) -> list[dict[str, float]]:
+    program, reason = find_prio()
+    if program is None:
+        console.print(f"Prio3 could not be built, so it is left out: {reason}")
+        return []
+    with console.status("measuring Prio3"):
+        rows = prio_rows(sizes, program)
+    console.print(prio_table(rows))
+    return [asdict(row) for row in rows]
 
 
 def _code(size: Size) -> str:
