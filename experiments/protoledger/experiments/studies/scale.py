@@ -1,6 +1,7 @@
 """Four to 50 gateways, alike or each with classes of its own; and ways to merge.
 
-`replace` and `learn` are the papers' ways (see `variants.sharing`); what others add is run, too.
+`replace` and `learn` are the papers' ways (see `variants.sharing`), `median`, `krum` and
+`foolsgold` defences of federated learning (`variants.baselines`); what others add is run, too.
 """
 
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from protoledger.experiments.collaboration import BY_SITE, Collaboration, held_o
 from protoledger.experiments.experiment import Experiment, Row, Table
 from protoledger.experiments.figures import legend, line, panels
 from protoledger.experiments.streams import DATA, deal, split
-from protoledger.experiments.variants.sharing import MERGES, SHARING, UNION
+from protoledger.experiments.variants.sharing import BASELINES, MERGES, SHARING, UNION
 from protoledger.gateway.training.model import SiteModel
 
 JUDGED: Final = 10
@@ -37,7 +38,7 @@ def jobs(seed: int, quick: bool) -> list[Job]:  # noqa: FBT001 - see `Experiment
         for data in (("phishing",) if quick else DATA)
         for dirichlet in (None, 0.3)
         for gateways in ((4, 10) if quick else (4, 10, 25, 50))
-        for way in (UNION, *MERGES, *SHARING.added())
+        for way in (UNION, *MERGES, *BASELINES, *SHARING.added())
     ]
 
 

@@ -7,8 +7,10 @@
   were samples.
 
 The papers' ways merge everything into one model, in which prototypes have no owner, so that nothing
-can be removed again. Others add ways by entry points in the group `protoledger.sharing`: a subclass
-of `Sharing` that is made without arguments, once for each gateway.
+can be removed again. `BASELINES` are defences of federated learning that keep owners apart, see
+`protoledger.experiments.variants.baselines`. Others add ways by entry points in the group
+`protoledger.sharing`: a subclass of `Sharing` that is made without arguments, once for each
+gateway.
 """
 
 from abc import ABC, abstractmethod
@@ -25,6 +27,8 @@ from protoledger.plugins import Group
 UNION: Final = "union"
 MERGES: Final = ("replace", "learn")
 """The papers' ways."""
+BASELINES: Final = ("median", "krum", "foolsgold")
+"""Defences that others published, adapted to codebooks."""
 SHARING: Final = Group(
     "protoledger.sharing",
     "way of sharing",
@@ -32,6 +36,9 @@ SHARING: Final = Group(
         UNION: f"{__name__}:UnionSharing",
         "replace": f"{__name__}:ReplaceSharing",
         "learn": f"{__name__}:LearnSharing",
+        "median": "protoledger.experiments.variants.baselines:MedianSharing",
+        "krum": "protoledger.experiments.variants.baselines:KrumSharing",
+        "foolsgold": "protoledger.experiments.variants.baselines:FoolsGoldSharing",
     },
 )
 
