@@ -1,4 +1,4 @@
-"""Defences that others published, adapted to codebooks: what they hold off, and their own limits."""
+"""Defences that others published, adapted to codebooks: what they hold off, and what they cost."""
 
 import numpy as np
 import pytest
