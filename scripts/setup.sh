@@ -352,8 +352,7 @@ setup_prio() {
   cargo=$(PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin command -v cargo) ||
     die "Prio3 is built with cargo, which is not installed (https://rustup.rs)"
   env -u CARGO_BUILD_TARGET -u RUSTFLAGS CARGO_TARGET_DIR="$PWD/.venv/prio" "$cargo" build --quiet \
-    --release --locked --manifest-path \
-    experiments/protoledger/experiments/benchmarks/aggregation/prio/Cargo.toml ||
+    --release --locked --manifest-path experiments/prio/Cargo.toml ||
     die "Prio3 was not built; it needs Rust 1.89 or newer, and the registry of crates"
 }
 
