@@ -1,9 +1,10 @@
 """Prio3 beside ours: rounds of the Rust crate `prio`, by a small program of its own.
 
-`scripts/setup.sh prio` builds `experiments/prio` where cargo is installed. There, clients share a vector among
-servers and prove to them that each number is within its range (Prio3SumVec, with the range that
-our benchmark's channels have). As long as one server is honest the others learn the sum alone, so
-T + 1 servers stand beside our T, and two beside everything, as that is how Prio is deployed.
+`scripts/setup.sh prio` builds `experiments/prio` where cargo is installed. There, clients share a
+vector among servers and prove to them that each number is within its range (Prio3SumVec, with the
+range that our benchmark's channels have). As long as one server is honest the others learn the sum
+alone, so T + 1 servers stand beside our T, and two beside everything, as that is how Prio is
+deployed.
 
 The program counts the scheme with its encoding. It signs and seals nothing: HPKE and TLS would come
 on top. So ours without signatures stands beside it, seals included.
