@@ -220,17 +220,86 @@ class Collaboration:
         return {"own": float(np.mean(found)), "worst_site": min(found)}
 
 
+class Alone(Collaboration):
+    """The same gateways, and nobody hears of anybody."""
+
+    def tell(self, gateway: Gateway) -> None:
+        """Keep a codebook to oneself."""
+
+
 def own_accuracy(model: SiteModel, data: Split, mix: NDArray[np.int64]) -> float:
     """Return how often a site's answer `here` is right, where classes are as frequent as in `mix`.
 
     Held-out rows are weighed by their class; where none of its classes is held out, alike.
     """
     model.settle()
-    rows = np.linspace(0, len(data.held_y) - 1, min(HELD_AT_SITES, len(data.held_y))).astype(int)
-    labels = data.held_y[rows]
-    weights = (mix / np.maximum(np.bincount(labels, minlength=data.classes), 1))[labels]
+    rows = _spread(len(data.held_y), HELD_AT_SITES)
+    weights = as_mixed(data.held_y[rows], mix)
     right = np.array([model.predict_one(data.held_x[row]) == data.held_y[row] for row in rows])
-    return float(np.average(right, weights=weights if weights.any() else None))
+    return float(weights @ right)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnGain:
+    """What sharing gives a site on its own distribution, as shares of 1.
+
+    Attributes:
+        alone: accuracy of the same site in a run without sharing.
+        here: accuracy of its answer `here`.
+        error: standard error of the difference of the two, because held-out rows are few.
+    """
+
+    alone: float
+    here: float
+    error: float
+
+
+def own_gain(
+    model: SiteModel,
+    alone: SiteModel,
+    data: Split,
+    view: Spoil = lambda x, y: (x, y),
+    most: int = HELD_AT_SITES,
+) -> OwnGain:
+    """Compare a site with itself alone, on held-out rows as it sees them, in its mix of classes.
+
+    Args:
+        model: The site's model; it is settled.
+        alone: The model of the same site in a run without sharing.
+        data: The stream.
+        view: How the site sees a sample.
+        most: Held-out rows that are asked, at most.
+    """
+    model.settle()
+    rows = [
+        view(data.held_x[row], int(data.held_y[row])) for row in _spread(len(data.held_y), most)
+    ]
+    labels = np.array([y for _, y in rows])
+    weights = as_mixed(labels, model.seen)
+    here = np.array([model.predict_one(x) for x, _ in rows]) == labels
+    by_itself = np.array([alone.predict_one(x) for x, _ in rows]) == labels
+    gain = here.astype(float) - by_itself
+    spread = gain - float(weights @ gain)
+    error = float(np.sqrt((weights**2) @ spread**2))
+    return OwnGain(float(weights @ by_itself), float(weights @ here), error)
+
+
+def as_mixed(labels: NDArray[np.int64], mix: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return weights of sum 1 that make classes as frequent as in a mix; alike if none is in it.
+
+    >>> as_mixed(np.array([0, 0, 1]), np.array([3, 1])).tolist()
+    [0.375, 0.375, 0.25]
+    """
+    weights = (mix / np.maximum(np.bincount(labels, minlength=len(mix)), 1))[labels]
+    if not weights.any():
+        weights = np.ones(len(labels))
+    shares: NDArray[np.float64] = weights / weights.sum()
+    return shares
+
+
+def _spread(many: int, most: int) -> NDArray[np.int64]:
+    """Return at most so many rows, spread evenly over all."""
+    return np.linspace(0, many - 1, min(most, many)).astype(np.int64)
 
 
 def restored(gateway: Gateway) -> SiteModel:

@@ -21,12 +21,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from protoledger.experiments.collaboration import (
-    HELD_AT_SITES,
-    Collaboration,
-    Gateway,
-    Spoil,
-)
+from protoledger.experiments.collaboration import Alone, Collaboration, Spoil, own_gain
 from protoledger.experiments.experiment import Experiment, Row, Table
 from protoledger.experiments.figures import COLOURS, legend, panels
 from protoledger.experiments.streams import DATA, Split, deal, split
@@ -63,13 +58,6 @@ def jobs(seed: int, quick: bool) -> list[Job]:  # noqa: FBT001 - see `Experiment
         for data in (("phishing",) if quick else DATA)
         for difference in DIFFERENCES
     ]
-
-
-class _Alone(Collaboration):
-    """Nobody hears of anybody."""
-
-    def tell(self, gateway: Gateway) -> None:
-        """Keep a codebook to oneself."""
 
 
 def views(difference: str, data: Split, seed: int) -> list[Spoil]:
@@ -133,7 +121,7 @@ def play(kind: type[Collaboration], job: Job) -> tuple[Collaboration, list[Spoil
 def run(job: Job) -> list[Row]:
     """Measure every site, with the others and alone."""
     together, seen = play(Collaboration, job)
-    apart, _ = play(_Alone, job)
+    apart, _ = play(Alone, job)
     sites = [
         _site(g.model, alone.model, view, together.data)
         for g, alone, view in zip(together.gateways, apart.gateways, seen, strict=True)
@@ -169,29 +157,10 @@ def _site(model: SiteModel, alone: SiteModel, view: Spoil, data: Split) -> tuple
         On its own distribution: accuracy alone, here, and the standard error of their difference;
         on all rows: accuracy alone, and anywhere.
     """
-    model.settle()
-    held = np.linspace(0, len(data.held_y) - 1, min(HELD_AT_SITES, len(data.held_y))).astype(int)
-    xs, ys = data.held_x[held], data.held_y[held]
-    everywhere = np.array([model.answer(x).anywhere for x in xs]) == ys
-    elsewhere = np.array([alone.predict_one(x) for x in xs]) == ys
-    rows = [view(x, int(y)) for x, y in zip(xs, ys, strict=True)]
-    labels = np.array([y for _, y in rows])
-    mix = model.seen / model.seen.sum()
-    weights = (mix / np.maximum(np.bincount(labels, minlength=data.classes), 1))[labels]
-    if not weights.sum():  # none of its classes is held out
-        weights = np.ones(len(labels))
-    here = np.array([model.predict_one(x) for x, _ in rows]) == labels
-    by_itself = np.array([alone.predict_one(x) for x, _ in rows]) == labels
-    weights /= weights.sum()
-    gain = here.astype(float) - by_itself
-    spread = gain - float(weights @ gain)
-    return (
-        float(weights @ by_itself),
-        float(weights @ here),
-        float(np.sqrt((weights**2) @ spread**2)),
-        float(elsewhere.mean()),
-        float(everywhere.mean()),
-    )
+    own = own_gain(model, alone, data, view, most=len(data.held_y))
+    everywhere = np.array([model.answer(x).anywhere for x in data.held_x]) == data.held_y
+    elsewhere = np.array([alone.predict_one(x) for x in data.held_x]) == data.held_y
+    return own.alone, own.here, own.error, float(elsewhere.mean()), float(everywhere.mean())
 
 
 def draw(table: Table) -> Figure:

@@ -5,15 +5,25 @@ gateway's first commit (`from the start`), and lasts 10 rounds; a codebook attac
 every round. Costs are points of held-out accuracy, mean over the three honest gateways, against the
 same run in which the bad gateway falls silent at that moment (codebook attacks), or stays honest
 (bad data): what is lost is due to what it says, and not to what it does not say.
+
+That is the union's accuracy, on all classes alike. What the three answer on their **own
+distribution** is measured after the 10 rounds, beside the same gateways in a run without sharing.
 """
 
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Final
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from protoledger.experiments.collaboration import Collaboration, Spoil
+from protoledger.experiments.collaboration import (
+    Alone,
+    Collaboration,
+    OwnGain,
+    Spoil,
+    own_gain,
+)
 from protoledger.experiments.experiment import Experiment, Point, Row, Table
 from protoledger.experiments.figures import COLOURS, legend, panels
 from protoledger.experiments.streams import DATA, deal, split
@@ -91,52 +101,78 @@ class _Attacked:
         """Mean over the honest."""
         return self.run.accuracy(self.run.gateways[:-1])
 
+    def gains(self, alone: Collaboration) -> list[OwnGain]:
+        """Compare the honest with themselves alone; those that have learnt nothing are left out."""
+        return [
+            own_gain(gateway.model, same.model, self.run.data)
+            for gateway, same in zip(self.run.gateways[:-1], alone.gateways, strict=False)
+            if gateway.model.seen.any()
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Course:
+    """What becomes of the honest: accuracies as the attack begins and after each round."""
+
+    accuracies: Floats
+    gains: list[OwnGain]
+
 
 def run(job: Job) -> list[Row]:
     """Play the run once to the attack, and from there once for each attack."""
     data = split(job.data, job.seed)
-    trunk = Collaboration(
-        data,
-        deal(data.y, GATEWAYS, job.seed, job.dirichlet),
-        lambda: SiteModel(data.x.shape[1], data.classes, defended=job.defended),
+    trunk, alone = (
+        kind(
+            data,
+            deal(data.y, GATEWAYS, job.seed, job.dirichlet),
+            lambda: SiteModel(data.x.shape[1], data.classes, defended=job.defended),
+        )
+        for kind in (Collaboration, Alone)
     )
     first = min(trunk.rounds // 3, trunk.rounds - ROUNDS) if job.begins == "turns" else 0
     for number in range(first):
         trunk.round(number)
+    for number in range(first + ROUNDS):
+        alone.round(number)
     courses = {
-        kind: _course(_Attacked(trunk.branch(), kind, job.seed), first)
+        kind: _course(_Attacked(trunk.branch(), kind, job.seed), first, alone)
         for kind in (HONEST, SILENT, *job.kinds)
     }
-    rows: list[Row] = []
-    for kind in (HONEST, *job.kinds):  # the former for what the defence itself costs
-        reference = SILENT if kind in attacks.codebook_attacks() else HONEST
-        cost = courses[reference] - courses[kind]
-        beyond = np.flatnonzero(cost > WITHIN)
-        rows.append(
-            {
-                "data": job.data,
-                "dealt": "iid" if job.dirichlet is None else f"Dirichlet {job.dirichlet}",
-                "begins": job.begins,
-                "attack": kind,
-                "defence": "on" if job.defended else "off",
-                "reference": 100 * float(courses[reference][-1]),
-                "at_once": 100 * float(cost[0]),
-                "after_10": 100 * float(cost[-1]),
-                "worst": 100 * float(cost.max()),
-                "rounds": int(beyond[-1]) + 1 if len(beyond) else 0,
-            }
-        )
-    return rows
+    return [_row(job, kind, courses) for kind in (HONEST, *job.kinds)]
 
 
-def _course(attacked: _Attacked, first: int) -> Floats:
-    """Return accuracies right after the attack began and after each of 10 rounds."""
+def _row(job: Job, kind: str, courses: dict[str, _Course]) -> Row:
+    """Return what an attack costs; of `honest`, what the defence itself costs."""
+    reference = courses[SILENT if kind in attacks.codebook_attacks() else HONEST].accuracies
+    cost = reference - courses[kind].accuracies
+    beyond = np.flatnonzero(cost > WITHIN)
+    gains = [100 * (own.here - own.alone) for own in courses[kind].gains]
+    return {
+        "data": job.data,
+        "dealt": "iid" if job.dirichlet is None else f"Dirichlet {job.dirichlet}",
+        "begins": job.begins,
+        "attack": kind,
+        "defence": "on" if job.defended else "off",
+        "reference": 100 * float(reference[-1]),
+        "at_once": 100 * float(cost[0]),
+        "after_10": 100 * float(cost[-1]),
+        "worst": 100 * float(cost.max()),
+        "rounds": int(beyond[-1]) + 1 if len(beyond) else 0,
+        "own_alone": 100 * fmean(own.alone for own in courses[kind].gains),
+        "own": fmean(gains),
+        "own_worst": min(gains),
+        "own_error": 100 * fmean(own.error for own in courses[kind].gains),
+    }
+
+
+def _course(attacked: _Attacked, first: int, alone: Collaboration) -> _Course:
+    """Play an attack, and look right after it began and after each of 10 rounds."""
     attacked.strike()
     accuracies = [attacked.accuracy()]
     for number in range(first, first + ROUNDS):
         attacked.round(number)
         accuracies.append(attacked.accuracy())
-    return np.array(accuracies)
+    return _Course(np.array(accuracies), attacked.gains(alone))
 
 
 def draw(table: Table) -> Figure:
@@ -181,6 +217,10 @@ EXPERIMENT = Experiment(
         "after_10": "after 10 rounds",
         "worst": "at worst",
         "rounds": "rounds until within one point",
+        "own_alone": "alone, own distribution, %",
+        "own": "here less alone, mean of the honest",
+        "own_worst": "here less alone, worst of the honest",
+        "own_error": "standard error of a site's difference",
     },
     jobs=jobs,
     run=run,

@@ -104,6 +104,17 @@ class Choice:
         self.label = -1
         self.run = 0
 
+    def restore(self, advantages: Floats, label: int, run: int) -> None:
+        """Take over what was booked; older states have more experts, behind these.
+
+        Raises:
+            ValueError: There are fewer.
+        """
+        if len(advantages) < len(self.names):
+            raise ValueError(f"{len(advantages)} experts were saved, here are {len(self.names)}")
+        self.advantages = advantages[: len(self.names)]
+        self.label, self.run = label, run
+
     def choose(self, awake: Booleans) -> int:
         """Return the row of the expert to follow among those that may answer."""
         leads = np.where(awake, self.advantages, -np.inf)

@@ -33,7 +33,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 UNION: Final = ("here", "union", "union by mix", "without vetoed")
-"""The experts that other owners take part in; the first is without vetoed owners, by mix."""
+"""The experts that other owners take part in; the first, by mix, and the last are without vetoed
+owners, and with prototypes shifted to where this site's sensors stand."""
+ALONE: Final = "alone"
+"""The other expert: the learner, which chooses among its own."""
 OWN_MIX: Final = 0.9
 """How far the site's own mix of classes counts against that of all prototypes that vote."""
 FLOOR: Final = 1e-3
@@ -47,6 +50,7 @@ class _Look:
     shares: Floats
     awake: NDArray[np.bool_]
     chosen: int
+    expert: str
     alone: int | None
     anywhere: Floats
     here: Floats
@@ -110,8 +114,7 @@ class SiteModel:
 
     def _adopt(self, learner: Classifier) -> None:
         self.learner = learner
-        self._experts = (*UNION, "alone", *learner.experts)
-        self._choice = Choice(self._experts)
+        self._choice = Choice((*UNION, ALONE))
         self._calibration = ShareCalibration()
 
     def step(self, x: ArrayLike, y: int | None) -> Outcome:
@@ -292,9 +295,8 @@ class SiteModel:
             raise ModelStateError("a saved model counts other classes than it has")
         self.seen[:] = saved.seen
         self.recent = RecentSamples.restore(saved.recent, form.features, classes)
-        experts = (len(self._experts),)
-        self._choice.advantages = load(saved.advantages, "<f8", experts, np.float64)
-        self._choice.label, self._choice.run = saved.last_label, saved.run
+        booked = load(saved.advantages, "<f8", (len(saved.advantages) // 8,), np.float64)
+        self._choice.restore(booked, saved.last_label, saved.run)
         self._calibration.counts = load(saved.calibration, "<f8", (2, BINS), np.float64)
 
     def _checked(self, x: ArrayLike) -> Floats:
@@ -306,8 +308,8 @@ class SiteModel:
         alone = own.shares[own.chosen]
         live, squares = self.learner.live(), self.learner.distances(x)
         votes = bool(self.union.voting)
-        shares = np.empty((len(self._experts), self.form.labels))
-        shares[len(UNION)], shares[len(UNION) + 1 :] = alone, own.shares
+        shares = np.empty((len(self._choice.names), self.form.labels))
+        shares[len(UNION)] = alone
         if not votes:  # then the site is alone
             anywhere = here = own.shares[0]
             shares[0], shares[1:4] = alone, anywhere
@@ -317,7 +319,7 @@ class SiteModel:
             _, everywhere = without_missing(x, self.union.anywhere(metric))
             anywhere = self.union.shares_anywhere(complete, live, everywhere)
             everyone = here = self.union.shares(complete, squares, live, weights)
-            if self.union.vetoed:
+            if self.union.differs_here:
                 here = self.union.shares_here(complete, squares, live, weights)
             prior = self._prior()
             shares[0], shares[1] = (here + FLOOR) * prior, everyone
@@ -325,10 +327,13 @@ class SiteModel:
             if here.any():
                 shares[0] /= shares[0].sum()
                 shares[2] /= shares[2].sum()
-        awake = np.full(len(self._experts), fill_value=True)
-        awake[1 : len(UNION) + 1], awake[len(UNION) + 1 :] = votes, own.awake
+        awake = np.array([True, votes, votes, votes, votes])
         chosen = self._choice.choose(awake) if votes else 0
-        return _Look(shares, awake, chosen, winner(alone), anywhere, here, own.distance, own.usual)
+        name = self._choice.names[chosen]
+        expert = self.learner.experts[own.chosen] if name == ALONE else name
+        return _Look(
+            shares, awake, chosen, expert, winner(alone), anywhere, here, own.distance, own.usual
+        )
 
     def _answer(self, look: _Look) -> SiteAnswer:
         shares = look.shares[look.chosen]
@@ -340,7 +345,7 @@ class SiteModel:
             label=label,
             anywhere=winner(look.anywhere),
             alone=look.alone,
-            expert=self._experts[look.chosen],
+            expert=look.expert,
             probabilities=self._calibration.probabilities(shares),
             confidence=sure,
             new=look.distance > FAR * look.usual,

@@ -1,20 +1,18 @@
 """Prediction with one's own prototypes and those of all trusted owners on the ledger.
 
 Each owner keeps a namespace: codebooks are never merged, so one that changes or disappears takes
-all of its influence with it. All vote together: *here* in the gateway's own learnt metric,
-*anywhere* in one that all owners' prototypes have a say in (`elsewhere`). Which owners vote, and in
-which version, is decided in `trust`; `editing` leaves out what all others contradict.
-A vote's strength is that of its prototype's weight. Weights are self-reported: weight, number and
-sum are clipped to the second-largest owner's.
+all of its influence with it. All vote together: *here* in the gateway's own learnt metric, and from
+where the site's own sensors would have put them (`alignment`); *anywhere* as they are, in a metric
+that all owners' prototypes have a say in (`elsewhere`). Which owners vote, and in which version, is
+decided in `trust`; `editing` leaves out what all others contradict. A vote's strength is that of
+its prototype's weight, which is self-reported and therefore clipped (`limits`).
 
 `set` and `own_changed` take changes in, `settle` decides again if anything has changed, and the
 other methods answer from what was decided last and change nothing.
 """
 
-import math
-import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -22,9 +20,11 @@ import numpy as np
 from protoledger.gateway.codebook.codebook import Codebook
 from protoledger.gateway.learner.base import Engine, Floats, Live
 from protoledger.gateway.learner.vote import ALONE, TOGETHER, Reach, measure, nearest, strengths_of
+from protoledger.gateway.union.alignment import aligned
 from protoledger.gateway.union.editing import edited
 from protoledger.gateway.union.elsewhere import between, metric_of
 from protoledger.gateway.union.influence import LeaveOneOut, References, own_references
+from protoledger.gateway.union.limits import WeightLimits
 from protoledger.gateway.union.recent import RecentSamples
 from protoledger.gateway.union.trust import Candidate, Trust, judge
 from protoledger.gateway.union.veto import vetoed
@@ -37,9 +37,6 @@ JUDGED_AFTER: Final = 64
 """Own samples between two judgements, at least; a remote change is judged at once."""
 VETOED_AFTER: Final = 32
 """Own samples after which they are asked again which owners they contradict."""
-HEAVY: Final = 4.0
-MANY: Final = 128
-"""A weight, and a number of prototypes and of samples, to which nothing is ever clipped."""
 
 
 @dataclass(slots=True)
@@ -69,6 +66,7 @@ class Union:
     Attributes:
         trust: What `settle` decided about each present owner, with the evidence.
         vetoed: Owners that vote and that the site's own recent samples contradict.
+        shifts: What was added to each voting owner's prototypes *here*: float64 (d,), in ranges.
         engine: What computes.
 
     >>> union = Union(n_features=1, n_classes=2)
@@ -94,6 +92,7 @@ class Union:
         self.trust: dict[str, Trust] = {}
         self._owners: dict[str, _Owner] = {}
         self.vetoed: frozenset[str] = frozenset()
+        self.shifts: dict[str, Floats] = {}
         self._voting: list[References] = []
         self._panel = self._kept = _empty(n_features)
         self._elsewhere: Floats | None = None
@@ -116,6 +115,18 @@ class Union:
     def books(self) -> tuple[References, ...]:
         """The trusted owners' codebooks as they vote: edited, and clipped."""
         return tuple(self._voting)
+
+    @property
+    def books_here(self) -> tuple[References, ...]:
+        """The same, shifted to where this site's sensors stand; the vetoed are among them."""
+        return tuple(
+            replace(book, features=book.features + self.shifts[book.owner]) for book in self._voting
+        )
+
+    @property
+    def differs_here(self) -> bool:
+        """Whether `shares_here` may differ from `shares`."""
+        return self._kept is not self._panel
 
     def former(self) -> Mapping[str, Sequence[Codebook]]:
         """Older codebooks that still count: what votes in place of the newest, what was held back.
@@ -208,7 +219,7 @@ class Union:
         return self._shares(self._panel, x, own_squares, own, metric)
 
     def shares_here(self, x: Floats, own_squares: Floats, own: Live, metric: Floats) -> Floats:
-        """Return the same without the owners that the site's own samples contradict."""
+        """Return the same, shifted, without the owners that the site's own samples contradict."""
         return self._shares(self._kept, x, own_squares, own, metric)
 
     def shares_anywhere(self, x: Floats, own: Live, metric: Floats) -> Floats:
@@ -273,7 +284,8 @@ class Union:
         if not self.defended:
             self._admit_all(own_references(own))
             return
-        limits = self._limits(own)
+        remote = (owner.newest.weights for owner in self._owners.values())
+        limits = WeightLimits.of([own.weights, *remote])
         books = [own_references(own)]
         candidates = list[Candidate]()
 
@@ -304,15 +316,18 @@ class Union:
         self._voting = edited(books[0], voting, metric, self.n_classes, self.engine)
         self._panel = _joined(self._voting, self.n_features)
         self._elsewhere = metric_of([books[0], *self._voting], self.n_classes)
+        self.shifts = aligned(books[0], self._voting, metric, self.n_classes, self.engine)
         self._until_judged = max(JUDGED_AFTER, sum(len(book.classes) for book in books) // 4)
 
     def _veto(self, metric: Floats, recent: RecentSamples | None) -> None:
+        books = self.books_here
         if recent is None or not self.defended:
             self.vetoed = frozenset()
         else:
-            self.vetoed = vetoed(recent, self._voting, metric, self.n_classes)
-        kept = [book for book in self._voting if book.owner not in self.vetoed]
-        self._kept = _joined(kept, self.n_features) if self.vetoed else self._panel
+            self.vetoed = vetoed(recent, books, metric, self.n_classes)
+        kept = [book for book in books if book.owner not in self.vetoed]
+        moved = self.vetoed or any(found.any() for found in self.shifts.values())
+        self._kept = _joined(kept, self.n_features) if moved else self._panel
         self._kept_names = [book.owner for book in kept]
         self._kept_owners = np.repeat(np.arange(len(kept)), [len(book.classes) for book in kept])
         self._until_vetoed = max(VETOED_AFTER, len(self._panel) // 8)
@@ -321,50 +336,13 @@ class Union:
         books = list[References]()
         for name in self.owners:
             self._owners[name].older = None
-            books.append(_Limits().clip(name, self._owners[name].newest))
+            books.append(WeightLimits().clip(name, self._owners[name].newest))
         self.trust = {name: Trust() for name in self.owners}
         self._voting = books
+        self.shifts = {name: np.zeros(self.n_features) for name in self.owners}
         self._panel = _joined(books, self.n_features)
         self._elsewhere = metric_of([own, *books], self.n_classes)
         self._until_judged = JUDGED_AFTER
-
-    def _limits(self, own: Live) -> "_Limits":
-        weights = [own.weights, *(owner.newest.weights for owner in self._owners.values())]
-        return _Limits(
-            heaviest=_second(HEAVY, [float(book.max()) for book in weights if len(book)]),
-            most=int(_second(MANY, list(map(len, weights)))),
-            samples=_second(MANY, [float(book.sum()) for book in weights]),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _Limits:
-    """What a codebook's self-reported weights are clipped to: the second largest of all owners'.
-
-    No owner can raise that alone.
-
-    Attributes:
-        heaviest: weight of a prototype.
-        most: number of prototypes.
-        samples: sum of the weights.
-    """
-
-    heaviest: float = math.inf
-    most: int = sys.maxsize
-    samples: float = math.inf
-
-    def clip(self, owner: str, codebook: Codebook) -> References:
-        """Return a codebook within these limits."""
-        rows = np.sort(np.argsort(-codebook.weights, kind="stable")[: self.most])
-        weights = np.minimum(codebook.weights[rows].astype(np.float64), self.heaviest)
-        if (reported := float(weights.sum())) > self.samples:
-            weights *= self.samples / reported
-        features, classes = codebook.features()[rows], codebook.classes[rows]
-        return References(owner, features, classes, strengths_of(weights), codebook.ids[rows])
-
-
-def _second(least: float, reported: Sequence[float]) -> float:
-    return max([least, *sorted(reported)[-2:-1]])
 
 
 def _joined(books: list[References], n_features: int) -> Panel:

@@ -24,7 +24,8 @@ from protoledger.gateway.training.model import UNION, SiteModel
 from protoledger.gateway.union.influence import OWN, References, own_references
 
 KEPT_BOOKS: Final = frozenset({"here", "without vetoed"})
-"""Experts of which the owners that this site contradicts are no part."""
+"""Experts of which the owners that this site contradicts are no part; others' prototypes are
+shifted there to where this site's sensors stand."""
 
 
 def explain(model: SiteModel, x: Floats, provenance: Provenance) -> dict[str, object]:
@@ -87,7 +88,7 @@ def explain(model: SiteModel, x: Floats, provenance: Provenance) -> dict[str, ob
         "anywhere": answer.anywhere,
         "alone": answer.alone,
         "expert": answer.expert,
-        "by_prototypes": answer.expert in {*UNION, "alone", "prototypes"},
+        "by_prototypes": answer.expert in {*UNION, "prototypes"},
         "probabilities": [round(float(p), 4) for p in answer.probabilities],
         "confidence": round(answer.confidence, 4),
         "unknown": answer.unknown,
@@ -103,8 +104,10 @@ def _voters(model: SiteModel, expert: str) -> list[References]:
     own = own_references(model.learner.live())
     if expert not in UNION:
         return [own]
-    out = union.vetoed if expert in KEPT_BOOKS else frozenset[str]()
-    return [own, *(b for b in union.books if b.owner not in out and len(b.classes))]
+    books = union.books
+    if expert in KEPT_BOOKS:
+        books = tuple(b for b in union.books_here if b.owner not in union.vetoed)
+    return [own, *(b for b in books if len(b.classes))]
 
 
 def _voter(book: References, row: int, provenance: Provenance) -> dict[str, object]:

@@ -21,7 +21,7 @@ def gains(model: SiteModel) -> dict[str, object] | None:
     recent, union = model.recent, model.union
     if not len(recent):
         return None
-    books = {book.owner: book for book in union.books if len(book.classes)}
+    books = {book.owner: book for book in union.books_here if len(book.classes)}
     kept = frozenset(books) - union.vetoed
     sets = [kept, frozenset[str](), *(kept ^ {owner} for owner in sorted(books))]
     found = accuracies(

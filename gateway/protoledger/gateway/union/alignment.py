@@ -1,0 +1,107 @@
+"""Where another owner's sensors stand: a shift of its prototypes by channel, before they vote here.
+
+Sensors of two sites that mean the same seldom read the same: one is nearer to the window, another
+is calibrated by half a degree more. An owner's prototypes then lie beside this site's samples of
+the same class. A prototype is the mean of what it has won, so a class's prototypes, weighed by
+their wins, have the mean of its samples; how the means of a class differ between the owner and this
+site, averaged over the classes, is the shift. It is the mean of a random-effects analysis
+(DerSimonian, Laird, Controlled Clinical Trials 7, 1986), but that weights are those of samples:
+its variance is what samples scatter, or what classes disagree, whichever is more. So owners that
+mean other things by their labels, whose classes differ in other directions each, are not shifted.
+
+A shift that is no more than chance is none: it is shrunk by its variance (James, Stein, 4th
+Berkeley Symposium, 1961, by channel), to 0 where it is within two standard errors. Nor does it
+lead around trust: an owner whose prototypes would be quarantined where they are shifted to votes
+from where they are.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from protoledger.gateway.learner.base import Engine, Floats
+from protoledger.gateway.union.influence import LeaveOneOut, References
+from protoledger.gateway.union.trust import MOST_INFLUENCE
+
+ERRORS: Final = 2.0
+"""Standard errors within which a shift is none."""
+FARTHEST: Final = 0.5
+"""How far an owner's prototypes are shifted at most, in ranges of a channel."""
+TINY: Final = 1e-12
+
+
+def aligned(
+    own: References,
+    voting: Sequence[References],
+    metric: Floats,
+    n_classes: int,
+    engine: Engine = "auto",
+) -> dict[str, Floats]:
+    """Return by how much each owner's prototypes are shifted, float64 (d,) by owner.
+
+    Args:
+        own: the site's own prototypes.
+        voting: the codebooks that vote with them.
+        metric: (d,) weight of each feature.
+        n_classes: number of labels.
+        engine: what computes.
+    """
+    shifts = {book.owner: shift(own, book, n_classes) for book in voting}
+    if not any(found.any() for found in shifts.values()):
+        return shifts
+    moved = [replace(book, features=book.features + shifts[book.owner]) for book in voting]
+    judged = LeaveOneOut([own, *moved], metric, n_classes, engine)
+    for number, book in enumerate(voting, 1):
+        others = [other for other in range(len(judged.books)) if other != number]
+        if shifts[book.owner].any() and judged.influence(number, others) > MOST_INFLUENCE:
+            shifts[book.owner] = np.zeros_like(metric)
+    return shifts
+
+
+def shift(own: References, book: References, n_classes: int) -> Floats:
+    """Return what to add to an owner's prototypes so that they stand as this site's sensors do.
+
+    Args:
+        own: the site's own prototypes.
+        book: the owner's.
+        n_classes: number of labels.
+
+    Returns:
+        float64 (d,), in ranges of the channels; 0 where no class has prototypes of both.
+
+    >>> places = np.array([[0.1], [0.2], [0.8], [0.9]])
+    >>> classes, strengths = np.array([0, 0, 1, 1]), np.full(4, 5.0)
+    >>> own = References("", places, classes, strengths)
+    >>> shift(own, References("b", places + 0.2, classes, strengths), 2).round(3).tolist()
+    [-0.199]
+    >>> shift(own, References("c", places, 1 - classes, strengths), 2).tolist()
+    [0.0]
+    """
+    mine, my_means, my_squares = _moments(own, n_classes)
+    theirs, means, squares = _moments(book, n_classes)
+    weights = mine * theirs / np.maximum(mine + theirs, TINY)
+    apart = np.where(weights > 0, my_means - means, 0.0)
+    total = np.maximum(weights.sum(axis=0), TINY)
+    found = (weights * apart).sum(axis=0) / total
+    scatter = (my_squares + squares).sum(axis=0) / np.maximum((mine + theirs).sum(axis=0), TINY)
+    classes = (weights > 0).sum(axis=0)
+    disagree = ((weights / total * (apart - found)) ** 2).sum(axis=0)
+    disagree *= classes / np.maximum(classes - 1, 1)
+    variance = np.maximum(scatter / total, disagree)
+    found *= np.maximum(1 - ERRORS**2 * variance / np.maximum(found**2, TINY), 0.0)
+    bounded: Floats = np.clip(found, -FARTHEST, FARTHEST)
+    return bounded
+
+
+def _moments(book: References, n_classes: int) -> tuple[Floats, Floats, Floats]:
+    """Return weights, means and squared deviations by class and feature: float64 (K, d) each."""
+    there = ~np.isnan(book.features)
+    features = np.where(there, book.features, 0.0)
+    wins = there * book.strengths[:, None] ** 2
+    of_class = (book.classes == np.arange(n_classes)[:, None]).astype(np.float64)
+    weights = of_class @ wins
+    means = of_class @ (wins * features) / np.maximum(weights, TINY)
+    squares = of_class @ (wins * (features - means[book.classes]) ** 2)
+    return weights, means, squares
