@@ -220,7 +220,7 @@ class Collaboration:
         return {"own": float(np.mean(found)), "worst_site": min(found)}
 
 
-class Alone(Collaboration):
+class WithoutSharing(Collaboration):
     """The same gateways, and nobody hears of anybody."""
 
     def tell(self, gateway: Gateway) -> None:

@@ -21,7 +21,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from protoledger.experiments.collaboration import Alone, Collaboration, Spoil, own_gain
+from protoledger.experiments.collaboration import Collaboration, Spoil, WithoutSharing, own_gain
 from protoledger.experiments.experiment import Experiment, Row, Table
 from protoledger.experiments.figures import COLOURS, legend, panels
 from protoledger.experiments.streams import DATA, Split, deal, split
@@ -121,7 +121,7 @@ def play(kind: type[Collaboration], job: Job) -> tuple[Collaboration, list[Spoil
 def run(job: Job) -> list[Row]:
     """Measure every site, with the others and alone."""
     together, seen = play(Collaboration, job)
-    apart, _ = play(Alone, job)
+    apart, _ = play(WithoutSharing, job)
     sites = [
         _site(g.model, alone.model, view, together.data)
         for g, alone, view in zip(together.gateways, apart.gateways, seen, strict=True)

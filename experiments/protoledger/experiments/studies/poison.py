@@ -18,10 +18,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from protoledger.experiments.collaboration import (
-    Alone,
     Collaboration,
     OwnGain,
     Spoil,
+    WithoutSharing,
     own_gain,
 )
 from protoledger.experiments.experiment import Experiment, Point, Row, Table
@@ -127,7 +127,7 @@ def run(job: Job) -> list[Row]:
             deal(data.y, GATEWAYS, job.seed, job.dirichlet),
             lambda: SiteModel(data.x.shape[1], data.classes, defended=job.defended),
         )
-        for kind in (Collaboration, Alone)
+        for kind in (Collaboration, WithoutSharing)
     )
     first = min(trunk.rounds // 3, trunk.rounds - ROUNDS) if job.begins == "turns" else 0
     for number in range(first):
