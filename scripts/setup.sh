@@ -367,13 +367,14 @@ qemu-system-aarch64 qemu-system-arm
 mmdebstrap mmdebstrap
 fdtoverlay device-tree-compiler
 cpio cpio
+mkfs.ext4 e2fsprogs
 depmod kmod
 mosquitto mosquitto
 PACKAGES
   [[ ${#missing[@]} == 0 ]] || die "could not be installed: ${missing[*]}; on Debian or Ubuntu," \
     "as root: apt install ${missing[*]} (elsewhere \`make test-pi\` does not run)"
   say "the emulated Pi's system and packages; the first time some minutes"
-  .venv/bin/python -m tests.pi.prepare
+  .venv/bin/python -m tests.pi.system.prepare
 }
 
 case ${1-} in

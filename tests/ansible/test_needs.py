@@ -121,6 +121,24 @@ def test_overlays_follow_from_the_options(fleet_needs):
     ]
 
 
+class Untemplated(list):
+    """As Ansible hands out a list: items are templated when Python looks at them, and only then."""
+
+    def __init__(self, items: list) -> None:
+        super().__init__([object() for _ in items])
+        self._items = items
+
+    def __iter__(self):
+        return iter(self._items)
+
+
+def test_options_may_have_lists(fleet_needs):
+    options = {"name": "dht11", "channel": "temp", "pins": Untemplated([22])}
+    assert list(options["pins"]) == [22]
+    wanted = fleet_needs([{"driver": "iio", "options": options}])
+    assert wanted["config"] == ["dtoverlay=dht11,gpiopin=22"]
+
+
 def test_the_inventory_may_add_needs_and_misspells_none(fleet_needs):
     extra = {"devices": ["char-i2c"], "packages": ["python3-smbus2"]}
     wanted = fleet_needs([{"driver": "mock"}], extra)

@@ -47,14 +47,19 @@ class Site:
     Args:
         folder: a new one.
         children: owns the processes.
+        access: access lists of further sites of the broker.
+
+    Attributes:
+        authority: issues the clients' certificates.
+        port: the broker's.
     """
 
-    def __init__(self, folder, children):
+    def __init__(self, folder, children, access=""):
         self._folder = folder
         self._children = children
-        self._authority = Authority(folder / "tls")
-        access = acl_text(SITE, GATEWAY, (PI, *OTHERS))
-        broker = Mosquitto(folder / "broker", self._authority, access, children).start()
+        self.authority = Authority(folder / "tls")
+        access = acl_text(SITE, GATEWAY, (PI, *OTHERS)) + access
+        broker = Mosquitto(folder / "broker", self.authority, access, children).start()
         self._fleet = create_identity(folder / "fleet.key")
         self._write_site(folder / "site.yaml", broker.host, broker.port, broker.authority)
         identities = {name: self._identity(name) for name in (GATEWAY, PI, *OTHERS)}
@@ -64,13 +69,13 @@ class Site:
         )
         gateway = Member(GATEWAY, identities[GATEWAY].public_key.hex())
         write_roster(folder / "roster.json", SITE, gateway, members, self._fleet)
-        self._port = broker.port
+        self.port = broker.port
 
     def write_guest(self, target):
         """Put the guest's own files, and nobody else's, in a folder of its tree."""
         target.mkdir(parents=True)
-        self._write_site(target / "site.yaml", HOST_SEEN_FROM_GUEST, self._port, Path("ca.crt"))
-        issued = self._authority.client(PI)
+        self._write_site(target / "site.yaml", HOST_SEEN_FROM_GUEST, self.port, Path("ca.crt"))
+        issued = self.authority.client(PI)
         for source, name in (
             (self._folder / "roster.json", "roster.json"),
             (self._folder / f"{PI}.identity", f"{PI}.identity"),
@@ -107,7 +112,7 @@ class Site:
         return create_identity(self._folder / f"{name}.identity")
 
     def _credentials(self, name):
-        issued = self._authority.client(name)
+        issued = self.authority.client(name)
         return {"certificate_file": str(issued.certificate), "key_file": str(issued.key)}
 
     def _write_site(self, path, host, port, authority):

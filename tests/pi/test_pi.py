@@ -1,48 +1,21 @@
 """The Pi's software on arm64 Debian in QEMU: real edges through the kernel, lgpio and gpiozero.
 
-One boot serves all tests, which follow the guest's steps in their order; `docs/testing-on-arm.md`
-says what they prove and what they do not.
+`docs/testing-on-arm.md` says what the tests prove and what they do not.
 """
 
 import json
-import shutil
-import tempfile
-from pathlib import Path
 
 import pytest
 
-from protoledger.emulator.processes.children import Children
-from tests.pi.pi_guest import Guest
-from tests.pi.pi_site import AGENTS, CHANNELS, PI, SITE, STEPS_OF_FULL_SCALE, SUM, Site
+from tests.pi.pi_site import AGENTS, CHANNELS, PI, STEPS_OF_FULL_SCALE, SUM
 
 pytestmark = pytest.mark.pi
 
 ROUNDS = 10
 
 
-@pytest.fixture(scope="module")
-def deployment():
-    """The guest, booted, and the site that its agent is of."""
-    folder = Path(tempfile.mkdtemp(prefix="pi-"))
-    try:
-        with Children(folder / "logs") as children:
-            site = Site(folder / SITE, children)
-            guest = Guest(folder, children)
-            guest.boot(lambda tree: site.write_guest(tree / "etc/protoledger"))
-            site.start_others()
-            guest.wait("the boot", lambda: guest.up)
-            yield guest, site
-    finally:
-        shutil.rmtree(folder)
-
-
-@pytest.fixture
-def guest(deployment):
-    return deployment[0]
-
-
 def assert_passed(guest, step):
-    code = guest.wait_for_end(step)["code"]
+    code = guest.do(step)["code"]
     if code != 0:
         pytest.fail(f"the step {step!r} in the guest ended with {code}", pytrace=False)
 
@@ -70,12 +43,14 @@ def test_edge_read_shows_each_sensor(guest):
 
 
 def test_the_agent_takes_part_in_rounds_with_what_its_pins_saw(deployment):
-    guest, site = deployment
+    guest, site, _kits = deployment
     pi = AGENTS.index(PI)
 
     def with_pi():
         return [event for event in guest.rounds if pi in event["included"]]
 
+    site.start_others()
+    guest.order("agent")
     guest.wait("the agent's start", lambda: "agent" in guest.begun)
     site.start_gateway()
     guest.wait(f"{ROUNDS} rounds with the Pi", lambda: len(with_pi()) >= ROUNDS)
@@ -88,4 +63,5 @@ def test_the_agent_takes_part_in_rounds_with_what_its_pins_saw(deployment):
         assert total["present"] <= 1
     for what in ("motion", "pressed", "present"):
         assert sum(total[what] > 0 for total in sums) > ROUNDS // 2, f"{what}: {sums}"
-    assert guest.stop_agent()["code"] == 0
+    guest.order("stop")
+    assert guest.wait_for_end("agent")["code"] == 0

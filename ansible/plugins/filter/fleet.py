@@ -191,7 +191,7 @@ def needs(
             f"fleet_extra_needs.{unknown[0]}: unknown key; there are {', '.join(known)}"
         )
     try:
-        declared = [needs_of(one["driver"], one.get("options") or {}) for one in sensors]
+        declared = [needs_of(one["driver"], _plain(one.get("options") or {})) for one in sensors]
     except SensorError as error:
         raise AnsibleFilterError(
             f"{error}; a driver of another package must be installed on the controller too"

@@ -1,4 +1,4 @@
-"""The Debian that the emulated Pi boots: its kernel, and `system.cpio`.
+"""The Debian that the emulated Pi boots: its kernel, its initramfs and the tree of its root.
 
 It comes from the mirror that this machine's apt uses, or from that in the environment variable
 DEBIAN_MIRROR. Nothing of arm64 is run here: packages are unpacked and not set up, and the module is
@@ -8,27 +8,41 @@ cross-compiled in a throw-away Debian of this machine's architecture. About 250 
 import os
 import shutil
 
-from tests.pi.pi_tools import HERE, BuildError, cached, pack, run
+from tests.pi.system.pi_initramfs import write_initramfs
+from tests.pi.system.pi_tools import HERE, PYTHON, BuildError, cached, compile_python, run
 
 SUITE = (
     "bookworm"  # as Raspberry Pi OS has it; its Python 3.11 is the last that lgpio has a wheel for
 )
 
 _PACKAGES = (
-    *("base-files", "iproute2", "kmod", "libstdc++6", "linux-image-arm64", "mount"),
-    "python3",
+    *("base-files", "base-passwd", "coreutils", "e2fsprogs", "iproute2", "kmod", "libstdc++6"),
+    *("linux-image-arm64", "mount", "python3", "systemd-sysv", "udev"),
+    *("busybox-static", "initramfs-tools-core", "klibc-utils", "overlayroot"),
 )
-_LEFT_OUT = ("./dev/*", "./usr/share/doc", "./usr/share/locale", "./usr/share/man")
+_LEFT_OUT = (
+    *("./dev/*", "./usr/share/doc", "./usr/share/locale", "./usr/share/man"),
+    *("./usr/lib/linux-image-*", "./usr/share/perl", "./var/run"),
+)
 # what the guest loads, and what that needs
 _MODULES = (
     *("virtio", "virtio_ring", "virtio_mmio", "virtio_net", "net_failover", "failover"),
-    *("virtio_console", "configfs", "industrialio", "dht11"),
+    *("virtio_console", "configfs", "industrialio", "dht11", "spi_gpio", "spi_bitbang"),
+    *("i2c_gpio", "i2c_algo_bit", "i2c_dev", "wire", "w1_therm"),
+    "gpio_fan",
 )
+# what is found before the root file system is
+_FIRST_MODULES = (
+    *("virtio", "virtio_ring", "virtio_mmio", "virtio_blk", "ext4", "mbcache", "jbd2", "crc16"),
+    *("crc32c_generic", "libcrc32c", "overlay"),
+)
+# Raspberry Pi OS gives its device nodes to these groups.
+_GROUPS = "gpio:x:990:\ni2c:x:991:\nspi:x:992:\n"
 
 
 def system():
-    """Make, or find, the folder with `vmlinuz` and `system.cpio`."""
-    recipe = [HERE / "pi_system.py", HERE / "build_gpio_sim.sh"]
+    """Make, or find, the folder with `vmlinuz`, `initramfs` and the system itself, `tree`."""
+    recipe = [HERE / name for name in ("pi_system.py", "pi_initramfs.py", "build_gpio_sim.sh")]
     return cached("system", recipe, _build)
 
 
@@ -46,12 +60,25 @@ def _build(folder):
     shutil.rmtree(tree / "boot")
     modules = tree / "lib/modules" / version / "kernel"
     for path in modules.rglob("*.ko*"):
-        if path.name.partition(".")[0].replace("-", "_") not in _MODULES:
+        if path.name.partition(".")[0].replace("-", "_") not in {*_MODULES, *_FIRST_MODULES}:
             path.unlink()
     _build_simulator(version, modules)
     run("depmod", "--basedir", tree, version)
-    pack(tree, folder / "system.cpio")
-    shutil.rmtree(tree)
+    write_initramfs(tree, _FIRST_MODULES, folder / "initramfs")
+    _set_up(tree)
+
+
+def _set_up(tree):
+    """Do what the packages' own scripts would do, as far as it is needed here."""
+    for name in ("passwd", "group"):
+        shutil.copy(tree / f"usr/share/base-passwd/{name}.master", tree / "etc" / name)
+    with (tree / "etc/group").open("a") as groups:
+        groups.write(_GROUPS)
+    (tree / "var/run").symlink_to("/run")
+    (tree / "var/log/journal").mkdir()
+    compile_python(tree / f"usr/lib/python{PYTHON}", tree)
+    for name in ("boot", "dev", "media", "proc", "sys", "run", "tmp"):
+        (tree / name).mkdir(exist_ok=True)
 
 
 def _build_simulator(version, modules):

@@ -4,13 +4,15 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
 
 HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
+ROOT = HERE.parents[2]
 CACHE = ROOT / ".venv-pi"
+PYTHON = "3.11"  # what the guest's Debian has
 
 
 class BuildError(RuntimeError):
@@ -56,6 +58,18 @@ def cached(name, recipe, build):
         part.rename(ready)
     print(f"made {name} in {time.monotonic() - began:.0f} s: {ready.relative_to(ROOT)}")
     return ready
+
+
+def compile_python(folder, tree):
+    """Compile to bytecode, which takes an emulated processor long, if this Python's is the same.
+
+    Args:
+        folder: of the Python files.
+        tree: the guest's root, which it is in.
+    """
+    if sys.version_info[:2] == tuple(int(part) for part in PYTHON.split(".")):
+        options = ("-q", "--invalidation-mode", "unchecked-hash", "-s", tree, "-p", "/")
+        run(sys.executable, "-m", "compileall", *options, folder)
 
 
 def pack(folder, archive):

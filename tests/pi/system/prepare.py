@@ -4,13 +4,11 @@ nothing that is loaded.
 
 import sys
 
-from tests.pi.pi_packages import packages
-from tests.pi.pi_system import system
-from tests.pi.pi_tools import BuildError
+from tests.pi.system.pi_disk import base
+from tests.pi.system.pi_tools import BuildError
 
 if __name__ == "__main__":
     try:
-        system()
-        packages()
+        base()
     except BuildError as error:
         sys.exit(f"test-pi: {error}")
