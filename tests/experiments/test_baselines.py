@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from protoledger.conformance import failures
-from protoledger.experiments.studies import scale
+from protoledger.experiments.studies import poison, scale
 from protoledger.experiments.variants.baselines import foolsgold, krum, scores
 from protoledger.experiments.variants.sharing import BASELINES, SHARING, UNION, make_sharing
 from protoledger.gateway.codebook.codebook import Codebook
@@ -98,6 +98,17 @@ def test_foolsgold_leaves_alone_who_is_like_nobody():
     assert foolsgold(np.ones((2, 4))).tolist() == [1, 1]  # nobody is left: all alike, all count
 
 
-def test_a_study_runs_them_beside_ours():
+def test_studies_run_them_beside_ours():
     assert set(BASELINES) < set(SHARING.names())
     assert {job.way for job in scale.jobs(0, True)} >= {UNION, *BASELINES}
+    assert {job.way for job in poison.jobs(0, True)} == {UNION, *BASELINES}
+    assert {job.defence for job in poison.jobs(0, True)} == {"on", "off", *BASELINES}
+
+
+def test_a_site_that_is_asked_of_itself_is_answered_with_the_defence_too():
+    sharing, model = make_sharing("median"), taught(1, (0, 1))
+    xs, _ys = rows(9)
+    for seed in (2, 3, 4):
+        sharing.receive(model, f"honest-{seed}", taught(seed).codebook())
+    assert sharing.predict_here(model, xs).tolist() == sharing.predict(model, xs).tolist()
+    assert 2 in sharing.predict_here(model, xs)

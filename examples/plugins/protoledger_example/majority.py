@@ -27,3 +27,7 @@ class Majority(Sharing):
                 chosen = book.classes[apart.argmin(axis=1)]
                 ballots[np.arange(len(xs)), chosen] += 1
         return np.where(ballots.any(axis=1), ballots.argmax(axis=1), -1)
+
+    def predict_here(self, model: SiteModel, xs: np.ndarray) -> np.ndarray:
+        """Answer of this site as of all others."""
+        return self.predict(model, xs)

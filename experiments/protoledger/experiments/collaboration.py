@@ -213,7 +213,7 @@ class Collaboration:
         Sites that have learnt nothing have no mix, and are left out.
         """
         found = [
-            own_accuracy(gateway.model, self.data, gateway.model.seen)
+            own_accuracy(gateway.model, self.data, gateway.model.seen, gateway.sharing)
             for gateway in of or self.gateways
             if gateway.model.seen.any()
         ]
@@ -227,16 +227,17 @@ class WithoutSharing(Collaboration):
         """Keep a codebook to oneself."""
 
 
-def own_accuracy(model: SiteModel, data: Split, mix: NDArray[np.int64]) -> float:
+def own_accuracy(
+    model: SiteModel, data: Split, mix: NDArray[np.int64], sharing: Sharing | None = None
+) -> float:
     """Return how often a site's answer `here` is right, where classes are as frequent as in `mix`.
 
     Held-out rows are weighed by their class; where none of its classes is held out, alike.
     """
-    model.settle()
     rows = _spread(len(data.held_y), HELD_AT_SITES)
     weights = as_mixed(data.held_y[rows], mix)
-    right = np.array([model.predict_one(data.held_x[row]) == data.held_y[row] for row in rows])
-    return float(weights @ right)
+    told = (sharing or UnionSharing()).predict_here(model, data.held_x[rows])
+    return float(weights @ (told == data.held_y[rows]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +261,7 @@ def own_gain(
     data: Split,
     view: Spoil = lambda x, y: (x, y),
     most: int = HELD_AT_SITES,
+    sharing: Sharing | None = None,
 ) -> OwnGain:
     """Compare a site with itself alone, on held-out rows as it sees them, in its mix of classes.
 
@@ -269,14 +271,15 @@ def own_gain(
         data: The stream.
         view: How the site sees a sample.
         most: Held-out rows that are asked, at most.
+        sharing: How the site answers; ours if left out.
     """
-    model.settle()
     rows = [
         view(data.held_x[row], int(data.held_y[row])) for row in _spread(len(data.held_y), most)
     ]
     labels = np.array([y for _, y in rows])
     weights = as_mixed(labels, model.seen)
-    here = np.array([model.predict_one(x) for x, _ in rows]) == labels
+    asked = np.array([x for x, _ in rows])
+    here = (sharing or UnionSharing()).predict_here(model, asked) == labels
     by_itself = np.array([alone.predict_one(x) for x, _ in rows]) == labels
     gain = here.astype(float) - by_itself
     spread = gain - float(weights @ gain)

@@ -1,4 +1,7 @@
-"""One bad gateway among four: what it costs the other three, with and without the defence.
+"""One bad gateway among four: what it costs the other three, with and without a defence.
+
+Beside ours stand defences of federated learning (`variants.baselines`), against a gateway that
+turns.
 
 The attack begins after a third of the rounds (`turns`, the gateway was honest before), or with the
 gateway's first commit (`from the start`), and lasts 10 rounds; a codebook attack commits again in
@@ -28,6 +31,7 @@ from protoledger.experiments.experiment import Experiment, Point, Row, Table
 from protoledger.experiments.figures import COLOURS, legend, panels
 from protoledger.experiments.streams import DATA, deal, split
 from protoledger.experiments.variants import attacks
+from protoledger.experiments.variants.sharing import BASELINES, UNION
 from protoledger.gateway.learner.base import Floats
 from protoledger.gateway.training.model import SiteModel
 
@@ -40,7 +44,7 @@ BEGINS: Final = ("turns", "from the start")
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """All attacks on one dealt stream."""
+    """All attacks on one dealt stream; `way` is ours, which may be `defended`, or a baseline."""
 
     data: str
     dirichlet: float | None
@@ -48,19 +52,37 @@ class Job:
     defended: bool
     seed: int
     kinds: tuple[str, ...]
+    way: str = UNION
+
+    @property
+    def defence(self) -> str:
+        """What the table calls it."""
+        if self.way != UNION:
+            return self.way
+        return "on" if self.defended else "off"
 
 
 def jobs(seed: int, quick: bool) -> list[Job]:  # noqa: FBT001 - see `Experiment`
     """List the runs of a seed."""
     by_codebook = attacks.codebook_attacks()
     kinds = {"turns": by_codebook, "from the start": (*by_codebook, *attacks.data_attacks())}
-    return [
-        Job(data, dirichlet, begins, defended, seed, kinds[begins])
+    dealt = [
+        (data, dirichlet)
         for data in (("phishing",) if quick else DATA)
         for dirichlet in (None, 0.3)
-        for begins in BEGINS
-        for defended in ((True, False) if begins == "turns" or dirichlet is None else (True,))
     ]
+    ours = [
+        Job(*how, begins, defended, seed, kinds[begins])
+        for how in dealt
+        for begins in BEGINS
+        for defended in ((True, False) if begins == "turns" or how[1] is None else (True,))
+    ]
+    theirs = [
+        Job(*how, "turns", defended=False, seed=seed, kinds=kinds["turns"], way=way)
+        for how in dealt
+        for way in BASELINES
+    ]
+    return [*ours, *theirs]
 
 
 class _Attacked:
@@ -104,7 +126,7 @@ class _Attacked:
     def gains(self, alone: Collaboration) -> list[OwnGain]:
         """Compare the honest with themselves alone; those that have learnt nothing are left out."""
         return [
-            own_gain(gateway.model, same.model, self.run.data)
+            own_gain(gateway.model, same.model, self.run.data, sharing=gateway.sharing)
             for gateway, same in zip(self.run.gateways[:-1], alone.gateways, strict=False)
             if gateway.model.seen.any()
         ]
@@ -126,6 +148,7 @@ def run(job: Job) -> list[Row]:
             data,
             deal(data.y, GATEWAYS, job.seed, job.dirichlet),
             lambda: SiteModel(data.x.shape[1], data.classes, defended=job.defended),
+            sharing=job.way,
         )
         for kind in (Collaboration, WithoutSharing)
     )
@@ -152,7 +175,7 @@ def _row(job: Job, kind: str, courses: dict[str, _Course]) -> Row:
         "dealt": "iid" if job.dirichlet is None else f"Dirichlet {job.dirichlet}",
         "begins": job.begins,
         "attack": kind,
-        "defence": "on" if job.defended else "off",
+        "defence": job.defence,
         "reference": 100 * float(reference[-1]),
         "at_once": 100 * float(cost[0]),
         "after_10": 100 * float(cost[-1]),
@@ -186,13 +209,15 @@ def draw(table: Table) -> Figure:
     turning = attacks.codebook_attacks()
     kinds = [kind for kind in map(str, table.values("attack")) if kind in turning]
     for axis, (data, dealt) in zip(axes, names, strict=True):
-        for number, defence in enumerate(table.values("defence")):
+        defences = table.values("defence")
+        height = 0.76 / len(defences)
+        for number, defence in enumerate(defences):
             found = table.where(data=data, dealt=dealt, begins="turns", defence=defence)
             costs: list[Point] = [point["after_10"] for _, point in found]
             axis.barh(
-                np.arange(len(costs)) + 0.2 - 0.4 * number,
+                np.arange(len(costs)) - 0.38 + height * (number + 0.5),
                 [cost.mean for cost in costs],
-                0.38,
+                height,
                 xerr=[cost.half for cost in costs],
                 color=COLOURS[number],
                 label=f"defence {defence}",

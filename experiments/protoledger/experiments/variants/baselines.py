@@ -52,6 +52,10 @@ class _Kept(Sharing):
         classes: NDArray[np.int64] = self._joined(asked, at_places, own=len(own) > 0).argmax(axis=1)
         return classes
 
+    def predict_here(self, model: SiteModel, xs: Floats) -> NDArray[np.int64]:
+        """Return the same: these defences have one answer."""
+        return self.predict(model, xs)
+
     @abstractmethod
     def _joined(self, asked: Floats, at_places: Floats, *, own: bool) -> Floats:
         """Return one owner's worth of scores, shape (rows, classes), from those of all.

@@ -69,6 +69,12 @@ class Sharing(ABC):
         model.settle()
         return model.snapshot().predict_many(xs)
 
+    def predict_here(self, model: SiteModel, xs: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Return what the gateway answers of its own site; by default, `model`'s answer *here*."""
+        model.settle()
+        told = [model.predict_one(x) for x in xs]
+        return np.array([-1 if label is None else label for label in told], np.int64)
+
 
 class UnionSharing(Sharing):
     """Codebooks stay their owners', and those of trusted owners vote."""
