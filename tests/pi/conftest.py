@@ -1,4 +1,4 @@
-"""One boot of the emulated Pi serves all tests."""
+"""One boot of the emulated Pi serves all tests but those of power cuts."""
 
 import shutil
 import tempfile

@@ -1,4 +1,4 @@
-"""The virtual machine: its files, its start, and what it tells."""
+"""The virtual machine: its files, its start, its power cuts, and what it tells."""
 
 import json
 import re
@@ -95,6 +95,18 @@ class Guest:
         self.wait("the boot", lambda: self.up)
         self._orders = socket.socket(socket.AF_UNIX)
         self._orders.connect(str(self._orders_path))
+
+    def cut_power(self):
+        """End it at once, whatever it does; what it told until then is in `told`."""
+        self._children.kill(self._name)
+        while event := self._children.wait_any(0.5):
+            self._take(event)
+
+    def look_on(self, seconds):
+        """Let it do what it does for so long."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            self._take(self._children.wait_any(min(left, 0.5)))
 
     def order(self, step, **more):
         """Ask for a step, or for the end of one that waits for that."""

@@ -1,6 +1,7 @@
 """A site whose agents are the kits, each with the files and the unit that the playbooks give it.
 
-A fifth "kit" has the drivers that the others lack.
+A fifth "kit" has the drivers that the others lack, and a sixth is for power cuts, with nothing but
+simulated sensors.
 """
 
 import copy
@@ -24,6 +25,10 @@ HOUSE = KITS.pop("site")
 SITE = HOUSE["site"]
 GATEWAY = f"{SITE}-gateway"
 UNIT = "protoledger-edge.service"
+SIMULATED = {
+    "sensors": [{"channel": "temperature", "driver": "mock", "options": {"level": 20.0}}],
+    "sampling": {"read_every_s": 2},
+}
 _FOLDER = "etc/protoledger"
 _WRITTEN = (
     "Write the site's file and the roster", "Write the agent's file", "Describe its service",

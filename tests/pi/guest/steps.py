@@ -15,6 +15,7 @@ from pathlib import Path
 sys.path.insert(0, "/opt/pi")
 from kits import run_kit
 from overlays import Overlays
+from power import run_power
 from simulator import Pin
 from telling import Orders, begin, end, tell
 
@@ -111,6 +112,8 @@ def do(order, orders):
                 told = run_agent(orders)
             case "kit":
                 told = run_kit(order, orders)
+            case "power":
+                told = run_power(order, orders)
             case _:
                 told = run_program(name)
     except BaseException as error:  # noqa: BLE001 - whatever it is, the host must learn of it

@@ -1,4 +1,4 @@
-"""The guest's disk: an image of ext4, made without mounting it."""
+"""The guest's disks: images of ext4, made and looked at without mounting them."""
 
 import os
 import shutil
@@ -38,6 +38,25 @@ def write_root(image, tree):
         elif not there:
             orders.append(f'mkdir "/{name}"')
     _debugfs(image, orders)
+
+
+def write_data(image, label, size=64 << 20):
+    """Write an empty file system with a label."""
+    _make(image, size, "-L", label)
+
+
+def check(image):
+    """Look at a file system as the next boot would: its journal is replayed, on a copy.
+
+    Returns:
+        What is wrong with it; empty if it is clean then.
+    """
+    with tempfile.TemporaryDirectory(dir=image.parent) as folder:
+        copy = Path(folder) / image.name
+        run("cp", "--sparse=always", image, copy)
+        subprocess.run(["e2fsck", "-p", copy], capture_output=True, check=False)
+        ended = subprocess.run(["e2fsck", "-fn", copy], capture_output=True, text=True, check=False)
+        return "" if ended.returncode == 0 else ended.stdout + ended.stderr
 
 
 def _build(folder):
