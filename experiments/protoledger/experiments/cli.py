@@ -14,6 +14,7 @@ from typing import Annotated, Final
 import typer
 
 from protoledger.experiments.experiment import Experiment, carry_out, markdown, write
+from protoledger.experiments.running.cluster import Cluster, ClusterError
 from protoledger.experiments.running.records import RecordError, compare, read_record
 from protoledger.runtime.exits import Exit
 
@@ -68,6 +69,14 @@ def experiment(
         bool, typer.Option("--quick", help="Run a small version, in about a minute.")
     ] = False,
     out: Annotated[Path | None, typer.Option(help="Folder for the files.")] = None,
+    cluster: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Run on this scheduler of dask.distributed.")
+    ] = "",
+    cluster_ca: Annotated[
+        Path | None, typer.Option(help="With tls://: the certificate that signed the scheduler's.")
+    ] = None,
+    cluster_cert: Annotated[Path | None, typer.Option(help="With tls://: your own.")] = None,
+    cluster_key: Annotated[Path | None, typer.Option(help="With tls://: its key.")] = None,
 ) -> None:
     """Run an experiment with the real learner, commit test, records and contracts.
 
@@ -89,12 +98,35 @@ def experiment(
     if folder is not None and folder.exists() and not folder.is_dir():
         raise typer.BadParameter(f"{folder} is a file; --out needs a folder")
     begun = time.monotonic()
-    table = carry_out(found, range(1, number + 1), quick=quick)
+    where = _cluster(cluster, cluster_ca, cluster_cert, cluster_key)
+    try:
+        table = carry_out(found, range(1, number + 1), quick=quick, cluster=where)
+    except ClusterError as error:
+        typer.echo(f"protoledger: {error}", err=True)
+        sys.exit(Exit.UNAVAILABLE)
     typer.echo(markdown(found, table))
     if folder is not None:
         for path in write(found, table, folder):
             typer.echo(f"wrote {path}")
     typer.echo(f"{name}: {number} seeds in {time.monotonic() - begun:.0f} s")
+
+
+def _cluster(address: str, *files: Path | None) -> Cluster | None:
+    if not address:
+        if any(files):
+            raise typer.BadParameter("certificates are of no use without --cluster tls://HOST:PORT")
+        return None
+    try:
+        found = Cluster(address, *files)
+    except ClusterError as error:
+        raise typer.BadParameter(str(error)) from error
+    if found.open_to_others:
+        typer.echo(
+            f"protoledger: {found.address} is not encrypted; whoever is on the way can run code "
+            "here and there: use tls:// unless the network is yours alone",
+            err=True,
+        )
+    return found
 
 
 def show_differences(files: list[Path]) -> None:

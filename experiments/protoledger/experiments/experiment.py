@@ -8,7 +8,7 @@ are averaged over seeds, with a 95 % interval (Student's t) if there are three s
 import csv
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from scipy.special import stdtrit
 
+from protoledger.experiments.running.cluster import Cluster, ClusterError, run_there
 from protoledger.experiments.running.pool import cores, run_here
 from protoledger.experiments.running.records import (
     FORMAT,
@@ -122,17 +123,23 @@ def _point(values: list[float]) -> Point:
     return Point(fmean(values), half, n)
 
 
-def carry_out(experiment: Experiment, seeds: Sequence[int], *, quick: bool) -> Table:
+def carry_out(
+    experiment: Experiment, seeds: Sequence[int], *, quick: bool, cluster: Cluster | None = None
+) -> Table:
     """Run all jobs in parallel, with a progress bar, and keep a record of it.
 
     Args:
         experiment: What to run.
         seeds: Its seeds.
         quick: Whether to run the small version.
+        cluster: Where; None: here.
+
+    Raises:
+        ClusterError: the cluster cannot be used.
     """
     jobs = [job for seed in seeds for job in experiment.jobs(seed, quick)]
     begun = time.monotonic()
-    found = run_jobs(experiment, jobs)
+    found = run_jobs(experiment, jobs, cluster)
     record = Record(
         format=FORMAT,
         experiment=experiment.name,
@@ -152,17 +159,28 @@ def carry_out(experiment: Experiment, seeds: Sequence[int], *, quick: bool) -> T
     return Table(experiment.keys, tuple(experiment.measures), rows, record)
 
 
-def run_jobs(experiment: Experiment, jobs: Sequence[Any]) -> list[list[Row]]:
-    """Return each job's rows, in the order of the jobs."""
-    processes = 1 if experiment.alone else min(cores(), max(1, len(jobs)))
+def run_jobs(
+    experiment: Experiment, jobs: Sequence[Any], cluster: Cluster | None = None
+) -> list[list[Row]]:
+    """Return each job's rows, in the order of the jobs; see `carry_out`."""
     found: list[list[Row]] = [[] for _ in jobs]
     with _progress() as bar:
         task = bar.add_task(experiment.name, total=len(jobs))
-        done = run_here(experiment.run, jobs, chain=experiment.chain, processes=processes)
-        for at, rows in done:
+        for at, rows in _running(experiment, jobs, cluster):
             found[at] = rows
             bar.advance(task)
     return found
+
+
+def _running(
+    experiment: Experiment, jobs: Sequence[Any], cluster: Cluster | None
+) -> Iterator[tuple[int, list[Row]]]:
+    if cluster is None:
+        processes = 1 if experiment.alone else min(cores(), max(1, len(jobs)))
+        return run_here(experiment.run, jobs, chain=experiment.chain, processes=processes)
+    if experiment.alone:
+        raise ClusterError(f"{experiment.name} takes times, so its jobs need a machine alone")
+    return run_there(experiment.run, jobs, chain=experiment.chain, cluster=cluster)
 
 
 def _progress() -> Progress:

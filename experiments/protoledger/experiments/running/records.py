@@ -41,7 +41,7 @@ class CodeVersion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class MachineKind(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where it ran."""
+    """Where it ran; with a cluster, the machine that asked."""
 
     processor: str
     cores: int
