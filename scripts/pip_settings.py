@@ -3,7 +3,7 @@
 pip merges its files (`/etc/pip.conf` among them) and its PIP_ variables; only `pip config list`
 shows all that it found, `pip config get` does not. A variable of uv that is set already is left as
 it is.
-Where pip names no certificate it trusts those of the system, so uv is told to do so too.
+Where pip names no certificate it trusts those of the system, so uv is set to do so too.
 """
 
 import ast

@@ -140,8 +140,8 @@ def test_the_old_store_is_kept_and_works_with_the_old_site_file(attic: Attic) ->
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"channels": OLD["channels"][:1]}, "channel 'b' is gone"),
-        ({"labels": ["no", "maybe"]}, "label 'yes' is gone"),
+        ({"channels": OLD["channels"][:1]}, "channel 'b' was removed"),
+        ({"labels": ["no", "maybe"]}, "label 'yes' was removed"),
         ({"channels": [{**c, "high": 20} for c in OLD["channels"]]}, "was 0 to 10, and is 0 to 20"),
     ],
 )

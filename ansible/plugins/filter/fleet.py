@@ -32,7 +32,7 @@ def chain_address(point: str) -> str:
 def access_list(sites: Mapping[str, Mapping[str, Any]], extra: str = "") -> str:
     """Write the broker's access list from `site → {gateway, agents}`, and `extra` lines.
 
-    Extra lines must begin with a user's, or they would give rights to whoever stands before them.
+    Extra lines must begin with a user's, or they would give rights to the user before them.
     """
     first = next((line for line in extra.splitlines() if line.strip()), "user -")
     if not first.startswith("user "):

@@ -119,7 +119,7 @@ class Rounds:
         self._late: frozenset[int] = frozenset()
 
     def introduce(self, assistant: HomeAssistantConfig | None) -> None:
-        """Tell Home Assistant of this gateway, or, for None, that it has gone."""
+        """Tell Home Assistant of this gateway, or, for None, that it was removed."""
         self._discovery = [(topic, b"") for topic, content in self._discovery if content]
         if assistant is not None:
             self._discovery += discovery(assistant, self._site.site, self._id, "gateway", ENTITIES)

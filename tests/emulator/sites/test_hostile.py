@@ -80,7 +80,7 @@ def test_keys_of_a_lost_card_never_come_back(site, house, tmp_path, ending):
     assert site(ending, "--site", house, "house-2")[0] == Exit.OK
     code, text = site("approve", "--site", house, "--yes", old)
     assert code == Exit.CONFIGURATION, text
-    assert ("whoever has the lost card" if ending == "replace" else "is no device") in text
+    assert ("anyone with the lost card" if ending == "replace" else "is no device") in text
     # the finder has the keys, and asks again under another device's name
     assert site("add", "--site", house, "house-9", "--kit", "climate")[0] == Exit.OK
     config = yaml.safe_load((card / "agent.yaml").read_text())

@@ -86,7 +86,7 @@ class OwnedContracts:
 
     @property
     def is_anvil(self) -> bool:
-        """Whether the node is Anvil, which gives money to whoever asks."""
+        """Whether the node is Anvil, which gives money to anyone that asks."""
         return "anvil" in str(self.node.request("web3_clientVersion")).lower()
 
     def fund(self, accounts: Sequence[str]) -> None:

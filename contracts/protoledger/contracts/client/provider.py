@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _MOST_BYTES, _MOST_BYTES_OF_EVENTS = 1 << 22, 1 << 23
 _CHUNK = 1 << 16
 _TOO_LARGE = 413  # HTTP's code of the same meaning
-_LONGEST_RETRY_S = 30.0  # a command waits so long at most, whatever it is told
+_LONGEST_RETRY_S = 30.0  # a command waits so long at most, whatever the node asks for
 
 
 class CheckedProvider(HTTPProvider):

@@ -1,7 +1,7 @@
 """`protoledger contracts multisig`: several owners decide together as the contract's owner.
 
 One proposes, which makes a file; each signs it with a key that never leaves its owner's machine;
-whoever holds the file with enough signatures executes it. The file names the function and its
+anyone who holds the file with enough signatures can execute it. The file names the function and its
 arguments, and everyone who signs encodes them again: nobody signs bytes that another prepared.
 """
 

@@ -187,7 +187,7 @@ def _encode(report: Report) -> bytes:
 
 
 def _decode(payload: bytes) -> Report | None:
-    """Read a report; None for what is none: whoever reaches the exchange can write there.
+    """Read a report; None for what is none: anyone who reaches the exchange can write there.
 
     >>> good = Report("0x" + "ab" * 20, 1, -5, 100, bytes(65))
     >>> _decode(_encode(good)) == good

@@ -1,4 +1,4 @@
-"""Serves the page until SIGTERM, SIGINT, or the end of standard input if it was told so."""
+"""Serves the page until SIGTERM, SIGINT, or the end of standard input if it was started so."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""What a page's process is told when it starts: as JSON, because its starter is another program."""
+"""What a page's process gets when it starts: as JSON, because its starter is another program."""
 
 import ipaddress
 import json

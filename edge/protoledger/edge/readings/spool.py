@@ -140,7 +140,7 @@ class SqliteSpool:
     def _open(self) -> Iterator[sqlite3.Connection]:
         with contextlib.closing(sqlite3.connect(self._path, timeout=1.0)) as database:
             database.execute("PRAGMA journal_mode = TRUNCATE")
-            database.execute("PRAGMA synchronous = FULL")  # a commit is on disk, its journal gone
+            database.execute("PRAGMA synchronous = FULL")  # a commit is on disk when it returns
             database.executescript(_TABLES)
             yield database
 

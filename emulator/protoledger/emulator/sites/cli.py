@@ -290,7 +290,7 @@ def retire(
 @app.command()
 def renew(
     devices: Annotated[
-        list[str] | None, typer.Argument(help="Sign these anew in any case.")
+        list[str] | None, typer.Argument(help="Sign these again in any case.")
     ] = None,
     *,
     site: Site = _HERE,

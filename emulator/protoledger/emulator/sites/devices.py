@@ -89,7 +89,7 @@ def _clash(folder: SiteFolder, request: DeviceRequest) -> str:
         )
     if lost := _lost_keys(folder, request):
         return (
-            f"{request.id} has keys of {lost}, which was replaced or retired: whoever has the lost "
+            f"{request.id} has keys of {lost}, which was replaced or retired: anyone with the lost "
             f"card has them too; remove its *.key files and make a request again"
         )
     return ""

@@ -1,4 +1,4 @@
-"""A site's contracts: deployed once, and the gateway's file told where they are."""
+"""A site's contracts: deployed once, and their addresses written to the gateway's file."""
 
 import json
 import os

@@ -59,7 +59,7 @@ class VirtualLedger:
     _told: dict[str, Told] = field(default_factory=dict)
 
     def join(self, owner: str, told: Told) -> None:
-        """Add an owner; it is told of every owner's commits, its own among them."""
+        """Add an owner; it hears of every owner's commits, its own among them."""
         self.books[owner] = Book(Codebook.empty(self.form))
         self._told[owner] = told
 

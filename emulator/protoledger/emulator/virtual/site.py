@@ -175,7 +175,7 @@ class VirtualSite:
             self._presence(device, online=True)
 
     def _cut_off(self, device: str) -> None:
-        if device == self.gateway:  # it sees at once that its connection is gone
+        if device == self.gateway:  # it sees at once that its connection is lost
             self._machine.online.clear()
 
     def _notice(self, device: str) -> None:

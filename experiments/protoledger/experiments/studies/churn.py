@@ -3,8 +3,8 @@
 Four gateways; between a third and two thirds of the rounds
 
 - `partition`: two and two see nothing of each other, then all of it at once;
-- `away`: one gateway is gone, its codebook stays, and it comes back with what it knew;
-- `revoked`: one gateway and its codebook are gone for good;
+- `away`: one gateway is off, its codebook stays, and it comes back with what it knew;
+- `revoked`: one gateway and its codebook are removed for good;
 - `late`: one gateway begins only then, with the codebooks that it finds.
 """
 

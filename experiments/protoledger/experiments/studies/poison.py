@@ -86,7 +86,7 @@ def jobs(seed: int, quick: bool) -> list[Job]:  # noqa: FBT001 - see `Experiment
 
 
 class _Attacked:
-    """A run whose last gateway does as told."""
+    """A run whose last gateway attacks."""
 
     def __init__(self, run: Collaboration, kind: str, seed: int) -> None:
         self.run = run

@@ -1,4 +1,4 @@
-"""`protoledger vectors make|check`: test vectors for whoever writes a client."""
+"""`protoledger vectors make|check`: test vectors for authors of clients."""
 
 import json
 from itertools import islice

@@ -32,7 +32,7 @@ class Prototypes:
 
     Attributes:
         ids: uint16 (n,), unique, ascending; a prototype keeps its id when it moves, and an id is
-            used again only after its prototype has gone.
+            used again only after its prototype was removed.
         classes: uint8 (n,), the class index.
         weights: uint16 (n,), how many samples the prototype stands for, saturating at 65,535.
         features: float64 (n, d), in the units of the samples.

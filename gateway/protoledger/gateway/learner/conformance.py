@@ -90,7 +90,7 @@ def knows_nothing_at_first(make: Make) -> None:
 
 
 def learns(make: Make) -> None:
-    """Three clouds that lie apart are told apart."""
+    """Three clouds that lie apart are distinguished."""
     model = _taught(make)
     xs, ys = _stream(1)
     share = float(np.mean(model.predict_many(xs) == ys))

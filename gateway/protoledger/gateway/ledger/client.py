@@ -6,7 +6,7 @@ importing this module is cheap. Events go to one callback in the thread, which m
 
 Whatever a node does is an outage at worst: it is reported once, and tried again, here or on another
 node. A chain or contract that contradicts the gateway's file, and stays so (`ledger.identity`), is
-reported as what it is, and looked at again: a node that was restored is gone on with. The thread
+reported as what it is, and looked at again: once the node is restored, it is used again. The thread
 ends only for a key file that cannot be used. None of it ends rounds or learning.
 """
 

@@ -170,7 +170,7 @@ def _migrate(db: sqlite3.Connection) -> None:
     """Bring tables of version 1 up to date, in one transaction.
 
     Version 1 is of contracts with another interface. The copy of the chain is thrown away, and what
-    was on its way is wanted again: it is signed anew for the contract of the gateway's file.
+    was on its way is wanted again: it is signed again for the contract of the gateway's file.
     """
     names = {row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     if "ledger_pin" not in names:

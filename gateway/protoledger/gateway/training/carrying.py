@@ -24,20 +24,20 @@ def widening(old: Schema, new: Schema) -> Widening:
     """Find the old channels and labels among the new ones.
 
     Raises:
-        ConfigurationError: names every channel and label that is gone or has changed.
+        ConfigurationError: names every channel and label that was removed or changed.
     """
     channels = {channel.name: at for at, channel in enumerate(new.channels)}
     problems = []
     for channel in old.channels:
         if channel.name not in channels:
-            problems.append(f"channel {channel.name!r} is gone: a model can only get more")
+            problems.append(f"channel {channel.name!r} was removed: a model can only get more")
             continue
         now = new.channels[channels[channel.name]]
         was, found = (f"{c.low:g} to {c.high:g} {c.unit}".strip() for c in (channel, now))
         if was != found:
             problems.append(f"channel {channel.name!r} was {was}, and is {found}: change it back")
     problems += [
-        f"label {label!r} is gone: a model can only get more"
+        f"label {label!r} was removed: a model can only get more"
         for label in old.labels
         if label not in new.labels
     ]

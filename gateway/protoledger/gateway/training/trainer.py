@@ -52,7 +52,7 @@ class Trainer:
             them sets `unsaved`.
         counters: what happened.
         unsaved: whether there is anything to save.
-        last: what the last sample's step told; None if it could not be predicted.
+        last: what the last sample's step returned; None if it could not be predicted.
         missing: names of the channels that the last sample lacked.
         after: called with each sample's outcome and the label before it; changes nothing.
 

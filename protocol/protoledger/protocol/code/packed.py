@@ -9,7 +9,7 @@ gives to position j
 Positions add up what they got; the sum of the F_n is a polynomial of the same degree whose first K
 coefficients are the wanted sums.
 
-We differ in the number of masks. The paper takes M = T, enough if everybody is told the same set.
+We differ in the number of masks. The paper takes M = T, enough if everybody is given the same set.
 A gateway that tells two sets and pools with T agents then reads one agent's symbols; even M = T + D
 is not enough. 2(M + 1) > ν + T is, together with the smallest set of `plans.fewest`. Nothing is
 proven here: an agent can share what it likes, and bend the sum.

@@ -8,7 +8,7 @@ choose one under which nothing is masked; and four rows of 31 bits, because one 
 pass with probability 2/p.
 
 Soundness: a contribution that breaks a condition passes with probability about 2⁻¹²⁴, unless its
-owner knew ρ beforehand. Only the gateway could have told it, against its own sum.
+owner knew ρ beforehand. Only the gateway could have given it away, against its own sum.
 """
 
 import hashlib

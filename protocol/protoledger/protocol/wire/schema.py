@@ -113,7 +113,7 @@ class Schema:
         return hashlib.sha256(b"protoledger schema v1" + canonical).digest()
 
     def check_sums(self, agents: int) -> None:
-        """Refuse channels whose sum over all agents could not be told from a negative one.
+        """Refuse channels whose sum over all agents could not be distinguished from a negative one.
 
         Raises:
             ConfigurationError: naming the channels and the knobs.

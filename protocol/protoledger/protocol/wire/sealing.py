@@ -3,9 +3,9 @@
 A party makes an ephemeral X25519 key and publishes it in a *hello*, signed by its identity. The
 *mark* of a hello is a digest of all its bytes. Both parties' marks go into the key derivation with
 the exchange, the roster's hash and the epoch (the mark of the gateway's hello), so that neither a
-restart nor an identity key that leaks later opens or repeats anything, and whoever shows two hellos
-shares a key with nobody by both. Each direction of each pair has its own key, and a cipher nonce is
-(round, kind): a key seals each of them once.
+restart nor an identity key that leaks later opens or repeats anything, and a party that shows two
+hellos shares a key with nobody by both. Each direction of each pair has its own key, and a cipher
+nonce is (round, kind): a key seals each of them once.
 
 Nobody's hello costs a signature's check before it is needed: an announce names the marks that
 count. Of hellos that are only heard, the last few of a sender are kept, and how many are taken is

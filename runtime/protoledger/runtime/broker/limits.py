@@ -32,7 +32,7 @@ class BrokerLimits:
         queued_bytes: of these.
         connections: of all clients.
         memory_bytes: that the broker may take for all of it. Mosquitto limits no client's
-            subscriptions; whoever takes the last of the memory loses its connection.
+            subscriptions; the client that takes the last of the memory is disconnected.
     """
 
     packet_bytes: int

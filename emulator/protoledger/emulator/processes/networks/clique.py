@@ -118,7 +118,7 @@ class Clique(Network):
         enodes = self._enodes()
         wanted = {one: len(set(group) & set(enodes)) - 1 for group in groups for one in group}
         deadline = time.monotonic() + _START_S
-        # the other side may dial again before it is told, so this is repeated until it holds
+        # the other side may dial again before it knows, so this is repeated until it holds
         while any(self._peers(one) != wanted[one] for one in enodes):
             if time.monotonic() > deadline:
                 raise ChainError("the signers cannot be parted: they dial each other again")

@@ -8,7 +8,7 @@ import numpy as np
 from protoledger.experiments.benchmarks.learner.measures import Stream
 from protoledger.gateway.learner import MODES, Mode, make_learner
 
-COLOURS = ("#0072b2", "#d55e00")  # told apart by colour-blind readers, too
+COLOURS = ("#0072b2", "#d55e00")  # colour-blind readers can distinguish them, too
 TINTS = ("#b3d4e8", "#f4cdb0")
 GRID = 220
 SHOWN = 1200

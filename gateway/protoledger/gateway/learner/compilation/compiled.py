@@ -232,7 +232,7 @@ def _adopt(folder: Path) -> None:
     """Load the kernels, try them against numpy, and hand them to the learners.
 
     Raises:
-        KernelError: They differ, or numba is told not to compile.
+        KernelError: They differ, or numba is configured not to compile.
     """
     import numba  # noqa: PLC0415 - the only place beside the kernels that loads it
 

@@ -25,7 +25,7 @@ MERGE_ROWS: Final = 4
 """Prototypes looked at for the cheapest merger, in turn: O(4·n·d) instead of O(n²·d)."""
 
 DRIFT_SHIFT: Final = 0.25
-"""The alarm is raised by an error rate that has gone this part of the way from its mean to 1."""
+"""The alarm is raised by an error rate that has moved this part of the way from its mean to 1."""
 DRIFT_WEALTH: Final = 1e6
 """Where it is raised: about once in so many samples (or less) while nothing drifts."""
 SETTLED: Final = 3

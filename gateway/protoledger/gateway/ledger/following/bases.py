@@ -89,7 +89,7 @@ def without_history(
             versions.append(base)
         elif standing.head.version and standing.first_block < kept_from:
             lie = (
-                f"its events before block {kept_from} are not on {node.url} any more; whoever has "
+                f"its events before block {kept_from} are not on {node.url} any more; anyone who "
                 "followed it makes it readable with `protoledger contracts checkpoint`"
             )
             versions.append(Version(owner, head.number, BY_CHECKPOINT, b"", standing.head, lie))

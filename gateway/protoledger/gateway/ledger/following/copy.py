@@ -54,7 +54,7 @@ def objection(newest: Version | None, *, active: bool) -> str:
         active: whether the owner may write.
     """
     if newest is None:
-        return "its commits are gone: the chain was reorganised"
+        return "its commits were undone: the chain was reorganised"
     if newest.lie:
         return f"it is not believed: {newest.lie}"
     return "" if active else "the contract's owner removed it"

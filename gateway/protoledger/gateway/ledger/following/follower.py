@@ -266,7 +266,7 @@ class Follower:
     def _keep_up_to(self, node: Node, end: int, found: list[Version]) -> None:
         block = node.block(end)
         if block is None:
-            raise LaggingNodeError(f"block {end} is gone: a reorg, or a node that is behind")
+            raise LaggingNodeError(f"block {end} is missing: a reorg, or a node that is behind")
         self._keep(block, found, None)
 
     def _keep(

@@ -2,7 +2,7 @@
 
 The answer is a vote of the nearest prototypes, so this is the whole of it and no model of it: each
 voter's share of the vote, where its prototype was written, and the answers that would be given if
-an owner had never been there. Only the voters' distances are told, never the sample.
+an owner had never been there. Only the voters' distances are given, never the sample.
 """
 
 from typing import Final
