@@ -1,8 +1,10 @@
 """A way of sharing: every owner has one vote, whatever its prototypes say they weigh."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from protoledger.experiments.variants.sharing import Sharing
+from protoledger.experiments.variants.sharing import Offer, Sharing
 from protoledger.gateway.codebook.codebook import Codebook
 from protoledger.gateway.training.model import SiteModel
 
@@ -12,6 +14,18 @@ class Majority(Sharing):
 
     def __init__(self) -> None:
         self.books: dict[str, Codebook] = {}
+
+    def offer(
+        self,
+        model: SiteModel,
+        others: Sequence[str],
+        rng: np.random.Generator,
+        *,
+        owed: bool = False,
+    ) -> Sequence[Offer]:
+        """Commit when all do, but no prototype that stands for a single sample."""
+        offers = super().offer(model, others, rng, owed=owed)
+        return [Offer(without_lone(one.codebook)) for one in offers]
 
     def receive(self, model: SiteModel, owner: str, codebook: Codebook) -> None:  # noqa: ARG002
         """Keep the codebook in place of the owner's last one."""
@@ -31,3 +45,12 @@ class Majority(Sharing):
     def predict_here(self, model: SiteModel, xs: np.ndarray) -> np.ndarray:
         """Answer of this site as of all others."""
         return self.predict(model, xs)
+
+
+def without_lone(book: Codebook) -> Codebook:
+    """Return the prototypes that stand for two samples or more."""
+    kept = book.weights > 1
+    features = book.features()[kept]
+    return Codebook.from_prototypes(
+        book.ids[kept], book.classes[kept], book.weights[kept], features, labels=book.form.labels
+    )

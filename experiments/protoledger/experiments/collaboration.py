@@ -3,7 +3,8 @@
 Each gateway is the `SiteModel` of a real gateway with the ledger's default settings. A commit goes
 through the delta encoding and its int16 records, and the others receive the codebook that they
 would reconstruct from the chain. A run consists of **rounds**; in a round each gateway learns its
-share of rows and then decides whether to commit.
+share of rows and then decides what to offer: a commit, or prototypes sent straight to some others,
+which no ledger sees and which cost no gas.
 """
 
 import copy
@@ -15,7 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protoledger.experiments.streams import Rows, Split
-from protoledger.experiments.variants.sharing import UNION, Sharing, UnionSharing, make_sharing
+from protoledger.experiments.variants.sharing import (
+    UNION,
+    Offer,
+    Sharing,
+    UnionSharing,
+    make_sharing,
+)
 from protoledger.gateway.codebook.codebook import Codebook
 from protoledger.gateway.ledger.config import LedgerConfig
 from protoledger.gateway.training.model import SiteModel
@@ -27,6 +34,13 @@ HELD_AT_SITES: Final = 400
 """Held-out rows that each site is asked about one by one; all are asked of the union at once."""
 BY_SITE: Final = {"own": "here, on each site's own mix", "worst_site": "at the worst site"}
 """What `Collaboration.by_site` measures, and titles for a table."""
+
+SENT: Final = {
+    "commits": "commits",
+    "messages": "codebooks sent straight",
+    "bytes_k": "kB of deltas and of what is sent straight",
+}
+"""What `Collaboration.sent` counts, and titles for a table."""
 
 Publish = Callable[["Gateway", Codebook, bytes], int]
 """Publishes a delta; takes the gateway, the codebook after it and the delta; returns the gas."""
@@ -49,8 +63,9 @@ class Gateway:
         model: the gateway's model.
         book: its codebook as it is on the ledger.
         commits: number of its commits.
-        sent_bytes: total length of their deltas.
-        gas: total gas of the commits.
+        messages: number of codebooks that it sent straight to another.
+        sent_bytes: total length of the commits' deltas and of the messages, each to each receiver.
+        gas: total gas of the commits; messages take none.
         sharing: what it does with what others commit.
         last_label: the label of its last sample, -1 before the first.
     """
@@ -59,6 +74,7 @@ class Gateway:
     model: SiteModel
     book: Codebook = field(init=False)
     commits: int = 0
+    messages: int = 0
     sent_bytes: int = 0
     gas: int = 0
     sharing: Sharing = field(default_factory=UnionSharing)
@@ -97,12 +113,14 @@ class Collaboration:
         make: makes a gateway's model.
         publish: publishes deltas on a chain; by default they are only passed on, without gas.
         sharing: the name of what gateways do with what others commit; see `variants.sharing`.
+        seed: seed of what they draw for that.
 
     Attributes:
         right: samples that the union predicted correctly before they were learnt.
         seen: samples so far.
         same: samples with the label of the gateway's last one.
         spoil: by a gateway's name, what changes its samples.
+        rng: what gateways draw from, see `Sharing.offer`.
     """
 
     def __init__(
@@ -113,6 +131,7 @@ class Collaboration:
         publish: Publish = _free,
         *,
         sharing: str = UNION,
+        seed: int = 0,
     ) -> None:
         self.data = data
         self.gateways = [
@@ -122,12 +141,14 @@ class Collaboration:
         self.right = self.seen = self.same = 0
         self.spoil: dict[str, Spoil] = {}
         self._publish = publish
+        self.rng = np.random.default_rng([seed, 4])
         self.rounds = max(1, -(-sum(map(len, dealt)) // (ROWS_A_ROUND * len(dealt))))
         self._dealt = [np.array_split(rows, self.rounds) for rows in dealt]
 
     def branch(self) -> "Collaboration":
         """Return an independent run in the same state as this one."""
         other = copy.copy(self)
+        other.rng = copy.deepcopy(self.rng)
         other.gateways = [
             replace(gateway, model=restored(gateway), sharing=copy.deepcopy(gateway.sharing))
             for gateway in self.gateways
@@ -148,19 +169,19 @@ class Collaboration:
     def round(
         self, number: int, silent: Gateway | None = None, absent: Sequence[Gateway] = ()
     ) -> None:
-        """Let every gateway learn its rows of a round, and commit if its test says so.
+        """Let every gateway learn its rows of a round, and offer what its way of sharing says.
 
         Args:
             number: number of the round, from 0.
-            silent: a gateway that does not commit.
+            silent: a gateway that offers nothing.
             absent: gateways that do not take part.
         """
         for gateway, rows in zip(self.gateways, self._dealt, strict=True):
             if gateway in absent:
                 continue
             self.learn(gateway, rows[number])
-            if gateway is not silent and (wanted := gateway.model.candidate()) is not None:
-                self.share(gateway, wanted)
+            if gateway is not silent:
+                self.offer(gateway)
 
     def learn(self, gateway: Gateway, rows: Rows) -> None:
         """Let a gateway predict and then learn its rows."""
@@ -174,6 +195,23 @@ class Collaboration:
             gateway.last_label = y
         self.seen += len(rows)
 
+    def offer(self, gateway: Gateway, *, owed: bool = False) -> None:
+        """Commit or send what a gateway offers now; see `Sharing.offer`."""
+        others = [other.name for other in self.gateways if other is not gateway]
+        for offer in gateway.sharing.offer(gateway.model, others, self.rng, owed=owed):
+            if offer.to is None:
+                self.share(gateway, offer.codebook)
+            else:
+                self.send(gateway, offer)
+
+    def send(self, gateway: Gateway, offer: Offer) -> None:
+        """Give a codebook straight to those that it is for; each gets all of it, as records."""
+        for other in self.gateways:
+            if other.name in (offer.to or ()):
+                gateway.messages += 1
+                gateway.sent_bytes += len(offer.codebook.encode())
+                other.sharing.receive(other.model, gateway.name, offer.codebook)
+
     def share(self, gateway: Gateway, wanted: Codebook) -> None:
         """Commit, and give the codebook to the others."""
         if gateway.commit(wanted, self._publish):
@@ -186,10 +224,9 @@ class Collaboration:
                 other.sharing.receive(other.model, gateway.name, gateway.book)
 
     def flush(self) -> None:
-        """Let every gateway commit once what it owes, as one that is quiet or stopped does."""
+        """Let every gateway offer once what it owes, as one that is quiet or stopped does."""
         for gateway in self.gateways:
-            if (wanted := gateway.model.leftover()) is not None:
-                self.share(gateway, wanted)
+            self.offer(gateway, owed=True)
 
     @property
     def kappa_temporal(self) -> float:
@@ -201,6 +238,14 @@ class Collaboration:
     def commits(self) -> int:
         """Commits of all gateways so far."""
         return sum(gateway.commits for gateway in self.gateways)
+
+    def sent(self) -> dict[str, float]:
+        """Return `SENT`: how often and how much all gateways have sent so far."""
+        return {
+            "commits": self.commits,
+            "messages": sum(gateway.messages for gateway in self.gateways),
+            "bytes_k": sum(gateway.sent_bytes for gateway in self.gateways) / 1000,
+        }
 
     def accuracy(self, of: list[Gateway] | None = None) -> float:
         """Return the mean accuracy of the gateways' unions on the held-out rows."""
@@ -225,6 +270,9 @@ class WithoutSharing(Collaboration):
 
     def tell(self, gateway: Gateway) -> None:
         """Keep a codebook to oneself."""
+
+    def send(self, gateway: Gateway, offer: Offer) -> None:
+        """Keep it, too."""
 
 
 def own_accuracy(

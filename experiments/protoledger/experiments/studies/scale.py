@@ -1,7 +1,8 @@
 """Four to 50 gateways, alike or each with classes of its own; and ways to merge.
 
-`replace` and `learn` are the papers' ways (see `variants.sharing`), `median`, `krum` and
-`foolsgold` defences of federated learning (`variants.baselines`); what others add is run, too.
+`replace` and `learn` are the papers' ways (see `variants.sharing`), `gossip`, `gossip-all` and
+`filtered` those of their successor (`variants.successor`); `median`, `krum` and `foolsgold` are
+defences of federated learning (`variants.baselines`); what others add is run, too.
 """
 
 from dataclasses import dataclass
@@ -9,11 +10,17 @@ from typing import Final
 
 from matplotlib.figure import Figure
 
-from protoledger.experiments.collaboration import BY_SITE, Collaboration, held_out
+from protoledger.experiments.collaboration import BY_SITE, SENT, Collaboration, held_out
 from protoledger.experiments.experiment import Experiment, Row, Table
 from protoledger.experiments.figures import legend, line, panels
 from protoledger.experiments.streams import DATA, deal, split
-from protoledger.experiments.variants.sharing import BASELINES, MERGES, SHARING, UNION
+from protoledger.experiments.variants.sharing import (
+    BASELINES,
+    MERGES,
+    SHARING,
+    SUCCESSOR,
+    UNION,
+)
 from protoledger.gateway.training.model import SiteModel
 
 JUDGED: Final = 10
@@ -38,18 +45,19 @@ def jobs(seed: int, quick: bool) -> list[Job]:  # noqa: FBT001 - see `Experiment
         for data in (("phishing",) if quick else DATA)
         for dirichlet in (None, 0.3)
         for gateways in ((4, 10) if quick else (4, 10, 25, 50))
-        for way in (UNION, *MERGES, *BASELINES, *SHARING.added())
+        for way in (UNION, *MERGES, *SUCCESSOR, *BASELINES, *SHARING.added())
     ]
 
 
 def run(job: Job) -> list[Row]:
-    """Play to the end, where each gateway commits what is not on the ledger, and measure."""
+    """Play to the end, where each gateway offers once more what others lack, and measure."""
     data = split(job.data, job.seed)
     played = Collaboration(
         data,
         deal(data.y, job.gateways, job.seed, job.dirichlet),
         lambda: SiteModel(data.x.shape[1], data.classes),
         sharing=job.way,
+        seed=job.seed,
     )
     for _ in played.play():
         pass
@@ -68,8 +76,7 @@ def run(job: Job) -> list[Row]:
             "accuracy": together,
             **by_site,
             "alone": sum(held_out(gateway.model, data) for gateway in judged) / len(judged),
-            "commits": played.commits,
-            "bytes_k": sum(gateway.sent_bytes for gateway in played.gateways) / 1000,
+            **played.sent(),
         }
     ]
 
@@ -97,14 +104,13 @@ def draw(table: Table) -> Figure:
 
 EXPERIMENT = Experiment(
     name="scale",
-    summary="4 to 50 gateways, iid and Dirichlet 0.3, beside the papers' ways to merge.",
+    summary="4 to 50 gateways, iid and Dirichlet 0.3; the papers' ways, others' defences.",
     keys=("data", "dealt", "gateways", "way"),
     measures={
         "accuracy": "accuracy, held out",
         **BY_SITE,
         "alone": "without the others' codebooks",
-        "commits": "commits",
-        "bytes_k": "kB of deltas",
+        **SENT,
     },
     jobs=jobs,
     run=run,

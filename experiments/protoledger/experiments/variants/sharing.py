@@ -1,4 +1,4 @@
-"""Ways of sharing: what a gateway does with what others commit, and who votes on an answer.
+"""Ways of sharing: what a gateway offers, what it does with what others do, and who votes.
 
 - `union` is ours: codebooks are never merged, and trusted owners vote.
 - `replace` (Beis-Penedo et al., arXiv 2311.14136): a gateway replaces its own prototypes by the
@@ -7,13 +7,17 @@
   were samples.
 
 The papers' ways merge everything into one model, in which prototypes have no owner, so that nothing
-can be removed again. `BASELINES` are defences of federated learning that keep owners apart, see
+can be removed again. `SUCCESSOR` is what the same laboratory did next, see
+`protoledger.experiments.variants.successor`: prototypes filtered, clustered and gossiped.
+`BASELINES` are defences of federated learning that keep owners apart, see
 `protoledger.experiments.variants.baselines`. Others add ways by entry points in the group
 `protoledger.sharing`: a subclass of `Sharing` that is made without arguments, once for each
 gateway.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -29,6 +33,8 @@ MERGES: Final = ("replace", "learn")
 """The papers' ways."""
 BASELINES: Final = ("median", "krum", "foolsgold")
 """Defences that others published, adapted to codebooks."""
+SUCCESSOR: Final = ("gossip", "gossip-all", "filtered")
+"""Those of arXiv 2411.09267: as it is, without its two ways to send less, and on a ledger."""
 SHARING: Final = Group(
     "protoledger.sharing",
     "way of sharing",
@@ -36,11 +42,28 @@ SHARING: Final = Group(
         UNION: f"{__name__}:UnionSharing",
         "replace": f"{__name__}:ReplaceSharing",
         "learn": f"{__name__}:LearnSharing",
+        "gossip": "protoledger.experiments.variants.successor:GossipSharing",
+        "gossip-all": "protoledger.experiments.variants.successor:GossipAllSharing",
+        "filtered": "protoledger.experiments.variants.successor:FilteredSharing",
         "median": "protoledger.experiments.variants.baselines:MedianSharing",
         "krum": "protoledger.experiments.variants.baselines:KrumSharing",
         "foolsgold": "protoledger.experiments.variants.baselines:FoolsGoldSharing",
     },
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a gateway gives others of its own prototypes.
+
+    Attributes:
+        codebook: The prototypes.
+        to: Who gets them straight from the gateway, without a ledger; None is everybody, by a
+            commit.
+    """
+
+    codebook: Codebook
+    to: tuple[str, ...] | None = None
 
 
 class Sharing(ABC):
@@ -56,13 +79,35 @@ class Sharing(ABC):
 
     @abstractmethod
     def receive(self, model: SiteModel, owner: str, codebook: Codebook) -> None:
-        """Take what another owner has committed.
+        """Take what another owner has committed, or sent straight.
 
         Args:
             model: The gateway's own.
             owner: Whose codebook it is.
-            codebook: All that the owner has on the ledger now, not only what is new.
+            codebook: All that the owner has on the ledger now, not only what is new; or all that
+                was in its offer to this gateway.
         """
+
+    def offer(
+        self,
+        model: SiteModel,
+        others: Sequence[str],  # noqa: ARG002 - for those that choose among them
+        rng: np.random.Generator,  # noqa: ARG002
+        *,
+        owed: bool = False,
+    ) -> Sequence[Offer]:
+        """Return what the gateway gives others now; asked after each round, and once at the end.
+
+        By default it commits what its commit test finds worth it, or at the end what it owes.
+
+        Args:
+            model: The gateway's own; nothing is to be learnt here.
+            others: The names of all others.
+            rng: The run's, seeded.
+            owed: Whether the gateway learns no more for some time.
+        """
+        wanted = model.leftover() if owed else model.candidate()
+        return () if wanted is None else (Offer(wanted),)
 
     def predict(self, model: SiteModel, xs: NDArray[np.float64]) -> NDArray[np.int64]:
         """Return the class index of each row of xs, −1 for none; by default, of `model`'s union."""

@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protoledger.conformance import Suite, expect, plain
-from protoledger.experiments.variants.sharing import Sharing
+from protoledger.experiments.variants.sharing import Offer, Sharing
 from protoledger.gateway.codebook.codebook import Codebook, RecordFormat
 from protoledger.gateway.training.model import SiteModel
 
 FEATURES, LABELS, SAMPLES = 2, 3, 90
 CENTRES = np.array([[0.2, 0.2], [0.8, 0.3], [0.5, 0.9]])
+
+OTHERS = ("b", "c", "d")
 
 Make = Callable[[], Sharing]
 
@@ -42,6 +44,23 @@ def _right(sharing: Sharing, model: SiteModel) -> float:
 def is_a_way_of_sharing(make: Make) -> None:
     """It is a subclass of Sharing that is made without arguments."""
     expect(isinstance(make(), Sharing), f"it made {make()!r}")
+
+
+def offers_its_own_prototypes(make: Make) -> None:
+    """It offers what it has learnt, as records, to the ledger or to others; twice the same."""
+    told = []
+    for _ in range(2):
+        sharing, model, rng = make(), _taught(1), np.random.default_rng(5)
+        found = [
+            one for owed in (False, True) for one in sharing.offer(model, OTHERS, rng, owed=owed)
+        ]
+        expect(len(found) > 0, f"after {SAMPLES} samples it had nothing to offer")
+        for one in found:
+            expect(isinstance(one, Offer), f"it offered {one!r}")
+            expect(one.codebook.form == model.form, f"it offered {one.codebook.form}")
+            expect(set(one.to or ()) <= set(OTHERS), f"it offered something to {one.to}")
+        told.append([(one.codebook, one.to) for one in found])
+    expect(told[0] == told[1], "two runs offer otherwise")
 
 
 def others_are_learnt_from(make: Make) -> None:
@@ -125,6 +144,7 @@ SUITE = Suite(
     plain,
     (
         is_a_way_of_sharing,
+        offers_its_own_prototypes,
         others_are_learnt_from,
         predicts_a_class_a_row,
         asking_changes_nothing,
