@@ -59,8 +59,8 @@ emulate: setup ## a whole deployment on this machine
 bench-%: setup ## a benchmark, for example bench-aggregation
 	@.venv/bin/protoledger bench $* $(ARGS)
 
-docs: setup ## the documentation as a site, in site/
-	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build $(ARGS)
+docs: setup ## the documentation as a site, in site/; runs the notebooks, a minute or two
+	@NOTEBOOKS=run NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build $(ARGS)
 
 soak: setup ## a small deployment for HOURS with power cuts; memory, stores, a plot, a verdict
 	@.venv/bin/python -m tests.soak.run --hours $(or $(HOURS),24) $(ARGS)

@@ -3,6 +3,8 @@
 - README, CONTRIBUTING, SECURITY and CHANGELOG stand at the root of the repository, where people
   look for them; here they become pages.
 - What others build upon (drivers, learners, clients, configuration) gets pages of reference.
+- The notebooks of examples/notebooks become pages, too. With NOTEBOOKS=run, as `make docs` has it,
+  they are run, and what came out stands below each cell; a cell that fails ends the build.
 - A link to a file outside docs/ gets a copy of that file; one to a folder becomes plain text.
 - Material would load Mermaid from another host, unless it is there already: so the copy that npm
   installed is laid into the site. A content security policy in each page forbids everything else.
@@ -11,16 +13,19 @@
 """
 
 import ast
+import os
 import posixpath
 import re
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import notebooks  # beside this file
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
+from nbclient.exceptions import CellExecutionError
 
 ROOT = Path(__file__).resolve().parents[2]
 FROM_ROOT = {
@@ -28,6 +33,11 @@ FROM_ROOT = {
     "contributing.md": "CONTRIBUTING.md",
     "security.md": "SECURITY.md",
     "changelog.md": "CHANGELOG.md",
+    "notebooks/index.md": "examples/notebooks/README.md",
+}
+NOTEBOOKS = {
+    f"notebooks/{name}.md": path.relative_to(ROOT).as_posix()
+    for name, path in notebooks.notebooks().items()
 }
 # page → its title, and the files whose modules it shows, in folders `FOLDER/protoledger/FOLDER/`
 REFERENCE = {
@@ -61,8 +71,22 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     pages |= {f"reference/{page}.md": reference(page) for page in REFERENCE}
     for name, text in pages.items():
         files.append(File.generated(config, name, content=text))
+    add_notebooks(files, config)
     files.append(File.generated(config, "assets/mermaid.tiny.js", abs_src_path=str(MERMAID)))
     return files
+
+
+def add_notebooks(files: Files, config: MkDocsConfig) -> None:
+    """Add the notebooks' pages and what they show; run them first if that is asked for."""
+    for name, source in NOTEBOOKS.items():
+        path = ROOT / source
+        try:
+            made = notebooks.page(path.stem, path, execute=os.environ.get("NOTEBOOKS") == "run")
+        except CellExecutionError as error:
+            raise PluginError(f"{source}: {error}") from error
+        files.append(File.generated(config, name, content=made.text))
+        for shown, content in made.files.items():
+            files.append(File.generated(config, f"notebooks/{shown}", content=content))
 
 
 def modules(page: str) -> dict[str, Path]:
@@ -104,7 +128,7 @@ def public_names(module: str, path: Path) -> list[str]:
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Let links reach what lies outside docs/."""
     uri = page.file.src_uri
-    source = FROM_ROOT.get(uri, f"docs/{uri}")
+    source = (FROM_ROOT | NOTEBOOKS).get(uri, f"docs/{uri}")
 
     def lead(match: re.Match[str]) -> str:
         text, target = match.groups()
@@ -126,7 +150,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 def place(wanted: str, config: MkDocsConfig, files: Files) -> str | None:
     """Return where a file of the repository is in the site, copied there if need be."""
-    for name, source in FROM_ROOT.items():
+    for name, source in (FROM_ROOT | NOTEBOOKS).items():
         if wanted == source:
             return name
     if wanted.startswith("docs/"):

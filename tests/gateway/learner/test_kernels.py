@@ -21,6 +21,8 @@ from protoledger.gateway.errors import KernelError
 from protoledger.gateway.learner import MODES, Warmup, load_kernels, make_learner, restore_learner
 from protoledger.gateway.learner.compilation import compile as compiling
 from protoledger.gateway.learner.compilation import compiled
+from protoledger.gateway.learner.own import PrototypeLearner
+from protoledger.gateway.union.union import Union
 from tests.gateway.learner.test_learner import blobs
 
 modes = pytest.mark.parametrize("mode", MODES)
@@ -172,6 +174,29 @@ def test_samples_of_any_layout(mode):
         fast.learn_one(strange, y)
     assert plain.state() == fast.state()
     assert (plain.predict_many(xs) == fast.predict_many(np.asfortranarray(wide))).all()
+
+
+class Memory(PrototypeLearner):
+    """A learner of a third party: it keeps all samples, a row a prototype."""
+
+    def _learn(self, x, y, margin):  # noqa: ARG002
+        self.add(x, y)
+
+
+@pytest.mark.usefixtures("cache")
+def test_a_learner_of_ones_own_votes_with_others_in_kernels():
+    """Its arrays have gaps: it keeps prototypes as rows, and kernels take columns."""
+    xs, ys = stream(8, 60, 3, 3)
+    model = Memory(3, 3)
+    model.learn_many(xs, ys)
+    live, metric = model.live(), model.metric()
+    plain, fast = Union(3, 3), Union(3, 3)
+    plain.engine = "numpy"
+    for x in xs[:20]:
+        asked = (x, live, metric)
+        assert plain.shares_anywhere(*asked).tobytes() == fast.shares_anywhere(*asked).tobytes()
+        told = (x, model.distances(x)[::-1], live, metric)
+        assert plain.shares(*told).tobytes() == fast.shares(*told).tobytes()
 
 
 def test_nothing_heavy_is_loaded_before_it_is_asked_for():

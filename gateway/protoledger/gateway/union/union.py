@@ -259,7 +259,12 @@ class Union:
     def _shares(
         self, panel: Panel, x: Floats, own_squares: Floats, own: Live, metric: Floats
     ) -> Floats:
-        mine = Beside(own_squares, own.classes, strengths_of(own.weights))
+        # a learner's arrays may have gaps, which kernels do not take
+        mine = Beside(
+            np.ascontiguousarray(own_squares),
+            np.ascontiguousarray(own.classes),
+            np.ascontiguousarray(strengths_of(own.weights)),
+        )
         reach = TOGETHER if len(panel) else ALONE
         return panel.shares(x, metric, self.n_classes, mine, self.engine, reach)
 
