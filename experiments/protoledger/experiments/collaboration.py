@@ -82,6 +82,7 @@ class Gateway:
 
     def __post_init__(self) -> None:
         self.book = Codebook.empty(self.model.form)
+        self.model.union.site = self.name
 
     def commit(self, wanted: Codebook, publish: Publish = _free) -> bool:
         """Commit as the ledger client would; returns whether there was a change to commit."""

@@ -118,6 +118,7 @@ class VirtualSite:
     def __init__(self, name: str, rows: SiteRows, world: World, model: SiteModel) -> None:
         self.name, self.gateway, self.model, self.found = name, f"{name}.gateway", model, Found()
         self.finished = False
+        model.union.site = self.gateway
         self._world, self._rows = world, rows
         agents = [f"{name}.{agent}" for agent in agent_ids(world.terms.plan.agents)]
         identities = {device: Identity.generate() for device in (self.gateway, *agents)}

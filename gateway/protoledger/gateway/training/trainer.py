@@ -88,6 +88,7 @@ class Trainer:
                     f"{config.store_file}: the model in it cannot be used ({error}); "
                     f"move the file away to start over"
                 ) from error
+        self.model.union.site = config.id
 
     @property
     def prototypes(self) -> int:

@@ -22,7 +22,8 @@ from typing import Final
 import numpy as np
 
 from protoledger.gateway.learner.base import Engine, Floats
-from protoledger.gateway.union.influence import LeaveOneOut, References
+from protoledger.gateway.union.influence import References
+from protoledger.gateway.union.many import leave_one_out
 from protoledger.gateway.union.trust import MOST_INFLUENCE
 
 ERRORS: Final = 2.0
@@ -52,7 +53,7 @@ def aligned(
     if not any(found.any() for found in shifts.values()):
         return shifts
     moved = [replace(book, features=book.features + shifts[book.owner]) for book in voting]
-    judged = LeaveOneOut([own, *moved], metric, n_classes, engine)
+    judged = leave_one_out([own, *moved], metric, n_classes, engine)
     for number, book in enumerate(voting, 1):
         others = [other for other in range(len(judged.books)) if other != number]
         if shifts[book.owner].any() and judged.influence(number, others) > MOST_INFLUENCE:

@@ -12,6 +12,7 @@ from typing import Final
 
 from protoledger.gateway.learner.base import Engine, Floats
 from protoledger.gateway.union.influence import Booleans, LeaveOneOut, References
+from protoledger.gateway.union.many import leave_one_out
 
 LONE: Final = 1.0
 """Strength of a prototype that stands for a single sample."""
@@ -44,13 +45,13 @@ def edited(
     >>> [book.features.tolist() for book in edited(own, [lone], np.ones(1), 2)]
     [[[0.9]]]
     """
-    books = LeaveOneOut([own, *voting], metric, n_classes, engine)
+    books = leave_one_out([own, *voting], metric, n_classes, engine)
     clear = [
         book.where((margins > -CLEARLY) | uncovered)
         for book, margins, uncovered in _contradicted(books)
     ]
     if any(len(some.classes) < len(book.classes) for some, book in zip(clear, voting, strict=True)):
-        voting, books = clear, LeaveOneOut([own, *clear], metric, n_classes, engine)
+        voting, books = clear, leave_one_out([own, *clear], metric, n_classes, engine)
     kept, gone = list[References](), list[References]()
     for book, margins, uncovered in _contradicted(books):
         stays = (margins > 0) | uncovered | (book.strengths > LONE)
@@ -58,7 +59,7 @@ def edited(
         gone.append(book.where(~stays))
     if not any(len(book.classes) for book in gone):
         return list(voting)
-    books = LeaveOneOut([own, *kept, *gone], metric, n_classes, engine)
+    books = leave_one_out([own, *kept, *gone], metric, n_classes, engine)
     with_all, with_kept = range(len(books.books)), range(len(kept) + 1)
     total = sum(float(book.strengths.sum()) for book in books.books)
     brought = sum(

@@ -104,13 +104,15 @@ class LeaveOneOut:
         features = np.concatenate([book.features for book in books]).T
         self._classes = np.concatenate([book.classes for book in books])
         self._strengths = np.concatenate([book.strengths for book in books])
-        self._rows, self._squares = neighbours(
-            np.ascontiguousarray(features), metric, self._starts, engine
-        )
-        self._known: dict[tuple[int, tuple[int, ...]], Floats] = {}
         self._by_class = np.array(
             [np.bincount(b.classes, b.strengths, minlength=n_classes) for b in books]
         )
+        self._prepare(np.ascontiguousarray(features), metric)
+
+    def _prepare(self, features: Floats, metric: Floats) -> None:
+        """Find the neighbours; features are (d, n)."""
+        self._rows, self._squares = neighbours(features, metric, self._starts, self._engine)
+        self._known: dict[tuple[int, tuple[int, ...]], Floats] = {}
 
     def right(self, book: int, voting: Sequence[int]) -> Booleans:
         """Return which prototypes of a book the voting books classify right, each without itself.
@@ -178,6 +180,14 @@ class LeaveOneOut:
             weights += weight
         return total / max(weights, 1.0)
 
+    def influences(self, members: Sequence[int]) -> dict[int, float]:
+        """Return the influence of each of some codebooks, but the gateway's own, on the others."""
+        return {
+            book: self.influence(book, [other for other in members if other != book])
+            for book in members
+            if self.books[book].owner != OWN
+        }
+
     def disagreement(self, book: int, by: int, shrinkage: float) -> float:
         """Return the share of a book's prototypes, by strength, that another book gets wrong.
 
@@ -241,7 +251,7 @@ def neighbours(
         return rows, squares
     for start in range(0, n, AT_ONCE):
         points = np.arange(start, min(start + AT_ONCE, n))
-        apart = _measure_many(features, metric, points)
+        apart = measure_many(features, metric, features[:, points])
         apart[np.arange(len(points)), points] = np.inf
         for book in range(books):
             within = apart[:, starts[book] : starts[book + 1]]
@@ -253,20 +263,20 @@ def neighbours(
     return rows, squares
 
 
-def _measure_many(features: Floats, metric: Floats, points: Ints) -> Floats:
+def measure_many(features: Floats, metric: Floats, points: Floats) -> Floats:
     """Return the squared distance of each point to each column, as `measure` does, the same bits.
 
     Args:
         features: (d, n).
         metric: (d,).
-        points: (m,) columns.
+        points: (d, m).
 
     Returns:
         float64 (m, n).
     """
-    total = np.zeros((len(points), features.shape[1]))
-    for row, weight in zip(features, metric, strict=True):
-        part = row - row[points, None]
+    total = np.zeros((points.shape[1], features.shape[1]))
+    for row, asked, weight in zip(features, points, metric, strict=True):
+        part = row - asked[:, None]
         part *= part
         part *= weight
         absent = np.isnan(part)

@@ -53,21 +53,25 @@ class Trust:
     """What was decided about one owner, and why.
 
     Attributes:
-        votes: whether a codebook of it votes; else it is quarantined.
+        votes: whether a codebook of it votes; else it is quarantined, or was not drawn.
         influence: share of the other owners' prototypes, the gateway's own counting double, that
             the union gets wrong with that codebook and right without it, less the reverse.
         held_back: whether its newest version does not vote, but an older one.
         disagreement: share of an older version's prototypes that the newest gets wrong; 0 unless it
             is held back.
+        drawn: whether this site judges it at all; see `limits.drawn`.
     """
 
     votes: bool = True
     influence: float = 0.0
     held_back: bool = False
     disagreement: float = 0.0
+    drawn: bool = True
 
     def __str__(self) -> str:
         """Say it for an operator."""
+        if not self.drawn:
+            return "does not vote here: there are more owners than a site judges"
         if not self.votes:
             return (
                 f"quarantined: its codebook turns {self.influence:.0%} of the other prototypes "
@@ -79,6 +83,9 @@ class Trust:
                 f"previous one's prototypes wrong (that one votes, influence {self.influence:.0%})"
             )
         return f"votes (influence {self.influence:.0%} of the other prototypes)"
+
+
+NOT_DRAWN: Final = Trust(votes=False, drawn=False)
 
 
 def judge(books: LeaveOneOut, candidates: Sequence[Candidate]) -> dict[str, Trust]:
@@ -94,7 +101,7 @@ def judge(books: LeaveOneOut, candidates: Sequence[Candidate]) -> dict[str, Trus
     >>> own = References(OWN, places, np.array([0, 0, 1, 1]), np.ones(4))
     >>> wrong = References("b", np.array([[0.1], [1.1]]), np.array([1, 0]), np.full(2, 9.0))
     >>> judge(LeaveOneOut([own, wrong], np.ones(1), 2), [Candidate("b", newest=1)])
-    {'b': Trust(votes=False, influence=1.0, held_back=False, disagreement=0.0)}
+    {'b': Trust(votes=False, influence=1.0, held_back=False, disagreement=0.0, drawn=True)}
     """
     disagreement = {each.owner: _disagreement(books, each) for each in candidates}
     chosen = {
@@ -135,10 +142,8 @@ def _quarantine(books: LeaveOneOut, chosen: Mapping[str, int]) -> dict[str, floa
     """Return each owner's influence; beyond the bar, as found when it was quarantined."""
     left, found = dict(chosen), dict[str, float]()
     while left:
-        influence = {
-            owner: books.influence(book, [0, *(left[name] for name in left if name != owner)])
-            for owner, book in left.items()
-        }
+        influences = books.influences([0, *left.values()])
+        influence = {owner: influences[book] for owner, book in left.items()}
         worst = max(sorted(influence), key=lambda owner: influence[owner])
         if influence[worst] <= MOST_INFLUENCE:
             return found | influence

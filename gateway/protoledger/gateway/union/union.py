@@ -23,10 +23,11 @@ from protoledger.gateway.learner.vote import ALONE, TOGETHER, Reach, measure, ne
 from protoledger.gateway.union.alignment import aligned
 from protoledger.gateway.union.editing import edited
 from protoledger.gateway.union.elsewhere import between, metric_of
-from protoledger.gateway.union.influence import LeaveOneOut, References, own_references
-from protoledger.gateway.union.limits import WeightLimits
+from protoledger.gateway.union.influence import References, own_references
+from protoledger.gateway.union.limits import WeightLimits, drawn
+from protoledger.gateway.union.many import leave_one_out
 from protoledger.gateway.union.recent import RecentSamples
-from protoledger.gateway.union.trust import Candidate, Trust, judge
+from protoledger.gateway.union.trust import NOT_DRAWN, Candidate, Trust, judge
 from protoledger.gateway.union.veto import vetoed
 from protoledger.gateway.union.voting import Beside, Panel
 
@@ -37,6 +38,8 @@ JUDGED_AFTER: Final = 64
 """Own samples between two judgements, at least; a remote change is judged at once."""
 VETOED_AFTER: Final = 32
 """Own samples after which they are asked again which owners they contradict."""
+MOST_PROTOTYPES: Final = 4096
+"""Of other owners that are judged and vote. Where there are more, each site draws owners."""
 
 
 @dataclass(slots=True)
@@ -66,6 +69,8 @@ class Union:
     Attributes:
         trust: What `settle` decided about each present owner, with the evidence.
         vetoed: Owners that vote and that the site's own recent samples contradict.
+        site: A name of this site's own, by which it draws owners where there are too many.
+        most: How many prototypes of other owners are judged and vote.
         shifts: What was added to each voting owner's prototypes *here*: float64 (d,), in ranges.
         engine: What computes.
 
@@ -86,6 +91,8 @@ class Union:
 
     def __init__(self, n_features: int, n_classes: int, *, defended: bool = True) -> None:
         self.defended = defended
+        self.site = ""
+        self.most = MOST_PROTOTYPES
         self.n_features = n_features
         self.n_classes = n_classes
         self.engine: Engine = "auto"
@@ -300,7 +307,9 @@ class Union:
             books.append(limits.clip(name, book))
             return len(books) - 1
 
-        for name in self.owners:
+        sizes = {name: len(owner.newest) for name, owner in self._owners.items()}
+        names = drawn(sizes, self.most, limits.most, self.site)
+        for name in names:
             owner = self._owners[name]
             books.append(limits.clip(name, owner.newest))
             newest = len(books) - 1
@@ -308,8 +317,10 @@ class Union:
             candidates.append(Candidate(name, newest, older, refused))
         if not metric.all() and (found := metric_of(books, self.n_classes)) is not None:
             metric = np.where(metric > 0, metric, found)  # what never varied here may tell there
-        judged = LeaveOneOut(books, metric, self.n_classes, self.engine)
+        judged = leave_one_out(books, metric, self.n_classes, self.engine)
         self.trust = judge(judged, candidates)
+        for name in self._owners.keys() - set(names):
+            self.trust[name] = NOT_DRAWN
         voting = list[References]()
         for each in candidates:
             trust, owner = self.trust[each.owner], self._owners[each.owner]

@@ -55,30 +55,56 @@ def vetoed(
     """
     if len(recent) < FEWEST or not books:
         return frozenset()
+    blocks = recent.blocks
     near = {book.owner: _near(recent.xs, book, metric) for book in books if len(book.classes)}
-    known = dict[frozenset[str], Booleans]()
-
-    def right(owners: frozenset[str]) -> Booleans:
-        if owners not in known:
-            votes = [recent.own, *(near[owner] for owner in sorted(owners))]
-            reach = TOGETHER if owners else ALONE
-            known[owners] = _won(votes, n_classes, reach) == recent.ys
-        return known[owners]
-
-    left = frozenset(near)
+    alone = _won([recent.own], n_classes, ALONE) == recent.ys
+    single = {
+        owner: _cost(_won([recent.own, votes], n_classes, TOGETHER) == recent.ys, alone, blocks)
+        for owner, votes in near.items()
+    }
+    left = sorted(near)
     while left:
-        costs = {
-            owner: max(
-                _cost(right(left), right(left - {owner}), recent.blocks),
-                _cost(right(frozenset({owner})), right(frozenset()), recent.blocks),
-            )
-            for owner in sorted(left)
-        }
+        won, without = _without_each([recent.own, *(near[owner] for owner in left)], n_classes)
+        costs = {owner: single[owner] for owner in left}
+        for at, rest in without.items():
+            right = alone if len(left) == 1 else rest == recent.ys
+            costs[left[at]] = max(costs[left[at]], _cost(won == recent.ys, right, blocks))
         worst = max(costs, key=lambda owner: costs[owner])
         if costs[worst] <= BAR:
             break
-        left -= {worst}
-    return frozenset(near) - left
+        left.remove(worst)
+    return frozenset(near) - frozenset(left)
+
+
+def _without_each(votes: Sequence[Near], n_classes: int) -> tuple[Ints, dict[int, Ints]]:
+    """Return what wins at each sample with all votes, and without one owner's, by its place.
+
+    Only owners that are among those who vote somewhere are there: without another nothing changes.
+
+    Args:
+        votes: the site's own first, then each owner's, at most `TOGETHER.voters` a sample.
+        n_classes: number of labels.
+    """
+    squares, classes, strengths = (
+        np.concatenate([vote[part] for vote in votes], axis=1) for part in range(3)
+    )
+    widths = [vote[0].shape[1] for vote in votes]
+    whose = np.repeat(np.arange(-1, len(votes) - 1), widths)
+    rows = nearest_of_each(squares, 2 * TOGETHER.voters)  # so many are left without any owner
+    owner = whose[rows]
+    near, classes, strengths = (
+        np.take_along_axis(table, rows, axis=1) for table in (squares, classes, strengths)
+    )
+    won = winners(vote_many(near, classes, strengths, n_classes, TOGETHER))
+    found = dict[int, Ints]()
+    for out in np.unique(owner[:, : TOGETHER.voters]):
+        if out >= 0:
+            at = np.flatnonzero((owner[:, : TOGETHER.voters] == out).any(axis=1))
+            rest = np.where(owner[at] == out, np.inf, near[at])
+            shares = vote_many(rest, classes[at], strengths[at], n_classes, TOGETHER)
+            found[int(out)] = won.copy()
+            found[int(out)][at] = winners(shares)
+    return won, found
 
 
 def accuracies(

@@ -32,6 +32,52 @@ def neighbours(features: Floats, metric: Floats, starts: Ints, rows: Ints, squar
                 squares[point, book, k] = distances[first + found[k]] if k < many else np.inf
 
 
+@kernel("void(f8[:,::1], i8[::1], i8[::1], f8[:,::1], i8[::1], f8[::1], i8[:,::1], f8[:,::1])")
+def ranked(
+    among: Floats,
+    starts: Ints,
+    columns: Ints,
+    asked: Floats,
+    points: Ints,
+    metric: Floats,
+    rows: Ints,
+    squares: Floats,
+) -> None:
+    """Write the nearest of some; see `protoledger.gateway.union.many.ranked`.
+
+    Args:
+        among: (d, n), those that are looked among.
+        starts: (books + 1,) where each book begins there, and n.
+        columns: (n,) where they stand among all, ascending.
+        asked: (d, m).
+        points: (m,) where these stand.
+        metric: (d,).
+        rows: (m, kept).
+        squares: (m, kept).
+    """
+    n = among.shape[1]
+    x, distances = np.empty(len(metric)), np.empty(n)
+    near, place = np.empty(n), np.empty(n, np.int64)
+    found, best = np.empty(NEAREST_OF_ALL, np.int64), np.empty(rows.shape[1], np.int64)
+    for point in range(len(points)):
+        for j in range(len(metric)):
+            x[j] = asked[j, point]
+        shared.measure(among, metric, n, x, distances)
+        itself = np.searchsorted(columns, points[point])
+        if itself < n and columns[itself] == points[point]:
+            distances[itself] = np.inf
+        many = 0
+        for book in range(len(starts) - 1):
+            first, size = starts[book], starts[book + 1] - starts[book]
+            for k in range(shared.nearest(distances[first : first + size], size, found)):
+                place[many] = first + found[k]
+                near[many] = distances[first + found[k]]
+                many += 1
+        for k in range(shared.nearest(near, many, best)):
+            rows[point, k] = columns[place[best[k]]]
+            squares[point, k] = near[best[k]]
+
+
 @kernel("void(i8[:,:,::1], f8[:,:,::1], f8[::1], i8[::1], i8[::1], f8[:,::1])")
 def votes_at(
     rows: Ints, squares: Floats, strengths: Floats, classes: Ints, books: Ints, shares: Floats
