@@ -127,9 +127,10 @@ class AggregationConfig(Model):
             )
         return plan
 
-    def minimum(self, plan: Plan) -> int:
-        """Return the smallest set for a plan."""
-        return self.minimum_contributors or max(3, plan.collusion + 2)
+    def minimum(self, plan: Plan, *, noisy: bool = False) -> int:
+        """Return the smallest set for a plan; with noise: all but those that may be missing."""
+        usual = plan.agents - plan.dropouts if noisy else 3
+        return self.minimum_contributors or max(usual, plan.collusion + 2)
 
 
 class RoundConfig(Model):
@@ -158,6 +159,33 @@ class RoundConfig(Model):
     )
     answer_s: float = Field(
         default=2.0, gt=0, le=600, description="Seconds that the gateway waits for answers."
+    )
+
+
+class PrivacyConfig(Model):
+    """Noise that hides each agent in a round's sums, and how much all rounds together may tell."""
+
+    epsilon: float = Field(
+        gt=0, le=20, description="ε of one round: how much its sums may tell of one agent."
+    )
+    delta: float = Field(
+        default=1e-5,
+        gt=0,
+        le=1e-3,
+        description="δ: the probability for which ε does not hold, of all rounds together.",
+    )
+    budget: float = Field(
+        gt=0,
+        le=100,
+        description="ε of all rounds together, for ever: an agent that has spent it contributes "
+        "no more.",
+    )
+    clip: float | None = Field(
+        default=None,
+        gt=0,
+        lt=0.5,
+        description="How far from the last mean a value may be, in parts of its channel's range; "
+        "what is further is clipped. The narrower, the less noise. Without it: the whole range.",
     )
 
 
@@ -218,6 +246,9 @@ class SiteConfig(Model):
     )
     aggregation: AggregationConfig = AggregationConfig()
     round: RoundConfig = RoundConfig()
+    privacy: PrivacyConfig | None = Field(
+        default=None, description="Differential privacy of each round's sums; off without it."
+    )
     broker: BrokerConfig
 
     @model_validator(mode="after")

@@ -35,6 +35,10 @@ BENCHES = {
         "protoledger.experiments.benchmarks.aggregation.bench",
         "CPU time and bytes of a round, compared with Flower's SecAgg+ and with Prio3.",
     ),
+    "privacy": (
+        "protoledger.experiments.benchmarks.privacy",
+        "What differential privacy of the sums costs in accuracy, for a site file.",
+    ),
     "network": (
         "protoledger.experiments.benchmarks.network.bench",
         "Rounds per second and latency over one Mosquitto, for 10 to 1,000 agents.",

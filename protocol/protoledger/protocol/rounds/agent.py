@@ -13,6 +13,7 @@ What does not fit raises a `ProtocolError` that the caller logs; the state is th
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -25,6 +26,7 @@ from protoledger.protocol.errors import (
 )
 from protoledger.protocol.proofs.challenge import challenge, commitment
 from protoledger.protocol.proofs.proven import ProvenCode
+from protoledger.protocol.rounds.blinding import Charge, blinded, open_centre
 from protoledger.protocol.rounds.opening import open_boxes, open_round
 from protoledger.protocol.rounds.relaying import take_relayed
 from protoledger.protocol.rounds.states import (
@@ -73,6 +75,8 @@ class AgentRounds:
         contribute: gives the windows of an announced round and forgets them, for good, before it
             returns; called once a round, must not block.
         kept: says what is kept of an outage.
+        charge: pays for a contribution where the site has privacy, for good, before it returns;
+            without it nothing is contributed there.
     """
 
     def __init__(
@@ -81,6 +85,7 @@ class AgentRounds:
         terms: Terms,
         contribute: Callable[[Announce], Window],
         kept: Callable[[], Kept | None] = lambda: None,
+        charge: Charge = lambda _units: False,
     ) -> None:
         self.state: AgentState = Idle()
         self.excluded = False
@@ -88,6 +93,7 @@ class AgentRounds:
         self._terms = terms
         self._contribute = contribute
         self._kept = kept
+        self._charge = charge
         self._names = [member.id for member in session.roster.agents]
         self._gateway = session.roster.gateway.id
         self._me = session.roster.positions[session.me]
@@ -126,7 +132,7 @@ class AgentRounds:
                 return []
             case Kind.ANNOUNCE if sender == self._gateway:
                 body = self._session.check(payload, kind, sender)
-                announce = messages.decode(body, Announce)
+                announce = messages.decode(body, self._terms.announce_shape)
                 return self._on_announce(announce, bytes(payload), now)
             case Kind.DELIVER if sender == self._gateway:
                 return self._on_deliver(messages.decode(payload, Sealed))
@@ -164,11 +170,14 @@ class AgentRounds:
             return [Send(Kind.KEY, self._session.hello)]
         if lacking := take_relayed(self._session, opening, self._me):
             return self._lack(opening, lacking)
+        centre = open_centre(self._session, opening, self._me, self._terms.noise)
+        opening = replace(opening, centre=centre)
         explanation = self._explain(announce)
         # From here on the round is spent: whatever happens, its number is never shared in again.
         self._spend(announce)
         self._last = announce, signed
-        given = self._terms.schema.contribution(self._contribute(announce))
+        read = self._terms.schema.contribution(self._contribute(announce))
+        given = blinded(self._terms, read, opening, self._charge)
         return self._share(opening, given, explanation, now)
 
     def _spend(self, announce: Announce) -> None:

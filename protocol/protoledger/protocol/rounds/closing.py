@@ -100,7 +100,10 @@ def _laid_out(terms: Terms, state: Opened, sums: Symbols) -> Symbols:
         opened = code.openable(declared, terms.minimum)
     else:
         opened = terms.layout.openable(declared, terms.minimum)
-    return terms.schema.symbols(sums, opened, terms.layout.counts(declared))
+    counts = terms.layout.counts(declared)
+    if terms.noise is not None:
+        sums = terms.noise.estimates(sums, opened, counts, state.opening.centre)
+    return terms.schema.symbols(sums, opened, counts)
 
 
 def _close_packed(terms: Terms, state: Opened, code: PackedCode) -> Closing:

@@ -5,10 +5,10 @@ of one session and round that differ, or two signed sets for one announce that d
 be an honest gateway's: an agent that is shown both keeps them (`errors.EquivocationError`).
 """
 
-from protoledger.protocol.errors import RefusedError
+from protoledger.protocol.errors import DecodeError, RefusedError
 from protoledger.protocol.wire import messages
 from protoledger.protocol.wire.identity import Roster
-from protoledger.protocol.wire.messages import Announce, Delivered, Kind, Signed
+from protoledger.protocol.wire.messages import Announce, CentredAnnounce, Delivered, Kind, Signed
 from protoledger.protocol.wire.sealing import open_signed
 
 
@@ -34,7 +34,7 @@ def check_evidence(roster: Roster, first: bytes, second: bytes) -> str:
         for data, kind in zip((first, second), kinds, strict=True)
     ]
     if kinds == [Kind.ANNOUNCE, Kind.ANNOUNCE]:
-        one, other = (messages.decode(body, Announce) for body in bodies)
+        one, other = map(_announce, bodies)
         same = (one.session, one.round_id) == (other.session, other.round_id)
         if same and one != other:
             return f"{gateway} announced round {one.round_id} twice, differently"
@@ -43,3 +43,11 @@ def check_evidence(roster: Roster, first: bytes, second: bytes) -> str:
         if a.announce == b.announce and a != b:
             return f"{gateway} delivered two sets for round {a.round_id}"
     raise RefusedError("two messages that contradict each other", "none such")
+
+
+def _announce(body: bytes) -> Announce:
+    """Decode an announce, of a site whose values are clipped or not."""
+    try:
+        return messages.decode(body, Announce)
+    except DecodeError:
+        return messages.decode(body, CentredAnnounce)

@@ -17,6 +17,7 @@ from protoledger.protocol.code.layout import Flags
 from protoledger.protocol.errors import FloodError, LateError, RefusedError
 from protoledger.protocol.proofs.challenge import RHO_BYTES, commitment
 from protoledger.protocol.rounds.blame import Blame
+from protoledger.protocol.rounds.blinding import first_centre, next_centre, with_centres
 from protoledger.protocol.rounds.closing import Closing, close, read_answer, summed
 from protoledger.protocol.rounds.collecting import read_boxes, read_lacking
 from protoledger.protocol.rounds.committee import choose
@@ -63,9 +64,10 @@ class GatewayRounds:
     Args:
         session: this process's keys.
         terms: what the site agreed on.
+        centre: what values are clipped around first, where privacy clips them.
     """
 
-    def __init__(self, session: Session, terms: Terms) -> None:
+    def __init__(self, session: Session, terms: Terms, centre: tuple[int, ...] = ()) -> None:
         self.state: GatewayState = Waiting()
         self.online: set[int] = set()
         self.kept: dict[int, Kept] = {}
@@ -78,6 +80,7 @@ class GatewayRounds:
         self._debts = Debts(self.blame)
         self._relays = Relays()
         self._counts: dict[int, int] = {}
+        self.centre = first_centre(terms, centre)
 
     @property
     def deadline(self) -> float | None:
@@ -140,8 +143,9 @@ class GatewayRounds:
             asked=self._debts.asked(present),
             hellos=self._relays.hellos(self._session, marks),
         )
+        announce = with_centres(self._session, announce, marks, self.centre)
         signed = self._session.sign(Kind.ANNOUNCE, announce)
-        opening = open_round(announce, present, signed, self._terms)
+        opening = open_round(announce, present, signed, self._terms, self.centre)
         least = self._terms.fewest(len(opening.seats), len(present))
         if len(present) < least:
             raise RefusedError(f"{least} agents", f"{len(present)}")
@@ -227,7 +231,7 @@ class GatewayRounds:
             return Step([])
         if isinstance(state, Collecting):
             return self._deliver(state, Event.DEADLINE, now)
-        return self._finish(state, Event.DEADLINE, now)
+        return self._conclude(state, Event.DEADLINE, close(self._terms, state), now)
 
     def _check_round(self, opening: Opening, sealed: Sealed) -> None:
         if sealed.round_id != opening.announce.round_id:
@@ -337,17 +341,13 @@ class GatewayRounds:
         fuller = replace(state, answers=answers, awaited=awaited)
         needed = self._terms.plan.needed(len(state.opening.seats))
         if not awaited or len(answers) + len(awaited) < needed:
-            return self._finish(fuller, Event.ANSWER, now)
+            return self._conclude(fuller, Event.ANSWER, close(self._terms, fuller), now)
         if len(answers) == needed:  # what contradicts itself now does so with more answers, too
             closing = close(self._terms, fuller)
             if closing.clean:
                 return self._conclude(fuller, Event.ANSWER, closing, now)
         self._move(Event.ANSWER, fuller)
         return Step([])
-
-    def _finish(self, state: Opened, event: Event, now: float) -> Step:
-        """Make of the answers what can be made of them."""
-        return self._conclude(state, event, close(self._terms, state), now)
 
     def _conclude(self, state: Opened, event: Event, closing: Closing, now: float) -> Step:
         opening, round_id = state.opening, state.opening.announce.round_id
@@ -366,10 +366,10 @@ class GatewayRounds:
                 self.blame.silent(number, round_id)
         if closing.sums is None:
             return self._fail(state, event, closing.reason, now)
+        self.centre = next_centre(self._terms, self.centre, closing.sums)
         members = frozenset(state.members)
         passed = 1000 * (now - state.started)
-        kept = opening.announce.kept
-        outcome = Completed(round_id, closing.sums, members, passed, kept)
+        outcome = Completed(round_id, closing.sums, members, passed, opening.announce.kept)
         return self._end(state, event, len(members), "", outcome)
 
     # -- the end ---------------------------------------------------------------------------------

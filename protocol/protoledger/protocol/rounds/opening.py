@@ -20,8 +20,14 @@ from protoledger.protocol.wire.sealing import Session, mark_of
 from protoledger.protocol.wire.terms import Terms
 
 
-def open_round(announce: Announce, present: frozenset[int], signed: bytes, terms: Terms) -> Opening:
-    """Read an announce as every party of the site does.
+def open_round(
+    announce: Announce,
+    present: frozenset[int],
+    signed: bytes,
+    terms: Terms,
+    centre: tuple[int, ...] = (),
+) -> Opening:
+    """Read an announce as every party of the site does; the gateway knows its centre.
 
     Raises:
         DecodeError: if marks, hellos or holders do not fit who is present.
@@ -57,6 +63,7 @@ def open_round(announce: Announce, present: frozenset[int], signed: bytes, terms
         hellos=MappingProxyType(carried),
         seats=MappingProxyType(seats),
         code=code,
+        centre=centre,
     )
 
 

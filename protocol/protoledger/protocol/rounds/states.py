@@ -55,6 +55,7 @@ class Opening:
         hellos: those that the announce carries, by number.
         seats: position by number.
         code: of the round.
+        centre: around what values are clipped, by channel; empty where they are not.
     """
 
     announce: Announce
@@ -65,6 +66,7 @@ class Opening:
     hellos: Mapping[int, bytes] = field(repr=False)
     seats: Mapping[int, int]
     code: Code
+    centre: tuple[int, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)

@@ -149,6 +149,16 @@ class Announce(Wire, frozen=True):
     ]
 
 
+class CentredAnnounce(Announce, frozen=True):
+    """An announce where privacy clips values: around what, sealed for each of those present.
+
+    Attributes:
+        centres: a symbol for each channel, in ascending number of those present.
+    """
+
+    centres: Annotated[tuple[Annotated[bytes, Meta(max_length=2**13)], ...], Meta(max_length=1000)]
+
+
 class Explanation(Wire, frozen=True):
     """The coefficients of a contributor's own checks of a round."""
 
@@ -235,6 +245,7 @@ SHAPES: tuple[type[Wire], ...] = (
     Sealed,
     SessionKey,
     Announce,
+    CentredAnnounce,
     Boxes,
     Delivered,
     Delivery,

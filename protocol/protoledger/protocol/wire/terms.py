@@ -13,6 +13,7 @@ import msgspec
 
 from protoledger.protocol.code.layout import Layout
 from protoledger.protocol.errors import ConfigurationError
+from protoledger.protocol.noise.mechanism import Noise, Privacy
 from protoledger.protocol.plans import Code, Plan
 from protoledger.protocol.wire.messages import (
     MARK_BYTES,
@@ -20,6 +21,8 @@ from protoledger.protocol.wire.messages import (
     MOST_RELAYED,
     RELAYED_BYTES,
     TAG_BYTES,
+    Announce,
+    CentredAnnounce,
 )
 from protoledger.protocol.wire.schema import Schema
 
@@ -43,6 +46,7 @@ class Terms:
         window_ms: length of a window.
         share_ms: time for boxes.
         answer_ms: time for answers.
+        privacy: differential privacy of the sums; None: they are exact.
 
     Raises:
         ConfigurationError: naming every knob that does not fit.
@@ -55,6 +59,7 @@ class Terms:
     window_ms: int
     share_ms: int
     answer_ms: int
+    privacy: Privacy | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot work, all at once."""
@@ -69,6 +74,8 @@ class Terms:
                 f"minimum_contributors {self.minimum} exceeds the {self.plan.agents} agents of the "
                 f"roster"
             )
+        if self.noise is not None:
+            problems += self.noise.problems(self.window_ms, self.plan.validity)
         if not problems and self.message_bytes > MAX_BYTES:
             problems.append(
                 f"a message may take {self.message_bytes:,} bytes, messages end at {MAX_BYTES:,}; "
@@ -78,9 +85,17 @@ class Terms:
             raise ConfigurationError(*problems)
 
     @cached_property
+    def noise(self) -> Noise | None:
+        """What agents add to their contributions; None for nothing."""
+        if self.privacy is None:
+            return None
+        plain, plan = self.schema.layout(self.windows), self.plan
+        return Noise(self.privacy, plain, plan.agents, plan.collusion, self.minimum)
+
+    @cached_property
     def layout(self) -> Layout:
         """The numbers behind a round."""
-        return self.schema.layout(self.windows)
+        return self.schema.layout(self.windows) if self.noise is None else self.noise.layout
 
     @cached_property
     def _codes(self) -> dict[int, Code]:
@@ -115,7 +130,15 @@ class Terms:
         answer = 4 * self.layout.length + 32 * plan.agents
         hellos = min(plan.agents, MOST_RELAYED) * (RELAYED_BYTES + 4)
         announce = MARK_BYTES * plan.agents + 64 * 64 + hellos
+        if self.noise is not None and self.noise.first_centre:
+            announce += plan.agents * (4 * len(self.noise.first_centre) + TAG_BYTES + 3)
         return max(boxes, delivery, answer, announce) + _MESSAGE_SLACK
+
+    @property
+    def announce_shape(self) -> type[Announce]:
+        """What this site's announces are decoded as."""
+        clips = self.noise is not None and self.noise.first_centre
+        return CentredAnnounce if clips else Announce
 
     @property
     def round_s(self) -> float:
@@ -129,5 +152,8 @@ class Terms:
         numbers = [plan.agents, plan.collusion, plan.dropouts, plan.committee, plan.partitions]
         numbers += [self.minimum, self.windows, self.window_ms, self.share_ms, self.answer_ms]
         private = [channel.private for channel in self.schema.channels]
-        canonical = msgspec.msgpack.encode([self.schema.digest, plan.validity, numbers, private])
+        agreed: list[object] = [self.schema.digest, plan.validity, numbers, private]
+        if self.privacy is not None:
+            agreed.append(self.privacy.exact)
+        canonical = msgspec.msgpack.encode(agreed)
         return hashlib.sha256(b"protoledger terms v3" + canonical).digest()
