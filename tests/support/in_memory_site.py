@@ -33,6 +33,8 @@ class Site:
     inputs: dict[str, Window]
     identities: dict[str, Identity]
     taken: dict[str, list[int]] = field(default_factory=dict)
+    charged: dict[str, list[int]] = field(default_factory=dict)
+    bankrupt: set[str] = field(default_factory=set)
 
 
 def names(count):
@@ -66,10 +68,14 @@ def make_site(
     committee=None,
     partitions=None,
     schema=SCHEMA,
+    privacy=None,
 ):
     roster, identities = make_roster(folder, count)
     plan = make_plan(count, collusion, dropouts, validity, committee, partitions)
-    terms = Terms(schema, plan, minimum, windows, window_ms=1000, share_ms=1000, answer_ms=1000)
+    if privacy is not None:
+        minimum = count - dropouts
+    window_ms = 1000 if privacy is None else 3_600_000
+    terms = Terms(schema, plan, minimum, windows, window_ms, 1000, 1000, privacy)
     rng = np.random.default_rng(seed)
     sessions = {name: Session(name, identity, roster) for name, identity in identities.items()}
     inputs = {}
@@ -96,7 +102,14 @@ def start_agent(site, name):
         site.taken.setdefault(name, []).append(announce.round_id)
         return site.inputs[name]
 
-    site.agents[name] = AgentRounds(site.sessions[name], site.terms, contribute)
+    def charge(units):
+        if name in site.bankrupt:
+            return False
+        site.charged.setdefault(name, []).append(units)
+        return True
+
+    session = site.sessions[name]
+    site.agents[name] = AgentRounds(session, site.terms, contribute, charge=charge)
 
 
 def acquaint(site, now=0.0):

@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 from protoledger.edge.config import AgentConfig
 from protoledger.edge.metrics import MetricsFile
+from protoledger.edge.readings.budget import PrivacyBudget
 from protoledger.edge.readings.windows import WindowsOpener, open_windows
 from protoledger.edge.reload import refusals, tunings
 from protoledger.edge.status import AgentStatus, StatusFile
@@ -103,7 +104,11 @@ class Agent:
         # the announces carry the hellos of those that are not read
         self._flood = FloodGuard(self.link, lambda _sender: hellos, HELLO_FLOOD)
         self._windows = opener(config, terms.schema, site.round)
-        self._rounds = AgentRounds(self._session, terms, self._windows.take, self._windows.kept)
+        self._budget = _budget(config, terms)
+        charges = () if self._budget is None else (self._budget.charge,)
+        self._rounds = AgentRounds(
+            self._session, terms, self._windows.take, self._windows.kept, *charges
+        )
         self._evidence_file = config.identity_file.with_name(f"{config.id}.evidence.json")
         self._connected = self._told_excluded = False
         self._told_down: set[str] = set()
@@ -124,7 +129,9 @@ class Agent:
         sensors = f"; no reading from {', '.join(failing)}" if failing else ""
         last = self._rounds.last_round
         rounds = f"round {last}, {self.answered} answered" if last else "no round yet"
-        return f"{broker}; {rounds}{sensors}"
+        spent = self._budget is not None and not self._budget.state.rounds_left
+        budget = "; its privacy budget is spent" if spent else ""
+        return f"{broker}; {rounds}{sensors}{budget}"
 
     def healthy(self, now: float) -> bool:
         """Whether the sensors are still being read; systemd's watchdog is fed only then."""
@@ -187,6 +194,7 @@ class Agent:
             answered=self.answered,
             answered_at=self._answered_at or 0.0,
             sensors={state.name: state.problem for state in self._windows.states()},
+            privacy=None if self._budget is None else self._budget.state,
         )
 
     def reload(self, config: AgentConfig, site: SiteConfig, roster: Roster) -> list[str]:
@@ -296,6 +304,14 @@ class Agent:
             # the broker retains session keys for devices that connect later
             expiry_s = None if message.kind is Kind.KEY else self._expiry_s
             self.link.publish(target, message.payload, expiry_s=expiry_s)
+
+
+def _budget(config: AgentConfig, terms: Terms) -> PrivacyBudget | None:
+    """Open what the agent keeps of its privacy, where the site has any."""
+    if terms.privacy is None or config.privacy is None:
+        return None  # without the second the agent's file was refused
+    limit = config.privacy.limit(terms.privacy)
+    return PrivacyBudget(config.privacy.spent_file, terms.privacy, limit)
 
 
 def _subscriptions(site: str, me: str, roster: Roster, terms: Terms) -> tuple[list[str], list[str]]:

@@ -1,12 +1,13 @@
 """The configuration of an agent: its identity, its sensors, and how it samples them."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pydantic import Field
 
 from protoledger.protocol.errors import ConfigurationError
+from protoledger.protocol.noise.mechanism import Privacy
 from protoledger.protocol.wire.identity import Roster
 from protoledger.protocol.wire.schema import NO_LABEL
 from protoledger.runtime.mqtt.home_assistant import HomeAssistantConfig
@@ -73,6 +74,52 @@ class SamplingConfig(Model):
     )
 
 
+class AgentPrivacyConfig(Model):
+    """What the agent keeps of a site's privacy, and what it demands beyond the site file."""
+
+    spent_file: Path = Field(
+        description="File for what the agent's contributions have cost, which must outlive "
+        "restarts: whoever deletes it gives the agent its whole budget again."
+    )
+    epsilon: float | None = Field(
+        default=None,
+        gt=0,
+        description="The agent does not start where a round may tell more than this ε.",
+    )
+    budget: float | None = Field(
+        default=None,
+        gt=0,
+        description="ε that the agent spends at most, if the site's budget is larger.",
+    )
+    delta: float = Field(
+        default=1e-5, gt=0, le=1e-3, description="δ for the agent's own epsilon and budget."
+    )
+
+    def limit(self, privacy: Privacy) -> int:
+        """Return the units of ρ that the agent may spend at a site."""
+        limit = privacy.units(privacy.budget)
+        if self.budget is None:
+            return limit
+        return min(limit, Privacy(self.budget, self.delta, self.budget).cost)
+
+    def problems(self, privacy: Privacy | None) -> Iterator[str]:
+        """Compare with the site's privacy, as `AgentConfig.problems_with` does."""
+        if privacy is None:
+            if self.epsilon is not None or self.budget is not None:
+                yield (
+                    "privacy: the agent demands noise, and the site file has no `privacy`: its "
+                    "sums are exact; ask the site's owner for it, or remove epsilon and budget here"
+                )
+        elif self.epsilon is not None:
+            allowed = Privacy(self.epsilon, self.delta, self.epsilon).cost
+            if privacy.cost > allowed:
+                yield (
+                    f"privacy.epsilon = {self.epsilon:g}: a round of the site costs "
+                    f"{privacy.epsilon:g} (δ {privacy.delta:g}); lower it in the site file, on all "
+                    f"devices, or raise it here"
+                )
+
+
 class AgentConfig(Model):
     """The configuration of an agent."""
 
@@ -96,6 +143,9 @@ class AgentConfig(Model):
         default=None,
         description="File for Prometheus' node exporter, with a name in `.prom`: the agent's and "
         "its sensors' state, never readings; off without it.",
+    )
+    privacy: AgentPrivacyConfig | None = Field(
+        default=None, description="Needed where the site file has `privacy`."
     )
     log_level: LogLevel = Field(default="info", description="The least that is logged.")
     home_assistant: HomeAssistantConfig | None = Field(
@@ -178,10 +228,19 @@ class AgentConfig(Model):
                 f"sampling.read_every_s = {sampling.read_every_s:g}: leaves windows of "
                 f"{window_s:g} s (round.window_s of the site) empty; read more often"
             )
-        problems += self._problems_with_votes(site.labels)
+        problems += [*self._problems_with_privacy(site), *self._problems_with_votes(site.labels)]
         if roster is None:
             return problems
         return problems + self._problems_with_roster(roster, misnamed=misnamed)
+
+    def _problems_with_privacy(self, site: SiteConfig) -> Iterator[str]:
+        if self.privacy is not None:
+            yield from self.privacy.problems(site.as_privacy())
+        elif site.privacy is not None:
+            yield (
+                "privacy: the site's rounds cost privacy, and the agent must keep what it has "
+                "spent; set privacy.spent_file, on a disk that outlives restarts"
+            )
 
     def _problems_with_votes(self, labels: Sequence[str]) -> list[str]:
         """Find values of the label source that are no label's number and so would never vote."""

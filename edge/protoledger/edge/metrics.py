@@ -42,6 +42,10 @@ def text_of(site: str, status: AgentStatus, certificate_days: float | None) -> s
     }
     if certificate_days is not None:
         values["agent_certificate_days_left"] = certificate_days
+    if status.privacy is not None:
+        values["agent_privacy_epsilon_spent"] = status.privacy.epsilon_spent
+        values["agent_privacy_epsilon_budget"] = status.privacy.epsilon_budget
+        values["agent_privacy_rounds_left"] = float(status.privacy.rounds_left)
     lines = []
     for name, value in values.items():
         kind = "counter" if name.endswith("_total") else "gauge"

@@ -21,6 +21,20 @@ STALE_S = 30.0
 """An agent that has not written its file for so long does not run or hangs."""
 
 
+class PrivacyState(Struct, frozen=True, forbid_unknown_fields=True):
+    """How much an agent has told, where the site has privacy.
+
+    Attributes:
+        epsilon_spent: ε of all that it contributed, ever.
+        epsilon_budget: ε that it may spend.
+        rounds_left: rounds that the rest pays for.
+    """
+
+    epsilon_spent: float
+    epsilon_budget: float
+    rounds_left: int
+
+
 class AgentStatus(Struct, frozen=True, forbid_unknown_fields=True):
     """An agent's state.
 
@@ -33,6 +47,7 @@ class AgentStatus(Struct, frozen=True, forbid_unknown_fields=True):
         answered: rounds that it took part in since it started.
         answered_at: when it took part in one last, monotonic; 0.0 for never.
         sensors: by channel (and `label`) why there is no value; empty for one that answers.
+        privacy: where the site has it.
     """
 
     id: str
@@ -43,6 +58,7 @@ class AgentStatus(Struct, frozen=True, forbid_unknown_fields=True):
     answered: int
     answered_at: float
     sensors: dict[str, str]
+    privacy: PrivacyState | None = None
 
 
 def read_status(path: Path) -> AgentStatus | None:

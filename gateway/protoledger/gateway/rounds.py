@@ -88,7 +88,7 @@ class Rounds:
         self._store = store
         identity = roster.check_owner(config.id, load_identity(config.identity_file))
         self._session = Session(config.id, identity, roster)
-        self._machine = GatewayRounds(self._session, self.terms)
+        self._machine = GatewayRounds(self._session, self.terms, store.centre)
         self._presence = topics.topic(site.site, None, config.id)
         self.link = Link(
             client_id=config.id,
@@ -331,6 +331,7 @@ class Rounds:
         if step.outcome is not None:
             if isinstance(step.outcome, Completed):
                 self._late = self._machine.reachable - step.outcome.included
+                self._store.keep_centre(self._machine.centre)
             self._catch_up.ended(step.outcome, self._machine.kept)
             self._tell_excluded()
         return step.outcome

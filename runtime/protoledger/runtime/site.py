@@ -12,6 +12,7 @@ from typing import Annotated, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from protoledger.protocol.errors import ConfigurationError
+from protoledger.protocol.noise.mechanism import Privacy
 from protoledger.protocol.plans import (
     MAX_HOLDERS,
     Plan,
@@ -278,6 +279,10 @@ class SiteConfig(Model):
             tuple(Channel(**channel.model_dump()) for channel in self.channels), self.labels
         )
 
+    def as_privacy(self) -> Privacy | None:
+        """Return the site's privacy, if it has any."""
+        return None if self.privacy is None else Privacy(**self.privacy.model_dump())
+
     def terms(self, roster: Roster) -> Terms:
         """Derive the terms of a round from this file and a roster.
 
@@ -296,7 +301,7 @@ class SiteConfig(Model):
 
     def terms_of(self, agents: int) -> Terms:
         """Derive the terms of a round of a site with so many agents; see `terms`."""
-        problems: list[str] = []
+        problems = [*self._hasty()]
         schema, wanted = self.as_schema(), self.aggregation
         terms: Terms | None = None
         try:
@@ -308,11 +313,12 @@ class SiteConfig(Model):
             terms = Terms(
                 schema,
                 plan,
-                wanted.minimum(plan),
+                wanted.minimum(plan, noisy=self.privacy is not None),
                 self.round.windows,
                 _milliseconds(self.round.window_s),
                 _milliseconds(self.round.share_s),
                 _milliseconds(self.round.answer_s),
+                self.as_privacy(),
             )
         except ConfigurationError as error:
             problems += error.problems
@@ -320,10 +326,25 @@ class SiteConfig(Model):
             raise ConfigurationError(*problems)
         return terms
 
+    def _hasty(self) -> Iterator[str]:
+        """Find rounds that would spend privacy's budget before their windows are over."""
+        covered = self.round.windows * self.round.window_s
+        if self.privacy is not None and self.round.every_s < covered:
+            yield (
+                f"privacy with round.every_s {self.round.every_s:g}: a round costs as much of the "
+                f"budget, however little has been read since the last one; set at least "
+                f"{covered:g} s, windows × window_s, or remove `privacy`"
+            )
+
+    def _minimum(self, agents: int) -> int:
+        noisy = self.privacy is not None
+        try:
+            return self.aggregation.minimum(self.aggregation.plan(agents), noisy=noisy)
+        except ConfigurationError:  # which is reported by itself
+            return self.aggregation.minimum_contributors or 3
+
     def _roster_problems(self, roster: Roster) -> Iterator[str]:
-        aggregation = self.aggregation
-        collusion = aggregation.collusion or default_collusion(len(roster.agents))
-        minimum = aggregation.minimum_contributors or max(3, collusion + 2)
+        minimum = self._minimum(len(roster.agents))
         if roster.site != self.site:
             yield f"the roster is of site {roster.site!r}, this file of {self.site!r}"
         carried = Counter(name for agent in roster.agents for name in set(agent.channels))

@@ -11,7 +11,7 @@ import yaml
 
 from protoledger.edge.check.running import running
 from protoledger.edge.cli import app
-from protoledger.edge.status import STALE_S, AgentStatus, StatusFile, read_status
+from protoledger.edge.status import STALE_S, AgentStatus, PrivacyState, StatusFile, read_status
 from protoledger.emulator.processes.broker import find_mosquitto
 from tests.support.site_of import change, invoke, live, running_agent, running_site
 
@@ -51,6 +51,15 @@ def test_an_agent_that_does_its_work_is_fine(tmp_path):
     assert {name: verdict for name, (verdict, _) in found.items()} == {
         "service": "ok", "temperature": "ok", "label": "ok", "rounds": "ok",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(("left", "verdict"), [(4, "ok"), (0, "note")])
+def test_a_budget_is_shown_and_a_spent_one_noted(tmp_path, left, verdict):
+    write(tmp_path, status(privacy=PrivacyState(6.0, 10.0, left)))
+    found = verdicts(tmp_path, 1002.0, called=1000.0)["privacy"]
+    assert found[0] == verdict
+    assert found[1].startswith("ε 6 of 10 spent")
+    assert read_status(tmp_path / "status.json").privacy.rounds_left == left
 
 
 def test_an_old_file_is_no_running_agent(tmp_path):

@@ -111,6 +111,7 @@ def _items(
         )
     yield from _sensors(status, before)
     yield _round(status, before, called_at, now)
+    yield from _privacy(status)
 
 
 def _sensors(status: AgentStatus, before: AgentStatus | None) -> Iterator[Item]:
@@ -124,6 +125,21 @@ def _sensors(status: AgentStatus, before: AgentStatus | None) -> Iterator[Item]:
             yield failed(
                 name, f"{problem}{answered}", "see what the driver says above", Exit.UNAVAILABLE
             )
+
+
+def _privacy(status: AgentStatus) -> Iterator[Item]:
+    found = status.privacy
+    if found is None:
+        return
+    spent = f"ε {found.epsilon_spent:.3g} of {found.epsilon_budget:.3g} spent"
+    if found.rounds_left:
+        yield ok("privacy", f"{spent}, {found.rounds_left} rounds left")
+    else:
+        yield note(
+            "privacy",
+            f"{spent}: the agent contributes no more",
+            "a larger budget in the site file, on all devices, weakens what was promised",
+        )
 
 
 def _round(status: AgentStatus, before: AgentStatus | None, called_at: float, now: float) -> Item:

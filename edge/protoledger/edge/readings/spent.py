@@ -46,7 +46,7 @@ class SpentRows:
         if self._path is not None:
             try:
                 if self._sync:
-                    _replace(self._path, f"{until}\n")
+                    replace_file(self._path, f"{until}\n")
                 else:
                     self._overwrite(self._path, until)
             except OSError as error:
@@ -59,7 +59,7 @@ class SpentRows:
 
     def _overwrite(self, path: Path, until: int) -> None:
         if self._file is None:
-            _replace(path, f"{self._next:020d}\n")  # what is overwritten has its full length
+            replace_file(path, f"{self._next:020d}\n")  # what is overwritten has its full length
             self._file = path.open("r+b", buffering=0)
         os.pwrite(self._file.fileno(), b"%020d\n" % until, 0)
 
@@ -70,7 +70,12 @@ class SpentRows:
             self._file = None
 
 
-def _replace(path: Path, content: str) -> None:
+def replace_file(path: Path, content: str) -> None:
+    """Write a file and wait for the disk; a kill or a power cut leaves the old one or the new.
+
+    Raises:
+        OSError: if that failed; the new one may be there all the same.
+    """
     draft = path.with_name(f"{path.name}.new")
     with draft.open("w", encoding="ascii") as file:
         file.write(content)

@@ -86,6 +86,18 @@ class Store:
         self._put(round=round_id)
         self._last_round = round_id
 
+    @property
+    def centre(self) -> tuple[int, ...]:
+        """Around what privacy clipped values last; empty if it never did."""
+        kept = self._get("centre")
+        text = kept.decode() if isinstance(kept, bytes) else ""
+        return tuple(int(one) for one in text.split())
+
+    def keep_centre(self, centre: tuple[int, ...]) -> None:
+        """Keep around what the next round clips."""
+        if centre:
+            self._put(centre=" ".join(map(str, centre)).encode())
+
     def save(self, model: bytes, counters: bytes) -> None:
         """Keep a model and the counters that belong to it."""
         self._put(model=model, counters=counters)

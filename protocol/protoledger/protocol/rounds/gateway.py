@@ -16,11 +16,10 @@ import numpy as np
 from protoledger.protocol.code.layout import Flags
 from protoledger.protocol.errors import FloodError, LateError, RefusedError
 from protoledger.protocol.proofs.challenge import RHO_BYTES, commitment
-from protoledger.protocol.rounds.blame import Blame
+from protoledger.protocol.rounds.blame import Blame, choose_holders
 from protoledger.protocol.rounds.blinding import first_centre, next_centre, with_centres
 from protoledger.protocol.rounds.closing import Closing, close, read_answer, summed
 from protoledger.protocol.rounds.collecting import read_boxes, read_lacking
-from protoledger.protocol.rounds.committee import choose
 from protoledger.protocol.rounds.debts import Debts
 from protoledger.protocol.rounds.delivering import Deliveries
 from protoledger.protocol.rounds.opening import open_round
@@ -159,7 +158,7 @@ class GatewayRounds:
         return Step([Send(Kind.ANNOUNCE, signed)])
 
     def _committee(self, round_id: int, present: frozenset[int]) -> tuple[int, ...]:
-        return choose(self._terms.plan, self.blame, round_id, present)
+        return choose_holders(self._terms.plan, self.blame, round_id, present)
 
     def _move(self, event: Event, state: GatewayState) -> None:
         allowed = GATEWAY_TRANSITIONS[type(self.state), event]

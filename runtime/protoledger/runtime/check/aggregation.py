@@ -29,6 +29,11 @@ def aggregation(site: SiteConfig, roster: Roster | None) -> Item:
         f"{plan.missing(holders)} may vanish after it"
     )
     found += f"; its broker needs packets of {limits_of(terms).packet_bytes:,} bytes"
+    if (privacy := terms.privacy) is not None:
+        found += (
+            f"; noise of {terms.minimum - plan.collusion} agents hides each: ε {privacy.epsilon:g} "
+            f"a round, {privacy.budget:g} in all {privacy.rounds} rounds of the budget"
+        )
     scarce = _scarce(terms, roster)
     if scarce:
         found += f"; opened only if {terms.minimum} agents fill it: {', '.join(scarce)}"
