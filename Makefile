@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help setup check test test-quick test-long test-pi test-fleet test-fleet-small test-fresh
-.PHONY: prove emulate dist lock contracts docs coverage geth mochi validators clean test-page test-home-assistant screenshots soak
+.PHONY: prove emulate dist lock contracts docs figures coverage geth mochi validators clean test-page test-home-assistant screenshots soak
 # A caller's environment must not lead Python elsewhere.
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
@@ -62,6 +62,9 @@ bench-%: setup ## a benchmark, for example bench-aggregation
 docs: setup ## the documentation as a site, in site/; runs the notebooks, a minute or two
 	@NOTEBOOKS=run NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build $(ARGS)
 
+figures: setup ## all experiments and benchmarks, hours, and their tables in docs/; goes on where it was
+	@.venv/bin/python scripts/docs/figures.py $(ARGS)
+
 soak: setup ## a small deployment for HOURS with power cuts; memory, stores, a plot, a verdict
 	@.venv/bin/python -m tests.soak.run --hours $(or $(HOURS),24) $(ARGS)
 
@@ -87,7 +90,7 @@ mochi: setup ## build a broker of another make with Go, for the tests of brokers
 	@bash scripts/setup.sh mochi
 
 clean: ## remove what the others made
-	@rm -rf .venv .venv-bench .venv-pi .fleet .fresh .soak node_modules contracts/out contracts/cache site .coverage* .*_cache .hypothesis
+	@rm -rf .venv .venv-bench .venv-pi .figures .fleet .fresh .soak node_modules contracts/out contracts/cache site .coverage* .*_cache .hypothesis
 
 .venv/.ready: requirements.lock pyproject.toml scripts/setup.sh scripts/pip_settings.py
 	@bash scripts/setup.sh python

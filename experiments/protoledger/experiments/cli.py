@@ -15,6 +15,7 @@ import typer
 
 from protoledger.experiments.experiment import Experiment, carry_out, markdown, write
 from protoledger.experiments.running.cluster import Cluster, ClusterError
+from protoledger.experiments.running.journal import Journal
 from protoledger.experiments.running.records import RecordError, compare, read_record
 from protoledger.runtime.exits import Exit
 
@@ -69,6 +70,10 @@ def experiment(
         bool, typer.Option("--quick", help="Run a small version, in about a minute.")
     ] = False,
     out: Annotated[Path | None, typer.Option(help="Folder for the files.")] = None,
+    journal: Annotated[
+        Path | None,
+        typer.Option(help="Write down there what ends, and go on from it if it was interrupted."),
+    ] = None,
     cluster: Annotated[
         str, typer.Option(metavar="ADDRESS", help="Run on this scheduler of dask.distributed.")
     ] = "",
@@ -100,7 +105,10 @@ def experiment(
     begun = time.monotonic()
     where = _cluster(cluster, cluster_ca, cluster_cert, cluster_key)
     try:
-        table = carry_out(found, range(1, number + 1), quick=quick, cluster=where)
+        kept = None if journal is None else Journal(journal, name, quick=quick)
+        if kept is not None:
+            typer.echo(f"{name}: {len(kept)} runs of this code are in {journal}", err=True)
+        table = carry_out(found, range(1, number + 1), quick=quick, cluster=where, journal=kept)
     except ClusterError as error:
         typer.echo(f"protoledger: {error}", err=True)
         sys.exit(Exit.UNAVAILABLE)

@@ -19,6 +19,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from scipy.special import stdtrit
 
 from protoledger.experiments.running.cluster import Cluster, ClusterError, run_there
+from protoledger.experiments.running.journal import Journal
 from protoledger.experiments.running.pool import cores, run_here
 from protoledger.experiments.running.records import (
     FORMAT,
@@ -124,7 +125,12 @@ def _point(values: list[float]) -> Point:
 
 
 def carry_out(
-    experiment: Experiment, seeds: Sequence[int], *, quick: bool, cluster: Cluster | None = None
+    experiment: Experiment,
+    seeds: Sequence[int],
+    *,
+    quick: bool,
+    cluster: Cluster | None = None,
+    journal: Journal | None = None,
 ) -> Table:
     """Run all jobs in parallel, with a progress bar, and keep a record of it.
 
@@ -133,13 +139,14 @@ def carry_out(
         seeds: Its seeds.
         quick: Whether to run the small version.
         cluster: Where; None: here.
+        journal: What has ended already, and where to write down what ends.
 
     Raises:
         ClusterError: the cluster cannot be used.
     """
     jobs = [job for seed in seeds for job in experiment.jobs(seed, quick)]
-    begun = time.monotonic()
-    found = run_jobs(experiment, jobs, cluster)
+    begun = time.monotonic() - (0.0 if journal is None else journal.seconds)
+    found = run_jobs(experiment, jobs, cluster, journal)
     record = Record(
         format=FORMAT,
         experiment=experiment.name,
@@ -160,14 +167,22 @@ def carry_out(
 
 
 def run_jobs(
-    experiment: Experiment, jobs: Sequence[Any], cluster: Cluster | None = None
+    experiment: Experiment,
+    jobs: Sequence[Any],
+    cluster: Cluster | None = None,
+    journal: Journal | None = None,
 ) -> list[list[Row]]:
     """Return each job's rows, in the order of the jobs; see `carry_out`."""
-    found: list[list[Row]] = [[] for _ in jobs]
+    ended = [None if journal is None else journal.rows(job) for job in jobs]
+    found: list[list[Row]] = [rows or [] for rows in ended]
+    left = [at for at, rows in enumerate(ended) if rows is None]
     with _progress() as bar:
-        task = bar.add_task(experiment.name, total=len(jobs))
-        for at, rows in _running(experiment, jobs, cluster):
-            found[at] = rows
+        task = bar.add_task(experiment.name, total=len(jobs), completed=len(jobs) - len(left))
+        running = _running(experiment, [jobs[at] for at in left], cluster) if left else iter(())
+        for at, rows in running:
+            found[left[at]] = rows
+            if journal is not None:
+                journal.keep(jobs[left[at]], rows)
             bar.advance(task)
     return found
 

@@ -20,6 +20,11 @@ import numpy as np
 
 PACKAGES: Final = ("protoledger", "numpy", "numba", "scipy", "river", "web3")
 FORMAT: Final = 1
+CODE: Final = (
+    *("sensors", "protocol", "runtime", "edge", "contracts", "gateway", "dashboard", "emulator"),
+    *("experiments", "requirements.lock"),
+)
+"""What of the repository decides the numbers; documentation, scripts and tests do not."""
 
 
 class RecordError(ValueError):
@@ -32,7 +37,7 @@ class CodeVersion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         versions: by package.
         commit: of the repository; empty outside of one.
-        changed: whether files differed from that commit.
+        changed: whether any of `CODE` differed from that commit.
     """
 
     versions: dict[str, str]
@@ -110,9 +115,21 @@ def code_here() -> CodeVersion:
         except PackageNotFoundError:
             continue
     folder = Path(__file__).parent
-    commit = _git(folder, "rev-parse", "HEAD")
-    changed = bool(commit) and bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))
+    commit = _git(folder, "rev-parse", "HEAD") or ""
+    changed = bool(commit) and not same_code(commit)
     return CodeVersion(versions=versions, commit=commit, changed=changed)
+
+
+def same_code(commit: str) -> bool:
+    """Whether what is here now is, as far as `CODE` goes, what a commit has; False if unknown."""
+    where = [f":/{name}" for name in CODE]
+    words = ("diff", "--no-ext-diff", "--name-only", commit, "--", *where)
+    return bool(commit) and _git(Path(__file__).parent, *words) == ""
+
+
+def holds(code: CodeVersion) -> bool:
+    """Whether what some code gave is what the code here would give: it is the same commit's."""
+    return not code.changed and same_code(code.commit)
 
 
 def machine_here() -> MachineKind:
@@ -205,11 +222,12 @@ def _commit(code: CodeVersion) -> str:
     return f"{code.commit or 'none'}{' with changes' if code.changed else ''}"
 
 
-def _git(folder: Path, *words: str) -> str:
+def _git(folder: Path, *words: str) -> str | None:
+    """Return what git says; None if it fails."""
     try:
         done = subprocess.run(
             ["git", *words], cwd=folder, capture_output=True, text=True, check=False, timeout=30
         )
     except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
