@@ -2,11 +2,19 @@
 
 import numpy as np
 import pytest
+from sklearn.cluster import HDBSCAN
+from sklearn.metrics.pairwise import cosine_distances
 
 from protoledger.conformance import failures
 from protoledger.experiments.studies import poison, scale
-from protoledger.experiments.variants.baselines import foolsgold, krum, scores
-from protoledger.experiments.variants.sharing import BASELINES, SHARING, UNION, make_sharing
+from protoledger.experiments.variants.baselines import foolsgold, krum, majority, scores
+from protoledger.experiments.variants.sharing import (
+    BASELINES,
+    SHARING,
+    SUCCESSOR,
+    UNION,
+    make_sharing,
+)
 from protoledger.gateway.codebook.codebook import Codebook
 from protoledger.gateway.training.model import SiteModel
 
@@ -47,7 +55,7 @@ def test_a_baseline_keeps_the_rules_of_sharing(name):
     assert failures("sharing", f"{kind.__module__}:{kind.__name__}") == []
 
 
-@pytest.mark.parametrize("name", ["median", "krum"])
+@pytest.mark.parametrize("name", ["median", "krum", "flame"])
 def test_one_liar_among_four_changes_nothing(name):
     sharing, model = make_sharing(name), taught(1)
     for seed in (2, 3):
@@ -98,11 +106,41 @@ def test_foolsgold_leaves_alone_who_is_like_nobody():
     assert foolsgold(np.ones((2, 4))).tolist() == [1, 1]  # nobody is left: all alike, all count
 
 
+def test_flames_majority_is_what_hdbscan_finds():
+    rng = np.random.default_rng(7)
+    for _ in range(40):
+        count = int(rng.integers(3, 12))
+        false = int(rng.integers(0, count // 2 + 1))
+        vectors = rng.normal(size=(count, 6)) + np.where(np.arange(count) < false, -2, 1)[:, None]
+        found = HDBSCAN(
+            min_cluster_size=count // 2 + 1,
+            min_samples=1,
+            allow_single_cluster=True,
+            metric="precomputed",
+            copy=True,
+        ).fit(cosine_distances(vectors))
+        assert majority(vectors).tolist() == (found.labels_ == 0).tolist()
+    assert majority(np.array([[1.0], [-1.0]])).all()  # of two there is no majority but both
+
+
+def test_flame_lets_nobody_shout():
+    """Who is let in counts no more than the median, however sure it is."""
+    sharing = make_sharing("flame")
+    sure = np.array([[0.5, 0.5], [0.4, 0.6], [0.0, 1.0]])[:, None]
+    joined = sharing._joined(sure, sure, own=True)
+    assert joined[0, 1] == pytest.approx(0.6, abs=0.01)  # the median's, and not the mean, 0.7
+
+
 def test_studies_run_them_beside_ours():
     assert set(BASELINES) < set(SHARING.names())
     assert {job.way for job in scale.jobs(0, True)} >= {UNION, *BASELINES}
-    assert {job.way for job in poison.jobs(0, True)} == {UNION, *BASELINES}
-    assert {job.defence for job in poison.jobs(0, True)} == {"on", "off", *BASELINES}
+    assert {job.way for job in poison.jobs(0, True)} == {UNION, *BASELINES, SUCCESSOR[0]}
+    assert {job.defence for job in poison.jobs(0, True)} == {
+        "on",
+        "off",
+        *BASELINES,
+        SUCCESSOR[0],
+    }
 
 
 def test_a_site_that_is_asked_of_itself_is_answered_with_the_defence_too():

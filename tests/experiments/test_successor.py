@@ -5,7 +5,7 @@ import pytest
 
 from protoledger.experiments.collaboration import Collaboration, WithoutSharing
 from protoledger.experiments.streams import deal, split
-from protoledger.experiments.studies import scale
+from protoledger.experiments.studies import scale, ways
 from protoledger.experiments.variants.sharing import SUCCESSOR, Offer, Sharing, make_sharing
 from protoledger.experiments.variants.successor import (
     CROWD,
@@ -194,5 +194,6 @@ def test_one_offer_may_go_to_the_ledger_and_another_to_one_neighbour():
     assert (run.gateways[0].commits, run.gateways[0].messages) == (1, 1)
 
 
-def test_the_study_of_scale_runs_them():
-    assert {job.way for job in scale.jobs(0, True)} >= set(SUCCESSOR)
+def test_studies_run_them():
+    for study in (scale, ways):
+        assert {job.way for job in study.jobs(0, True)} >= set(SUCCESSOR)

@@ -30,6 +30,7 @@ EXPERIMENTS: Final = (
     "blocks",
     "consensus",
     "difference",
+    "ways",
 )
 COMPARE: Final = "compare"
 RESULTS: Final = Path("docs/results")

@@ -41,14 +41,14 @@ def panels(
 
 
 def line(axis: Axes, number: int, label: str, x: Sequence[float], y: Sequence[Point]) -> None:
-    """Draw means as a line with their intervals; `number` chooses colour and marker."""
+    """Draw means as a line with their intervals; `number` chooses colour and marker, of 49."""
     axis.errorbar(
         x,
         [point.mean for point in y],
         yerr=[point.half for point in y],
         label=label,
         color=COLOURS[number % len(COLOURS)],
-        marker=MARKERS[number % len(MARKERS)],
+        marker=MARKERS[(number + number // len(COLOURS)) % len(MARKERS)],
         markersize=4,
         linewidth=1.2,
         capsize=2,

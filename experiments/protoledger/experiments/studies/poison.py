@@ -1,7 +1,8 @@
 """One bad gateway among four: what it costs the other three, with and without a defence.
 
-Beside ours stand defences of federated learning (`variants.baselines`), against a gateway that
-turns.
+Against a gateway that turns, defences of federated learning (`variants.baselines`) stand beside
+ours, and `gossip` (`variants.successor`), which has none: the bad gateway sends its codebook
+straight to each of the others, and they pass on what they learn.
 
 The attack begins after a third of the rounds (`turns`, the gateway was honest before), or with the
 gateway's first commit (`from the start`), and lasts 10 rounds; a codebook attack commits again in
@@ -21,6 +22,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from protoledger.experiments.collaboration import (
+    SENT,
     Collaboration,
     OwnGain,
     Spoil,
@@ -31,7 +33,7 @@ from protoledger.experiments.experiment import Experiment, Point, Row, Table
 from protoledger.experiments.figures import COLOURS, legend, panels
 from protoledger.experiments.streams import DATA, deal, split
 from protoledger.experiments.variants import attacks
-from protoledger.experiments.variants.sharing import BASELINES, UNION
+from protoledger.experiments.variants.sharing import BASELINES, SUCCESSOR, UNION
 from protoledger.gateway.learner.base import Floats
 from protoledger.gateway.training.model import SiteModel
 
@@ -44,7 +46,7 @@ BEGINS: Final = ("turns", "from the start")
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """All attacks on one dealt stream; `way` is ours, which may be `defended`, or a baseline."""
+    """All attacks on one dealt stream; `way` is ours, which may be `defended`, or another's."""
 
     data: str
     dirichlet: float | None
@@ -80,7 +82,7 @@ def jobs(seed: int, quick: bool) -> list[Job]:  # noqa: FBT001 - see `Experiment
     theirs = [
         Job(*how, "turns", defended=False, seed=seed, kinds=kinds["turns"], way=way)
         for how in dealt
-        for way in BASELINES
+        for way in (*BASELINES, SUCCESSOR[0])
     ]
     return [*ours, *theirs]
 
@@ -134,10 +136,17 @@ class _Attacked:
 
 @dataclass(frozen=True, slots=True)
 class _Course:
-    """What becomes of the honest: accuracies as the attack begins and after each round."""
+    """What becomes of the honest: accuracies as the attack begins and after each round.
+
+    Attributes:
+        accuracies: Of the honest, together.
+        gains: What sharing gives each of them on its own distribution.
+        sent: What all gateways have sent since the run began, but what the attack says.
+    """
 
     accuracies: Floats
     gains: list[OwnGain]
+    sent: dict[str, float]
 
 
 def run(job: Job) -> list[Row]:
@@ -149,6 +158,7 @@ def run(job: Job) -> list[Row]:
             deal(data.y, GATEWAYS, job.seed, job.dirichlet),
             lambda: SiteModel(data.x.shape[1], data.classes, defended=job.defended),
             sharing=job.way,
+            seed=job.seed,
         )
         for kind in (Collaboration, WithoutSharing)
     )
@@ -185,6 +195,7 @@ def _row(job: Job, kind: str, courses: dict[str, _Course]) -> Row:
         "own": fmean(gains),
         "own_worst": min(gains),
         "own_error": 100 * fmean(own.error for own in courses[kind].gains),
+        **courses[kind].sent,
     }
 
 
@@ -195,7 +206,7 @@ def _course(attacked: _Attacked, first: int, alone: Collaboration) -> _Course:
     for number in range(first, first + ROUNDS):
         attacked.round(number)
         accuracies.append(attacked.accuracy())
-    return _Course(np.array(accuracies), attacked.gains(alone))
+    return _Course(np.array(accuracies), attacked.gains(alone), attacked.run.sent())
 
 
 def draw(table: Table) -> Figure:
@@ -246,6 +257,7 @@ EXPERIMENT = Experiment(
         "own": "here less alone, mean of the honest",
         "own_worst": "here less alone, worst of the honest",
         "own_error": "standard error of a site's difference",
+        **SENT,
     },
     jobs=jobs,
     run=run,

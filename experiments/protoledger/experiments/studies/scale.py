@@ -1,8 +1,8 @@
 """Four to 50 gateways, alike or each with classes of its own; and ways to merge.
 
 `replace` and `learn` are the papers' ways (see `variants.sharing`), `gossip`, `gossip-all` and
-`filtered` those of their successor (`variants.successor`); `median`, `krum` and `foolsgold` are
-defences of federated learning (`variants.baselines`); what others add is run, too.
+`filtered` those of their successor (`variants.successor`); `median`, `krum`, `foolsgold` and
+`flame` are defences of federated learning (`variants.baselines`); what others add is run, too.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,13 @@ from typing import Final
 
 from matplotlib.figure import Figure
 
-from protoledger.experiments.collaboration import BY_SITE, SENT, Collaboration, held_out
+from protoledger.experiments.collaboration import (
+    BY_SITE,
+    SENT,
+    Collaboration,
+    Publish,
+    held_out,
+)
 from protoledger.experiments.experiment import Experiment, Row, Table
 from protoledger.experiments.figures import legend, line, panels
 from protoledger.experiments.streams import DATA, deal, split
@@ -50,35 +56,45 @@ def jobs(seed: int, quick: bool) -> list[Job]:  # noqa: FBT001 - see `Experiment
 
 
 def run(job: Job) -> list[Row]:
-    """Play to the end, where each gateway offers once more what others lack, and measure."""
+    """Play a run and measure it."""
+    return [measured(job, play(job))]
+
+
+def play(job: Job, *publish: Publish) -> Collaboration:
+    """Play to the end, where each gateway offers once more what others lack."""
     data = split(job.data, job.seed)
     played = Collaboration(
         data,
         deal(data.y, job.gateways, job.seed, job.dirichlet),
         lambda: SiteModel(data.x.shape[1], data.classes),
+        *publish,
         sharing=job.way,
         seed=job.seed,
     )
     for _ in played.play():
         pass
     played.flush()
+    return played
+
+
+def measured(job: Job, played: Collaboration) -> Row:
+    """Return what a run reached and sent, with the others' codebooks and without."""
     judged = played.gateways[:JUDGED]
     together, by_site = played.accuracy(judged), played.by_site(judged)
     for gateway in judged:
         for other in played.gateways:
             gateway.model.union.set(other.name, None)
-    return [
-        {
-            "data": job.data,
-            "dealt": "iid" if job.dirichlet is None else f"Dirichlet {job.dirichlet}",
-            "gateways": job.gateways,
-            "way": job.way,
-            "accuracy": together,
-            **by_site,
-            "alone": sum(held_out(gateway.model, data) for gateway in judged) / len(judged),
-            **played.sent(),
-        }
-    ]
+    alone = [held_out(gateway.model, played.data) for gateway in judged]
+    return {
+        "data": job.data,
+        "dealt": "iid" if job.dirichlet is None else f"Dirichlet {job.dirichlet}",
+        "gateways": job.gateways,
+        "way": job.way,
+        "accuracy": together,
+        **by_site,
+        "alone": sum(alone) / len(alone),
+        **played.sent(),
+    }
 
 
 def draw(table: Table) -> Figure:
@@ -93,7 +109,13 @@ def draw(table: Table) -> Figure:
             line(axis, number, str(way), x, [point["accuracy"] for _, point in found])
         found = table.where(data=data, dealt=how, way=UNION)
         x = [float(named["gateways"]) for named, _ in found]
-        line(axis, 6, "without the others", x, [point["alone"] for _, point in found])
+        line(
+            axis,
+            len(table.values("way")),
+            "without the others",
+            x,
+            [point["alone"] for _, point in found],
+        )
         axis.set(xscale="log", xlabel="gateways")
         axis.set_xticks(x, [f"{value:.0f}" for value in x])
         axis.minorticks_off()

@@ -9,14 +9,19 @@ at the places of the gateway's own prototypes, which no other owner chooses.
 - `median` (Yin et al., arXiv 1803.01498): the median of the owners' scores, by coordinate.
 - `krum` (Blanchard et al., NeurIPS 2017): the one codebook that is nearest to its nearest others.
 - `foolsgold` (Fung et al., arXiv 1808.04866): owners that answer all too alike count less.
+- `flame` (Nguyen et al., USENIX Security 2022): owners that point another way than most are left
+  out, the rest clipped to the median norm, and noise added.
 
 They know no attacker's name and no history of trust, and look at all codebooks alike.
 """
 
 from abc import abstractmethod
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.spatial.distance import squareform
 
 from protoledger.experiments.variants.sharing import Sharing
 from protoledger.gateway.codebook.codebook import Codebook
@@ -25,6 +30,8 @@ from protoledger.gateway.training.model import SiteModel
 
 _NEAR = 1e-6
 """Squared distance below which a prototype is as good as at the place itself."""
+FLAME_NOISE: Final = 0.001
+"""Standard deviation of FLAME's noise over the median norm; its λ for images and text."""
 
 
 class _Kept(Sharing):
@@ -95,6 +102,36 @@ class FoolsGoldSharing(_Kept):
         return joined
 
 
+class FlameSharing(_Kept):
+    """FLAME: cosine clustering, clipping to the median norm, noise.
+
+    What was adapted, and why:
+
+    - FLAME's vectors are updates, a local model less the last global one. Codebooks have no global
+      model, so an owner's vector is its scores less those of knowing nothing, 1 / K each. Its
+      direction is what it answers, and its norm how sure it is of that.
+    - Directions, norms and their median are taken at the gateway's own places, as all owners are
+      compared here; a clipped owner's scores shrink towards knowing nothing wherever it is asked.
+    - HDBSCAN with FLAME's parameters (a cluster is more than half of all, one neighbour is enough,
+      one cluster is allowed) finds the closest majority of single linkage. That is what `majority`
+      computes. The gateway itself is a vector among others, and may be left out, as in FLAME.
+    - Noise goes onto the joined scores, where FLAME adds it to the joined model. It is drawn from a
+      fixed seed, because asking twice must answer the same; a run's seeds vary all else.
+    """
+
+    def _joined(self, asked: Floats, at_places: Floats, *, own: bool) -> Floats:  # noqa: ARG002
+        level = 1.0 / asked.shape[2]
+        vectors = (at_places - level).reshape(len(at_places), -1)
+        norms = np.linalg.norm(vectors, axis=1)
+        bound = float(np.median(norms))
+        let_in = majority(vectors)
+        shrunk = np.minimum(1.0, bound / np.maximum(norms[let_in], 1e-12))
+        joined = level + np.tensordot(shrunk / let_in.sum(), asked[let_in] - level, axes=1)
+        noise = np.random.default_rng(0).normal(0.0, FLAME_NOISE * bound, joined.shape)
+        noisy: Floats = joined + noise
+        return noisy
+
+
 def scores(book: Codebook, xs: Floats, metric: Floats) -> Floats:
     """Return what a codebook answers, of shape (rows of xs, classes), each row of sum 1.
 
@@ -124,6 +161,25 @@ def krum(vectors: Floats) -> int:
     false = max(1, (count - 3) // 2)
     nearest = np.sort(apart, axis=1)[:, 1 : 1 + max(1, count - false - 2)]
     return int(nearest.sum(axis=1).argmin())
+
+
+def majority(vectors: Floats) -> NDArray[np.bool_]:
+    """Return which vectors are of the majority that points most nearly the same way; all of two.
+
+    >>> majority(np.array([[1.0, 0.0], [1.0, 0.1], [-1.0, 0.2], [2.0, -0.1]])).tolist()
+    [True, True, False, True]
+    """
+    count = len(vectors)
+    if count < 3:
+        return np.ones(count, np.bool_)
+    directions = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    apart = np.clip(1.0 - directions @ directions.T, 0.0, 2.0)
+    np.fill_diagonal(apart, 0.0)
+    tree = linkage(squareform(apart, checks=False), "single")
+    wide = next(height for _, _, height, size in tree if size > count // 2)
+    groups = fcluster(tree, wide, "distance")
+    most: NDArray[np.bool_] = groups == np.bincount(groups).argmax()
+    return most
 
 
 def foolsgold(vectors: Floats) -> Floats:

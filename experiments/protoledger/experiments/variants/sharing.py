@@ -31,7 +31,7 @@ from protoledger.plugins import Group
 UNION: Final = "union"
 MERGES: Final = ("replace", "learn")
 """The papers' ways."""
-BASELINES: Final = ("median", "krum", "foolsgold")
+BASELINES: Final = ("median", "krum", "foolsgold", "flame")
 """Defences that others published, adapted to codebooks."""
 SUCCESSOR: Final = ("gossip", "gossip-all", "filtered")
 """Those of arXiv 2411.09267: as it is, without its two ways to send less, and on a ledger."""
@@ -48,6 +48,7 @@ SHARING: Final = Group(
         "median": "protoledger.experiments.variants.baselines:MedianSharing",
         "krum": "protoledger.experiments.variants.baselines:KrumSharing",
         "foolsgold": "protoledger.experiments.variants.baselines:FoolsGoldSharing",
+        "flame": "protoledger.experiments.variants.baselines:FlameSharing",
     },
 )
 
