@@ -145,6 +145,7 @@ def carry_out(
         ClusterError: the cluster cannot be used.
     """
     jobs = [job for seed in seeds for job in experiment.jobs(seed, quick)]
+    code = code_here()  # before the run: files may change meanwhile
     begun = time.monotonic() - (0.0 if journal is None else journal.seconds)
     found = run_jobs(experiment, jobs, cluster, journal)
     record = Record(
@@ -158,7 +159,7 @@ def carry_out(
             DoneJob(job=str(job), rows=without_nan(rows))
             for job, rows in zip(jobs, found, strict=True)
         ],
-        code=code_here(),
+        code=code,
         machine=machine_here(),
         seconds=round(time.monotonic() - begun, 1),
     )
