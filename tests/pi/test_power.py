@@ -28,9 +28,10 @@ SEED = 16
 NAMES = tuple(f"attic-pi-{number}" for number in range(1, 5))
 WRITING = "power write"
 PLACES = ("/", "/data", "/media/root-ro", "/var/lib/private/protoledger")
-BOOT_S, LONGEST_S = 30.0, 60.0
-KEPT_AFTER_S = 40.0
-"""Files that are not written through are on the disk after that: 30 s, and what writes them."""
+BOOT_S, LONGEST_S = 30.0, 80.0
+KEPT_AFTER_S = 70.0
+"""Files that are not written through are on the disk after that: 35 s until the kernel writes them,
+30 until the file system commits what it knows of them, and what writes them."""
 
 
 class Machine(NamedTuple):

@@ -14,6 +14,7 @@ _READONLY = Path("/opt/pi/readonly")
 _STATE = Path("/var/lib/private/protoledger")
 _MARK = "a mark of boot"
 _JOURNAL = ("--boot", "--no-pager", "--quiet")
+_FAILED = ("systemctl", "--state=failed,auto-restart", "--plain", "--no-legend", "--no-pager")
 _ERRORS = Path("/data/errors.log")
 _PLACES = ("/", "/data", "/media/root-ro", str(_STATE))
 _LOOK_EVERY_S = 0.5
@@ -88,7 +89,7 @@ def look():
     mounts = (line.split() for line in Path("/proc/mounts").read_text().splitlines())
     where = {place: (device, kind) for device, place, kind, *_ in mounts}
     kernel = shown("journalctl", "--dmesg", "--priority=err", *_JOURNAL).splitlines()
-    failed = shown("systemctl", "--failed", "--plain", "--no-legend", "--no-pager").splitlines()
+    failed = shown(*_FAILED).splitlines()
     errors = _ERRORS.read_text() if _ERRORS.exists() else ""
     return {
         "mounts": {place: where.get(place) for place in _PLACES},
