@@ -7,19 +7,26 @@ import numpy as np
 import pytest
 
 from protoledger.protocol.code.layout import Contribution
-from protoledger.protocol.errors import ConfigurationError, DecodeError, LateError
+from protoledger.protocol.errors import (
+    ConfigurationError,
+    DecodeError,
+    EquivocationError,
+    LateError,
+)
 from protoledger.protocol.noise.mechanism import Noise, Privacy
 from protoledger.protocol.rounds import blinding
+from protoledger.protocol.rounds.evidence import check_evidence
 from protoledger.protocol.rounds.gateway import GatewayRounds
 from protoledger.protocol.rounds.states import Completed, Failed
 from protoledger.protocol.wire import messages
-from protoledger.protocol.wire.messages import Announce, CentredAnnounce, Kind, Signed
+from protoledger.protocol.wire.messages import Announce, CentredAnnounce, Kept, Kind, Signed
 from protoledger.protocol.wire.schema import NO_LABEL, Window
 from tests.support.in_memory_site import GATEWAY, SCHEMA, Network, make_site, names, true_sum
 from tests.support.lying import contributor_cheats, make_liar
 
 MILD = Privacy(epsilon=10.0, delta=1e-5, budget=50.0)
 CLIPPED = Privacy(epsilon=10.0, delta=1e-5, budget=50.0, clip=0.05)
+HOUR_S = 3600.0
 LOOSE = Privacy(epsilon=60.0, delta=1e-5, budget=300.0)
 """So little noise that no estimate of a middling value meets an end of its range."""
 
@@ -89,6 +96,7 @@ def test_noise_is_drawn_for_each_round_and_for_each_agent(tmp_path, blinded):
     net = Network(site)
     for round_id in (1, 2):
         assert isinstance(net.round(round_id), Completed)
+        net.now += HOUR_S
     shared = [tuple(one.values.reshape(-1).tolist()) for _, one, _ in blinded]
     assert len(set(shared)) == 20
 
@@ -107,6 +115,7 @@ def test_a_value_that_too_few_agents_blur_is_not_opened(tmp_path):
     assert (counts, votes, values[1]) == ([10, 0], [0, 0], 0)
     site.inputs[names(10)[0]] = site.inputs[names(10)[5]]
     net = Network(site)
+    net.now = HOUR_S
     assert rows(site, net.round(2).sums)[1] == [10, 9]
 
 
@@ -125,6 +134,7 @@ def test_every_round_is_paid_whatever_becomes_of_it_and_none_twice(tmp_path):
     announce = None
     for round_id in (1, 2):
         assert isinstance(silent.round(round_id), Failed)
+        silent.now += HOUR_S
     announce = next(send for _, send in silent.seen if send.kind is Kind.ANNOUNCE)
     silent.post(GATEWAY, [announce])  # a broker repeats it
     silent.settle()
@@ -141,10 +151,25 @@ def test_an_agent_that_cannot_pay_contributes_nothing_and_still_answers(tmp_path
     assert rows(site, outcome.sums)[1] == [9, 9]
     assert len(outcome.included) == 10
     site.bankrupt = set(names(10))
+    net.now += HOUR_S
     outcome = net.round(2)
     assert isinstance(outcome, Completed)
     assert not outcome.sums.any()
     assert all(isinstance(error, LateError) for *_, error in net.refused)
+
+
+def test_rounds_faster_than_their_windows_get_nothing_and_cost_nothing(tmp_path):
+    """A gateway that is restarted again and again, or in a hurry, spends nobody's budget."""
+    site = make_site(tmp_path, 10, windows=2, privacy=MILD)
+    net, paid = Network(site), []
+    for round_id, hours in enumerate((0, 0.01, 0.9, 0.2, 2), start=1):
+        net.now += 3600 * hours
+        assert isinstance(net.round(round_id), Completed)
+        paid.append(len(site.charged[names(10)[0]]))
+    assert paid == [1, 1, 1, 2, 3]
+    for number in (1, 2, 3):  # windows of an outage were read at leisure
+        net.round(5 + number, kept=Kept(1, number))
+    assert len(site.charged[names(10)[0]]) == 6
 
 
 def test_a_contribution_that_declares_nothing_costs_nothing(tmp_path):
@@ -165,7 +190,10 @@ def test_a_liar_cannot_use_the_noise_to_leave_the_range(tmp_path, cheat):
     liar = names(10)[0]
     make_liar(site, liar, on_shares=contributor_cheats()[cheat])
     net = Network(site)
-    outcomes = [net.round(round_id) for round_id in range(1, 5)]
+    outcomes = []
+    for round_id in range(1, 5):
+        outcomes.append(net.round(round_id))
+        net.now += HOUR_S
     assert site.gateway.blame.excluded == {0}
     assert isinstance(outcomes[-1], Completed)
     assert outcomes[-1].included == frozenset(range(1, 10))
@@ -182,10 +210,10 @@ def test_a_liar_that_calls_a_lie_noise_moves_a_sum_by_the_range_at_most(tmp_path
     said = np.array([steps]) if top else np.zeros((1, 4), np.int64)
     real = blinding.blinded
 
-    def lies(terms, given, opening, charge):
-        if charge is liar._charge:
+    def lies(terms, given, opening, purse, now):
+        if purse is liar._purse:
             return Contribution(said, np.full(1, -1))
-        return real(terms, given, opening, charge)
+        return real(terms, given, opening, purse, now)
 
     monkeypatch.setattr("protoledger.protocol.rounds.agent.blinded", lies)
     outcome = Network(site).round(1)
@@ -217,6 +245,19 @@ def test_a_gateway_with_other_terms_gets_nothing(tmp_path, other):
     assert isinstance(net.round(1), Failed)
     assert (site.taken, site.charged) == ({}, {})
     assert {target for target, *_ in net.refused} == set(names(10))
+
+
+def test_two_announces_with_other_centres_prove_what_the_gateway_did(tmp_path):
+    site = make_site(tmp_path, 10, privacy=CLIPPED)
+    first = site.gateway.start(1, 0.0).send[0].payload
+    body = messages.decode(messages.decode(first, Signed).body, CentredAnnounce)
+    other = msgspec.structs.replace(body, centres=body.centres[::-1])
+    second = site.gateway_session.sign(Kind.ANNOUNCE, other)
+    agent = site.agents[names(10)[0]]
+    agent.handle(Kind.ANNOUNCE, GATEWAY, first, 0.0)
+    with pytest.raises(EquivocationError):
+        agent.handle(Kind.ANNOUNCE, GATEWAY, second, 0.0)
+    assert "announced round 1 twice" in check_evidence(site.roster, first, second)
 
 
 @pytest.mark.parametrize("bad", [(2000, 500), (500,), (500, 500, 500)])
@@ -253,6 +294,7 @@ def test_the_centre_follows_the_mean_and_the_broker_cannot_read_it(tmp_path, bli
         before = site.gateway.centre
         assert isinstance(net.round(round_id), Completed)
         assert {centre for _, _, centre in blinded[-10:]} == {before}
+        net.now += HOUR_S
     assert all(abs(at - 700) < 60 for at in site.gateway.centre)
     announces = [send.payload for _, send in net.seen if send.kind is Kind.ANNOUNCE]
     bodies = [

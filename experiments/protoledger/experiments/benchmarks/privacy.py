@@ -1,9 +1,12 @@
 """`protoledger bench privacy`: what noise in a round's sums costs in accuracy, and what it gives.
 
-Rooms of the emulated house are read by the hour, with the site file's channels, agents and privacy.
-Each agent's contribution is clipped and blinded by the code that runs in a round, with the real
-sampler; only the secret sharing in between, which changes no sum, is left out. Every hour is
-predicted before it is learnt, and compared with whether somebody was really there.
+Rooms of the emulated house are read by the hour, with the site file's channels and privacy; other
+channels than the house's are filled by one of these, stretched to their range. `--minutes 10` takes
+each of the house's windows for an hour: rooms in which life is six times as slow. Each agent's
+contribution is clipped and blinded by the code that runs in a round, with the real sampler; only
+the secret sharing in between, which changes no sum, is left out. Every round is predicted before it
+is learnt, and compared with whether somebody was really there. "mean ±" is the standard deviation
+that noise gives to the widest channel's mean, in parts of its range.
 """
 
 import json
@@ -30,7 +33,7 @@ from protoledger.runtime.site import AggregationConfig, SiteConfig, load
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-HOUR: Final = round(1 / WINDOW_H)
+WINDOW_MINUTES: Final = round(60 * WINDOW_H)
 AGENTS: Final = (6, 10, 20, 50)
 EPSILONS: Final = (1.0, 3.0)
 CLIPS: Final = (None, 0.05)
@@ -52,7 +55,7 @@ class Row:
         composed: ε of so many rounds, by their number.
         spread: standard deviation that noise gives to a mean, in parts of the range, without
             what the agents read differently.
-        noisy: share of hours that are predicted right.
+        noisy: share of rounds that are predicted right.
         plain: the same without noise.
     """
 
@@ -74,8 +77,11 @@ def main(
     ] = None,
     agents: Annotated[list[int] | None, typer.Option(help="Agents of the site; repeat.")] = None,
     epsilon: Annotated[list[float] | None, typer.Option(help="ε a round; repeat.")] = None,
-    hours: Annotated[int, typer.Option(min=50, help="Rounds of a room.")] = 600,
+    rounds: Annotated[int, typer.Option(min=50, help="Rounds of a room.")] = 240,
     rooms: Annotated[int, typer.Option(min=1, help="Rooms that are averaged.")] = 3,
+    minutes: Annotated[
+        int, typer.Option(min=WINDOW_MINUTES, help="Of the house's time in a round.")
+    ] = 60,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the figures there.")
     ] = None,
@@ -90,7 +96,7 @@ def main(
     clips = [given.clip] if given else CLIPS
     rows = []
     for count in agents or AGENTS:
-        seen = [_hourly(room, schema) for room in _deal(count, hours, rooms)]
+        seen = _deal(count, rounds, rooms, minutes // WINDOW_MINUTES, schema)
         plain = _right([_samples(one, schema) for one in seen], seen, schema)
         for one in epsilons:
             for clip in clips:
@@ -127,23 +133,24 @@ def _row(noise: Noise, seen: list[SiteRows], schema: Schema, plain: float) -> Ro
     )
 
 
-def _deal(agents: int, hours: int, rooms: int) -> tuple[SiteRows, ...]:
-    plan = DealPlan(sites=rooms, agents=agents, rounds=HOUR * hours, holdout_every=HOUR * hours + 1)
-    return HouseSource().deal(plan).sites
+def _deal(agents: int, rounds: int, rooms: int, each: int, schema: Schema) -> list[SiteRows]:
+    windows = rounds * each
+    plan = DealPlan(sites=rooms, agents=agents, rounds=windows, holdout_every=windows + 1)
+    return [_averaged(room, each, schema) for room in HouseSource().deal(plan).sites]
 
 
-def _hourly(room: SiteRows, schema: Schema) -> SiteRows:
-    """Average a room's ten minutes by the hour, in the channels of a site."""
-    agents, hours = len(room.votes), len(room.labels) // HOUR
-    read = room.observed.reshape(agents, hours, HOUR, -1)
+def _averaged(room: SiteRows, each: int, schema: Schema) -> SiteRows:
+    """Average so many of a room's windows at a time, in the channels of a site."""
+    agents, rounds = len(room.votes), len(room.labels) // each
+    read = room.observed.reshape(agents, rounds, each, -1)
     known = np.isfinite(read)
     totals = np.where(known, read, 0.0).sum(axis=2)
     means = np.where(known.any(axis=2), totals / np.maximum(known.sum(axis=2), 1), np.nan)
-    occupied = 2 * room.labels.reshape(hours, HOUR).sum(axis=1) > HOUR
-    voted = room.votes.reshape(agents, hours, HOUR)
+    occupied = 2 * room.labels.reshape(rounds, each).sum(axis=1) > each
+    voted = room.votes.reshape(agents, rounds, each)
     ayes, noes = (voted == 1).sum(axis=2), (voted == 0).sum(axis=2)
     votes = np.where(ayes == noes, NO_LABEL, np.where(ayes > noes, 1, 0))
-    clean = room.clean.reshape(hours, HOUR, -1).mean(axis=1)
+    clean = room.clean.reshape(rounds, each, -1).mean(axis=1)
     columns = [_as(channel, number) for number, channel in enumerate(schema.channels)]
     return SiteRows(
         np.stack([column(clean) for column in columns], axis=-1),
@@ -169,9 +176,9 @@ def _samples(rows: SiteRows, schema: Schema, noise: Noise | None = None) -> Iter
     layout = schema.layout(1)
     minimum = 3 if noise is None else noise.minimum
     centre = () if noise is None else noise.first_centre
-    for hour in range(len(rows.labels)):
+    for at in range(len(rows.labels)):
         windows = [
-            Window(rows.observed[n, hour][None], rows.votes[n, hour][None])
+            Window(rows.observed[n, at][None], rows.votes[n, at][None])
             for n in range(len(rows.votes))
         ]
         given = [schema.contribution(window) for window in windows]
@@ -191,7 +198,7 @@ def _samples(rows: SiteRows, schema: Schema, noise: Noise | None = None) -> Iter
 
 
 def _right(played: list[Iterator[Sample]], seen: list[SiteRows], schema: Schema) -> float:
-    """Learn each room's hours in turn; returns the share of right predictions."""
+    """Learn each room's rounds in turn; returns the share of right predictions."""
     right: list[NDArray[np.bool_]] = []
     for samples, rows in zip(played, seen, strict=True):
         scaler, model = Scaler(schema), SiteModel(len(schema.channels), max(2, len(schema.labels)))
@@ -208,10 +215,10 @@ def _right(played: list[Iterator[Sample]], seen: list[SiteRows], schema: Schema)
 
 
 def _table(rows: list[Row], delta: float) -> Table:
-    table = Table(title=f"δ = {delta:g}; accuracy by the hour, predicted before it is learnt")
-    for name in ("N", "ε a round", "clip", "ρ a round", *(f"ε of {n}" for n in COMPOSED[1:])):
+    table = Table(title=f"δ = {delta:g}, accuracy: each round predicted before it is learnt")
+    for name in ("N", "ε", "clip", "ρ", *(f"ε of {n}" for n in COMPOSED[1:])):
         table.add_column(name, justify="right")
-    for name in ("noise of a mean", "with noise", "without"):
+    for name in ("mean ±", "with", "without"):
         table.add_column(name, justify="right")
     for row in rows:
         table.add_row(
@@ -220,7 +227,7 @@ def _table(rows: list[Row], delta: float) -> Table:
             "–" if row.clip is None else f"±{100 * row.clip:g} %",
             f"{row.rho:.4f}",
             *(f"{row.composed[n]:.1f}" for n in COMPOSED[1:]),
-            f"{100 * row.spread:.1f} % of range",
+            f"{100 * row.spread:.1f} %",
             f"{100 * row.noisy:.1f} %",
             f"{100 * row.plain:.1f} %",
         )

@@ -26,7 +26,7 @@ from protoledger.protocol.errors import (
 )
 from protoledger.protocol.proofs.challenge import challenge, commitment
 from protoledger.protocol.proofs.proven import ProvenCode
-from protoledger.protocol.rounds.blinding import Charge, blinded, open_centre
+from protoledger.protocol.rounds.blinding import Charge, Purse, blinded, open_centre
 from protoledger.protocol.rounds.opening import open_boxes, open_round
 from protoledger.protocol.rounds.relaying import take_relayed
 from protoledger.protocol.rounds.states import (
@@ -93,7 +93,7 @@ class AgentRounds:
         self._terms = terms
         self._contribute = contribute
         self._kept = kept
-        self._charge = charge
+        self._purse = Purse(charge)
         self._names = [member.id for member in session.roster.agents]
         self._gateway = session.roster.gateway.id
         self._me = session.roster.positions[session.me]
@@ -177,7 +177,7 @@ class AgentRounds:
         self._spend(announce)
         self._last = announce, signed
         read = self._terms.schema.contribution(self._contribute(announce))
-        given = blinded(self._terms, read, opening, self._charge)
+        given = blinded(self._terms, read, opening, self._purse, now)
         return self._share(opening, given, explanation, now)
 
     def _spend(self, announce: Announce) -> None:

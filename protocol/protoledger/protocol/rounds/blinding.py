@@ -4,6 +4,7 @@ A centre is sealed for each agent, with the announce: it is the site's last mean
 which tells no more of any agent than the sums did, but it is nothing that the broker should read.
 """
 
+import math
 from collections.abc import Callable, Mapping
 
 import msgspec
@@ -21,9 +22,39 @@ from protoledger.protocol.wire.terms import Terms
 
 Charge = Callable[[int], bool]
 """Takes a round's units of ρ off an agent's budget, on disk; False if it must not contribute."""
+PACE = 0.5
+"""Live rounds that follow a paid one within this part of their windows' length are not paid."""
 
 
-def blinded(terms: Terms, given: Contribution, opening: Opening, charge: Charge) -> Contribution:
+class Purse:
+    """Pays for an agent's contributions, at a site's pace.
+
+    A gateway that opens rounds faster, as one does that is restarted again and again, would spend
+    its agents' budgets on minutes instead of hours. Windows of an outage may come as they like:
+    there are no more of them than time has passed.
+
+    Args:
+        charge: takes a round's cost off the budget.
+    """
+
+    def __init__(self, charge: Charge) -> None:
+        self._charge = charge
+        self._paid_at = -math.inf
+
+    def pay(self, terms: Terms, opening: Opening, units: int, now: float) -> bool:
+        """Pay for a round; False if it must not be contributed to."""
+        live = opening.announce.kept is None
+        pace_s = PACE * terms.windows * terms.window_ms / 1000
+        if (live and now < self._paid_at + pace_s) or not self._charge(units):
+            return False
+        if live:
+            self._paid_at = now
+        return True
+
+
+def blinded(
+    terms: Terms, given: Contribution, opening: Opening, purse: Purse, now: float
+) -> Contribution:
     """Return what an agent shares; for a site without privacy just what was given.
 
     What declares something is paid for, whatever becomes of the round; what cannot be paid for is
@@ -32,7 +63,7 @@ def blinded(terms: Terms, given: Contribution, opening: Opening, charge: Charge)
     noise = terms.noise
     if noise is None:
         return given
-    if not given.declared.any() or not charge(noise.privacy.cost):
+    if not given.declared.any() or not purse.pay(terms, opening, noise.privacy.cost, now):
         return noise.nothing
     return noise.blind(given, opening.centre)
 
