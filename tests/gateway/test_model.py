@@ -53,6 +53,26 @@ def test_predicts_before_it_learns(mode):
 
 
 @modes
+def test_alone_is_what_the_site_learns_and_says_without_the_others(mode):
+    """Bit by bit, over a restart, whatever the others' votes make the shared prototypes do."""
+    other = SiteModel(3, 3, mode=mode)
+    feed(other, 200, seed=5)
+    lone, model = (SiteModel(3, 3, mode=mode) for _ in range(2))
+    told = []
+    for number, (x, y) in enumerate(zip(*stream(300, spread=0.3), strict=True)):
+        if number == 40:
+            model.union.set("b", other.codebook())
+        if number == 150:
+            model = SiteModel.restore(model.state())
+            model.union.set("b", other.codebook())
+        told.append((model.step(x, y).own, lone.step(x, y).predicted))
+    assert all(own == predicted for own, predicted in told)
+    assert model.apart.state() == lone.learner.state() == lone.apart.state()
+    if mode == "improved":  # the reference does not ask the union what to found
+        assert model.learner.state() != model.apart.state()
+
+
+@modes
 def test_without_a_label_nothing_is_learnt(mode):
     model = SiteModel(3, 3, mode=mode)
     feed(model, 60)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from protoledger.gateway.codebook.codebook import Codebook
 from protoledger.gateway.learner import load_kernels
-from protoledger.gateway.training.answers import ShareCalibration
+from protoledger.gateway.training.answers import BEHIND, LEAD, Choice, ShareCalibration
 from protoledger.gateway.training.commits import Omissions
 from protoledger.gateway.training.counters import Counters
 from protoledger.gateway.training.model import SiteModel
@@ -94,6 +94,46 @@ def test_no_site_is_worse_than_alone(views, restart):
     _, _, alone = play(views, in_turn(len(views)), sharing=False)
     for (here, _), (by_itself, _) in zip(found, alone, strict=True):
         assert here > by_itself - 0.03
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    told=st.lists(
+        st.tuples(st.integers(0, 2), st.lists(st.booleans(), min_size=4, max_size=4)), max_size=80
+    )
+)
+def test_nobody_is_followed_who_has_cost_the_site_something(told):
+    choice, awake = Choice(["alone", "here", "union", "by mix"]), np.full(4, fill_value=True)
+    for label, right in told:
+        choice.settle(np.array(right), awake, label)
+    chosen = choice.choose(awake)
+    assert choice.advantages[chosen] > -BEHIND
+    if chosen > 1:
+        assert choice.advantages[chosen] > choice.advantages[1] + LEAD
+    assert choice.choose(awake & [False, True, True, True]) != 0, "a site that knows nothing yet"
+    assert choice.choose(awake & [True, False, False, False]) == 0
+
+
+@pytest.mark.parametrize("wrong", [0.2, 0.5], ids=["a fifth is wrong", "at random"])
+def test_a_bad_owner_costs_a_site_next_to_nothing(wrong):
+    """It says much, with all the weight that it may have, and new things every 15 samples."""
+    lost = []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        xs, ys = world(150, seed)
+        xs = xs + 0.12 * rng.normal(size=xs.shape)
+        model, lone = SiteModel(4, 4), SiteModel(4, 4)
+        for number, (x, y) in enumerate(zip(xs, ys, strict=True)):
+            if number % 15 == 0:
+                places, labels = world(128, 1000 * seed + number + 7)
+                labels = np.where(rng.random(128) < wrong, rng.integers(4, size=128), labels)
+                bad = Codebook.from_prototypes(
+                    np.arange(128), labels, np.full(128, 65_535), places, labels=4
+                )
+                model.union.set("bad", bad)
+            here, alone = model.step(x, int(y)), lone.step(x, int(y))
+            lost.append(float(alone.right) - float(here.right))
+    assert np.mean(lost) < 0.01
 
 
 def test_a_site_whose_labels_mean_something_else_says_who_hurt_it():

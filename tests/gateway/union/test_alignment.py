@@ -11,7 +11,13 @@ from protoledger.gateway.training.history.explanation import explain
 from protoledger.gateway.training.history.gains import gains
 from protoledger.gateway.training.history.provenance import Provenance
 from protoledger.gateway.training.model import SiteModel
-from protoledger.gateway.union.alignment import ERRORS, FARTHEST, aligned, shift
+from protoledger.gateway.union.alignment import (
+    ERRORS,
+    FARTHEST,
+    ClassMoments,
+    aligned,
+    shift,
+)
 from protoledger.gateway.union.influence import References
 
 CLOUDS = np.array([[0.35, 0.35], [0.35, 0.5], [0.5, 0.35], [0.5, 0.5]])
@@ -33,6 +39,10 @@ def taught(samples, seed, offset=(0.0, 0.0)):
 
 def book(places, classes, owner="b", wins=9.0):
     return References(owner, places, classes, np.full(len(places), np.sqrt(wins)))
+
+
+def shift_of(own, other, classes):
+    return shift(*(ClassMoments.of(each, classes) for each in (own, other)))
 
 
 def join(model, codebook):
@@ -118,7 +128,7 @@ def test_owners_that_turn_the_labels_are_not_shifted(classes):
     labels = np.repeat(np.arange(classes), 20)
     own = book(means[labels] + 0.02 * rng.normal(size=(len(labels), 3)), labels)
     other = book(means[labels] + 0.02 * rng.normal(size=(len(labels), 3)), (labels + 1) % classes)
-    assert shift(own, other, classes) == pytest.approx(np.zeros(3), abs=0.02)
+    assert shift_of(own, other, classes) == pytest.approx(np.zeros(3), abs=0.02)
 
 
 def test_chance_shifts_nobody():
@@ -127,7 +137,7 @@ def test_chance_shifts_nobody():
     for seed in range(200):
         rng = np.random.default_rng(seed)
         own, other = (book(rng.normal(size=(64, 4)), labels, wins=1.0) for _ in range(2))
-        found.append(shift(own, other, 2))
+        found.append(shift_of(own, other, 2))
     shifted = np.array(found)
     assert (shifted != 0).mean() < 0.12  # two classes may agree by chance, too
     assert np.abs(shifted).mean() < ERRORS * np.sqrt(2 / 64) / 20
@@ -138,14 +148,14 @@ def test_a_shift_is_bounded_and_by_channel():
     places = np.random.default_rng(6).normal(size=(20, 3)) * 0.01 + labels[:, None]
     other = places + np.array([3.0, 0.0, 0.0])
     other[:, 2] = np.nan  # the owner never had that channel
-    found = shift(book(places, labels), book(other, labels), 2)
+    found = shift_of(book(places, labels), book(other, labels), 2)
     assert found.tolist() == [-FARTHEST, 0.0, 0.0]
 
 
 def test_nobody_is_shifted_by_classes_that_are_not_shared():
     own, other = book(np.zeros((5, 1)), np.zeros(5, int)), book(np.ones((5, 1)), np.ones(5, int))
-    assert shift(own, other, 2).tolist() == [0.0]
-    assert shift(book(np.zeros((0, 1)), np.zeros(0, int)), other, 2).tolist() == [0.0]
+    assert shift_of(own, other, 2).tolist() == [0.0]
+    assert shift_of(book(np.zeros((0, 1)), np.zeros(0, int)), other, 2).tolist() == [0.0]
 
 
 def test_codebooks_of_a_ledger_are_shifted_as_they_are_written():
@@ -168,7 +178,7 @@ def test_a_shift_is_no_way_around_trust():
     far = np.concatenate([places + apart, places + 0.3])
     weights = np.concatenate([np.full(80, 60.0), np.full(80, 9.0)])
     hidden = References("hidden", far, np.concatenate([labels, 1 - labels]), weights)
-    assert shift(own, hidden, 2) == pytest.approx([-0.3], abs=0.02)
+    assert shift_of(own, hidden, 2) == pytest.approx([-0.3], abs=0.02)
     found = aligned(own, [honest, hidden], np.array([3000.0]), 2)
     assert found["honest"] == pytest.approx([-0.2], abs=0.01)
     assert found["hidden"].tolist() == [0.0]

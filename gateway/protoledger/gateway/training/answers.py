@@ -6,8 +6,8 @@ vote of all trusted owners, which also knows classes that this site has never se
 
 Experts are compared as in prediction with expert advice (Cesa-Bianchi, Lugosi, "Prediction,
 Learning, and Games", 2006). We differ from its mixtures, which lost to single experts here: one
-answers, by its faded advantage over the first, if that is a clear one. Of a run of equal labels
-only the first samples count, because in a long one repeating the last label is always right.
+answers, by its faded advantage over the site alone. Of a run of equal labels only the first samples
+count, because in a long one repeating the last label is always right.
 
 How sure an answer is comes from how often answers with such a share of the vote were right
 (histogram binning: Zadrozny, Elkan, ICML 2001).
@@ -24,7 +24,9 @@ from protoledger.gateway.learner.base import Floats
 from protoledger.gateway.training.commits import winner
 
 LEAD: Final = 0.02
-"""Advantage in accuracy from which another expert than the first answers."""
+"""How much more often right than `here` another expert that others take part in must be."""
+BEHIND: Final = 0.005
+"""How much less often right than the site alone another expert may be: half a sample just now."""
 BETS_A_RUN: Final = 16
 """Samples of a run of equal labels that count for or against an expert."""
 FADE: Final = 0.99
@@ -39,6 +41,10 @@ FAR: Final = 9.0
 """A sample so many times as far (d²) from all prototypes as usual is `new`."""
 LEAST_LEAD: Final = 0.001
 """By how much the label's probability leads the next at least."""
+OWN_MIX: Final = 0.9
+"""How far the site's own mix of classes counts against that of all prototypes that vote."""
+FLOOR: Final = 1e-3
+"""Added to a union's shares before they are corrected: what has no vote may still be likely."""
 
 Booleans = NDArray[np.bool_]
 
@@ -81,19 +87,51 @@ class SiteAnswer:
         return float(first - second)
 
 
-class Choice:
-    """Follows the expert with the largest clear advantage over the first one.
-
-    Args:
-        names: the experts.
+@dataclass(frozen=True, slots=True, eq=False)
+class ExpertVotes:
+    """What all experts say about one sample, and which of them is followed.
 
     Attributes:
-        advantages: float64 (experts,), faded mean of (right − first right).
+        shares: float64 (experts, K).
+        awake: bool (experts,), which may answer.
+        chosen: the row of the one that does.
+        expert: its name.
+        alone: class index that the site would give without any other owner.
+        anywhere: float64 (K,), the vote of all trusted owners.
+        here: float64 (K,), theirs without those that the site's samples contradict.
+        distance: squared, to the nearest own prototype.
+        usual: what that usually is.
+    """
 
-    >>> choice = Choice(["union", "alone"])
-    >>> awake = np.array([True, True])
-    >>> for sample in range(20):
-    ...     choice.settle(np.array([False, True]), awake, label=sample % 2)
+    shares: Floats
+    awake: Booleans
+    chosen: int
+    expert: str
+    alone: int | None
+    anywhere: Floats
+    here: Floats
+    distance: float
+    usual: float
+
+
+class Choice:
+    """Whether to follow the others at all, and whom of those that they take part in.
+
+    A site is to lose nothing by sharing: as soon as it has been right more often alone, it answers
+    alone. Among the others the first is followed, unless one leads it clearly: the best of several
+    leads by chance.
+
+    Args:
+        names: the experts, the site alone first.
+
+    Attributes:
+        advantages: float64 (experts,), faded mean of (right − alone right).
+
+    >>> choice = Choice(["alone", "here", "union"])
+    >>> awake = np.full(3, fill_value=True)
+    >>> choice.names[choice.choose(awake)]
+    'here'
+    >>> choice.settle(np.array([True, False, False]), awake, label=1)
     >>> choice.names[choice.choose(awake)]
     'alone'
     """
@@ -104,22 +142,13 @@ class Choice:
         self.label = -1
         self.run = 0
 
-    def restore(self, advantages: Floats, label: int, run: int) -> None:
-        """Take over what was booked; older states have more experts, behind these.
-
-        Raises:
-            ValueError: There are fewer.
-        """
-        if len(advantages) < len(self.names):
-            raise ValueError(f"{len(advantages)} experts were saved, here are {len(self.names)}")
-        self.advantages = advantages[: len(self.names)]
-        self.label, self.run = label, run
-
     def choose(self, awake: Booleans) -> int:
-        """Return the row of the expert to follow among those that may answer."""
+        """Return the row of the expert to follow among those that may answer, 0 without any."""
         leads = np.where(awake, self.advantages, -np.inf)
-        leads[0] = LEAD
-        return int(leads.argmax())
+        leads[1] += LEAD
+        best = 1 + int(leads[1:].argmax())
+        good = self.advantages[best] > -BEHIND or not awake[0]
+        return best if awake[best] and good else 0
 
     def settle(self, right: Booleans, awake: Booleans, label: int) -> None:
         """Book who was right, now that the label is known."""
@@ -130,6 +159,32 @@ class Choice:
         gains = right.astype(np.float64) - float(right[0])
         faded = FADE * self.advantages + (1 - FADE) * gains
         self.advantages = np.where(awake, faded, self.advantages)
+
+
+def mix_ratio(seen: NDArray[np.int64], pool: Floats) -> Floats:
+    """Return by how much each class is likelier here than among the prototypes that vote.
+
+    Args:
+        seen: (K,) the site's labelled samples of each class.
+        pool: (K,) how much each class weighs in the vote.
+
+    >>> mix_ratio(np.array([8, 0]), np.array([4.0, 4.0])).round(2).tolist()
+    [1.72, 0.28]
+    """
+    pool = (pool + 1) / (pool + 1).sum()
+    own = (seen + 1) / (seen.sum() + len(seen))
+    ratio: Floats = (OWN_MIX * own + (1 - OWN_MIX) * pool) / pool
+    return ratio
+
+
+def by_mix(shares: Floats, ratio: Floats) -> Floats:
+    """Return a vote's shares corrected by what `mix_ratio` returned: of sum 1, or all 0.
+
+    >>> by_mix(np.array([0.5, 0.5]), np.array([1.5, 0.5])).round(2).tolist()
+    [0.75, 0.25]
+    """
+    corrected: Floats = (shares + FLOOR) * ratio
+    return corrected / corrected.sum() if shares.any() else np.zeros_like(shares)
 
 
 class ShareCalibration:

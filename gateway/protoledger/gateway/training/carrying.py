@@ -71,6 +71,7 @@ def carried_over(state: bytes, wider: Widening) -> tuple[bytes, Codebook]:
     new = msgspec.structs.replace(
         old,
         learner=widen(old.learner, wider),
+        apart=widen(old.apart, wider) if old.apart else b"",
         evidence=test.evidence,
         codebook=b"",
         version=0,

@@ -9,7 +9,7 @@ The model does no I/O and belongs to one thread; readers beside it take a `snaps
 `settle` change it, the other methods answer from what was settled last.
 """
 
-from dataclasses import dataclass
+import copy
 from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
@@ -22,7 +22,16 @@ from protoledger.gateway.learner import Classifier, Mode, make_learner, restore_
 from protoledger.gateway.learner.base import Floats, check_features, check_label
 from protoledger.gateway.learner.saved import dump, load, pack, unpack
 from protoledger.gateway.learner.vote import margin_of, strengths_of, without_missing
-from protoledger.gateway.training.answers import BINS, FAR, Choice, ShareCalibration, SiteAnswer
+from protoledger.gateway.training.answers import (
+    BINS,
+    FAR,
+    Choice,
+    ExpertVotes,
+    ShareCalibration,
+    SiteAnswer,
+    by_mix,
+    mix_ratio,
+)
 from protoledger.gateway.training.commits import Commits, Omissions, winner
 from protoledger.gateway.training.outcome import Outcome, UnionSnapshot
 from protoledger.gateway.training.saved import SavedModel, SavedModel2
@@ -36,26 +45,7 @@ UNION: Final = ("here", "union", "union by mix", "without vetoed")
 """The experts that other owners take part in; the first, by mix, and the last are without vetoed
 owners, and with prototypes shifted to where this site's sensors stand."""
 ALONE: Final = "alone"
-"""The other expert: the learner, which chooses among its own."""
-OWN_MIX: Final = 0.9
-"""How far the site's own mix of classes counts against that of all prototypes that vote."""
-FLOOR: Final = 1e-3
-"""Added to a union's shares before they are corrected: what has no vote may still be likely."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Look:
-    """All experts' votes on one sample: shares float64 (experts, K), awake bool (experts,)."""
-
-    shares: Floats
-    awake: NDArray[np.bool_]
-    chosen: int
-    expert: str
-    alone: int | None
-    anywhere: Floats
-    here: Floats
-    distance: float
-    usual: float
+"""The other expert: the learner `apart`, which chooses among its own."""
 
 
 class SiteModel:
@@ -114,8 +104,18 @@ class SiteModel:
 
     def _adopt(self, learner: Classifier) -> None:
         self.learner = learner
-        self._choice = Choice((*UNION, ALONE))
+        self._apart: Classifier | None = None
+        self._choice = Choice((ALONE, *UNION))
         self._calibration = ShareCalibration()
+
+    @property
+    def apart(self) -> Classifier:
+        """What the site would have learnt without any other owner, and its answer *alone*.
+
+        The same learner as `learner` until another owner votes: then that one founds prototypes
+        where the union is unsure, too, which serves others and may cost the site's own answers.
+        """
+        return self._apart or self.learner
 
     def step(self, x: ArrayLike, y: int | None) -> Outcome:
         """Predict one sample and, if it has a label, test and learn.
@@ -230,6 +230,7 @@ class SiteModel:
             SavedModel(
                 mode=self.mode,
                 learner=self.learner.state(),
+                apart=b"" if self._apart is None else self._apart.state(),
                 test=commits.test.name,
                 alpha=commits.test.alpha,
                 evidence=commits.test.evidence,
@@ -295,25 +296,29 @@ class SiteModel:
             raise ModelStateError("a saved model counts other classes than it has")
         self.seen[:] = saved.seen
         self.recent = RecentSamples.restore(saved.recent, form.features, classes)
-        booked = load(saved.advantages, "<f8", (len(saved.advantages) // 8,), np.float64)
-        self._choice.restore(booked, saved.last_label, saved.run)
+        if saved.apart:
+            self._apart = restore_learner(saved.mode, saved.apart)
+            if (self._apart.n_features, self._apart.n_classes) != (form.features, classes):
+                raise ModelStateError("a saved model has two learners of different shapes")
+        experts = (len(self._choice.names),)
+        self._choice.advantages = load(saved.advantages, "<f8", experts, np.float64)
+        self._choice.label, self._choice.run = saved.last_label, saved.run
         self._calibration.counts = load(saved.calibration, "<f8", (2, BINS), np.float64)
 
     def _checked(self, x: ArrayLike) -> Floats:
         return check_features(x, self.form.features, missing=self.learner.takes_missing)
 
-    def _look(self, x: Floats) -> _Look:
+    def _look(self, x: Floats) -> ExpertVotes:
         """Let all experts vote on a checked sample."""
         own = self.learner.opinions(x)
-        alone = own.shares[own.chosen]
+        apart = own if self._apart is None else self._apart.opinions(x)
+        alone = apart.shares[apart.chosen]
         live, squares = self.learner.live(), self.learner.distances(x)
         votes = bool(self.union.voting)
-        shares = np.empty((len(self._choice.names), self.form.labels))
-        shares[len(UNION)] = alone
-        if not votes:  # then the site is alone
-            anywhere = here = own.shares[0]
-            shares[0], shares[1:4] = alone, anywhere
-        else:
+        shares = np.zeros((len(self._choice.names), self.form.labels))
+        shares[0] = alone
+        anywhere = here = own.shares[0]
+        if votes:
             metric = self.learner.metric()
             complete, weights = without_missing(x, metric)
             _, everywhere = without_missing(x, self.union.anywhere(metric))
@@ -321,24 +326,17 @@ class SiteModel:
             everyone = here = self.union.shares(complete, squares, live, weights)
             if self.union.differs_here:
                 here = self.union.shares_here(complete, squares, live, weights)
-            prior = self._prior()
-            shares[0], shares[1] = (here + FLOOR) * prior, everyone
-            shares[2], shares[3] = (everyone + FLOOR) * prior, here
-            if here.any():
-                shares[0] /= shares[0].sum()
-                shares[2] /= shares[2].sum()
-        awake = np.array([True, votes, votes, votes, votes])
-        chosen = self._choice.choose(awake) if votes else 0
-        name = self._choice.names[chosen]
-        expert = self.learner.experts[own.chosen] if name == ALONE else name
-        return _Look(
+            ratio = mix_ratio(self.seen, self.union.pool(live))
+            shares[1:] = by_mix(here, ratio), everyone, by_mix(everyone, ratio), here
+        awake = np.array([alone.any(), *[votes] * len(UNION)])
+        chosen = self._choice.choose(awake)
+        expert = self._choice.names[chosen] if chosen else self.apart.experts[apart.chosen]
+        return ExpertVotes(
             shares, awake, chosen, expert, winner(alone), anywhere, here, own.distance, own.usual
         )
 
-    def _answer(self, look: _Look) -> SiteAnswer:
+    def _answer(self, look: ExpertVotes) -> SiteAnswer:
         shares = look.shares[look.chosen]
-        if not look.here.any() and not look.chosen:
-            shares = np.zeros_like(shares)
         label = winner(shares)
         sure = 0.0 if label is None else self._calibration.confidence(float(shares[label]))
         return SiteAnswer(
@@ -358,18 +356,10 @@ class SiteModel:
             shares: (K,) of a vote, as `vote` returns them.
             expert: whose answer: one of `UNION`, or the learner's.
         """
-        if expert in {"here", "union by mix"} and shares.any():
-            shares = (shares + FLOOR) * self._prior()
-            shares = shares / shares.sum()
+        if expert in {"here", "union by mix"}:
+            ratio = mix_ratio(self.seen, self.union.pool(self.learner.live()))
+            return self._calibration.probabilities(by_mix(shares, ratio))
         return self._calibration.probabilities(shares)
-
-    def _prior(self) -> Floats:
-        """Return by how much each class is likelier here than among the prototypes that vote."""
-        pool = self.union.pool(self.learner.live()) + 1
-        pool /= pool.sum()
-        own = (self.seen + 1) / (self.seen.sum() + len(self.seen))
-        ratio: Floats = (OWN_MIX * own + (1 - OWN_MIX) * pool) / pool
-        return ratio
 
     def _decisive(self, x: Floats, answer: SiteAnswer) -> str | None:
         if answer.label is None or answer.label == answer.alone or not self.union.voting:
@@ -377,7 +367,7 @@ class SiteModel:
         complete, weights = without_missing(x, self.learner.metric())
         return self.union.decisive(complete, answer.label, weights)
 
-    def _learn(self, x: Floats, y: int, look: _Look) -> int | None:
+    def _learn(self, x: Floats, y: int, look: ExpertVotes) -> int | None:
         """Test and learn a checked, labelled sample; return what the ledger's state predicts."""
         live, squares = self.learner.live(), self.learner.distances(x)
         complete, weights = without_missing(x, self.learner.metric())
@@ -392,6 +382,10 @@ class SiteModel:
         self._calibration.settle(float(answer.max()), right=int(answer.argmax()) == y)
         self.recent.add(x, y, squares, live.classes, strengths_of(live.weights))
         self.seen[y] += 1
+        if self._apart is None and self.union.voting:
+            self._apart = copy.deepcopy(self.learner)
+        if self._apart is not None:
+            self._apart.learn_one(x, y)
         self.learner.learn_one(x, y, margin=margin_of(look.here, y))
         self.union.own_changed()
         return committed

@@ -25,11 +25,12 @@ class SavedModel2(msgspec.Struct, forbid_unknown_fields=True, tag="site-2", tag_
     defended: bool = True
 
 
-class SavedModel(msgspec.Struct, forbid_unknown_fields=True, tag="site-4", tag_field="kind"):
+class SavedModel(msgspec.Struct, forbid_unknown_fields=True, tag="site-5", tag_field="kind"):
     """The state of this version."""
 
     mode: Mode
     learner: bytes
+    apart: bytes
     test: TestName
     alpha: float
     evidence: Evidence

@@ -16,8 +16,8 @@ from where they are.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Final, Self
 
 import numpy as np
 
@@ -49,7 +49,8 @@ def aligned(
         n_classes: number of labels.
         engine: what computes.
     """
-    shifts = {book.owner: shift(own, book, n_classes) for book in voting}
+    mine = ClassMoments.of(own, n_classes)
+    shifts = {book.owner: shift(mine, ClassMoments.of(book, n_classes)) for book in voting}
     if not any(found.any() for found in shifts.values()):
         return shifts
     moved = [replace(book, features=book.features + shifts[book.owner]) for book in voting]
@@ -61,32 +62,55 @@ def aligned(
     return shifts
 
 
-def shift(own: References, book: References, n_classes: int) -> Floats:
-    """Return what to add to an owner's prototypes so that they stand as this site's sensors do.
+@dataclass(frozen=True, slots=True, eq=False)
+class ClassMoments:
+    """Of each class and feature of a codebook: float64 (K, d) each.
 
-    Args:
-        own: the site's own prototypes.
-        book: the owner's.
-        n_classes: number of labels.
+    Attributes:
+        weights: how many samples its prototypes stand for.
+        means: their mean.
+        squares: their squared deviations from it.
+    """
+
+    weights: Floats
+    means: Floats
+    squares: Floats
+
+    @classmethod
+    def of(cls, book: References, n_classes: int) -> Self:
+        """Return a codebook's."""
+        there = ~np.isnan(book.features)
+        features = np.where(there, book.features, 0.0)
+        wins = there * book.strengths[:, None] ** 2
+        of_class = (book.classes == np.arange(n_classes)[:, None]).astype(np.float64)
+        weights = of_class @ wins
+        means = of_class @ (wins * features) / np.maximum(weights, TINY)
+        squares = of_class @ (wins * (features - means[book.classes]) ** 2)
+        return cls(weights, means, squares)
+
+
+def shift(own: ClassMoments, theirs: ClassMoments) -> Floats:
+    """Return what to add to an owner's prototypes so that they stand as this site's sensors do.
 
     Returns:
         float64 (d,), in ranges of the channels; 0 where no class has prototypes of both.
 
     >>> places = np.array([[0.1], [0.2], [0.8], [0.9]])
     >>> classes, strengths = np.array([0, 0, 1, 1]), np.full(4, 5.0)
-    >>> own = References("", places, classes, strengths)
-    >>> shift(own, References("b", places + 0.2, classes, strengths), 2).round(3).tolist()
+    >>> own = ClassMoments.of(References("", places, classes, strengths), 2)
+    >>> there = References("b", places + 0.2, classes, strengths)
+    >>> shift(own, ClassMoments.of(there, 2)).round(3).tolist()
     [-0.199]
-    >>> shift(own, References("c", places, 1 - classes, strengths), 2).tolist()
+    >>> turned = References("c", places, 1 - classes, strengths)
+    >>> shift(own, ClassMoments.of(turned, 2)).tolist()
     [0.0]
     """
-    mine, my_means, my_squares = _moments(own, n_classes)
-    theirs, means, squares = _moments(book, n_classes)
-    weights = mine * theirs / np.maximum(mine + theirs, TINY)
-    apart = np.where(weights > 0, my_means - means, 0.0)
+    both = own.weights + theirs.weights
+    weights = own.weights * theirs.weights / np.maximum(both, TINY)
+    apart = np.where(weights > 0, own.means - theirs.means, 0.0)
     total = np.maximum(weights.sum(axis=0), TINY)
     found = (weights * apart).sum(axis=0) / total
-    scatter = (my_squares + squares).sum(axis=0) / np.maximum((mine + theirs).sum(axis=0), TINY)
+    scatter = (own.squares + theirs.squares).sum(axis=0) / np.maximum(both.sum(axis=0), TINY)
     classes = (weights > 0).sum(axis=0)
     disagree = ((weights / total * (apart - found)) ** 2).sum(axis=0)
     disagree *= classes / np.maximum(classes - 1, 1)
@@ -94,15 +118,3 @@ def shift(own: References, book: References, n_classes: int) -> Floats:
     found *= np.maximum(1 - ERRORS**2 * variance / np.maximum(found**2, TINY), 0.0)
     bounded: Floats = np.clip(found, -FARTHEST, FARTHEST)
     return bounded
-
-
-def _moments(book: References, n_classes: int) -> tuple[Floats, Floats, Floats]:
-    """Return weights, means and squared deviations by class and feature: float64 (K, d) each."""
-    there = ~np.isnan(book.features)
-    features = np.where(there, book.features, 0.0)
-    wins = there * book.strengths[:, None] ** 2
-    of_class = (book.classes == np.arange(n_classes)[:, None]).astype(np.float64)
-    weights = of_class @ wins
-    means = of_class @ (wins * features) / np.maximum(weights, TINY)
-    squares = of_class @ (wins * (features - means[book.classes]) ** 2)
-    return weights, means, squares

@@ -42,13 +42,14 @@ def explain(model: SiteModel, x: Floats, provenance: Provenance) -> dict[str, ob
     """
     answer = model.answer(x)
     books = _voters(model, answer.expert)
-    complete, metric = without_missing(x, model.learner.metric())
+    learner = model.learner if answer.expert in UNION else model.apart
+    complete, metric = without_missing(x, learner.metric())
     reach = TOGETHER if len(books) > 1 else ALONE
     classes = np.concatenate([book.classes for book in books])
     strengths = np.concatenate([book.strengths for book in books])
     owners = np.repeat(np.arange(len(books)), [len(book.classes) for book in books])
     remote = [measure(book.features.T, metric, complete) for book in books[1:]]
-    squares = np.concatenate([model.learner.distances(x), *remote])
+    squares = np.concatenate([learner.distances(x), *remote])
     rows = nearest(squares, reach.voters)
     weighed = strengths[rows] / (squares[rows] + reach.softening)
     shares = weighed / weighed.sum() if len(rows) else weighed
@@ -101,10 +102,9 @@ def explain(model: SiteModel, x: Floats, provenance: Provenance) -> dict[str, ob
 def _voters(model: SiteModel, expert: str) -> list[References]:
     """Return the books that an expert lets vote, the own one first."""
     union = model.union
-    own = own_references(model.learner.live())
     if expert not in UNION:
-        return [own]
-    books = union.books
+        return [own_references(model.apart.live())]
+    own, books = own_references(model.learner.live()), union.books
     if expert in KEPT_BOOKS:
         books = tuple(b for b in union.books_here if b.owner not in union.vetoed)
     return [own, *(b for b in books if len(b.classes))]
