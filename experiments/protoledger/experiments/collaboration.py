@@ -32,6 +32,8 @@ ROWS_A_ROUND: Final = 15
 
 HELD_AT_SITES: Final = 400
 """Held-out rows that each site is asked about one by one; all are asked of the union at once."""
+KNOWN: Final = 30
+"""Labelled rows from which a site's own mix of classes counts as known."""
 BY_SITE: Final = {"own": "here, on each site's own mix", "worst_site": "at the worst site"}
 """What `Collaboration.by_site` measures, and titles for a table."""
 

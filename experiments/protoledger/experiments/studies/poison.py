@@ -11,7 +11,8 @@ same run in which the bad gateway falls silent at that moment (codebook attacks)
 (bad data): what is lost is due to what it says, and not to what it does not say.
 
 That is the union's accuracy, on all classes alike. What the three answer on their **own
-distribution** is measured after the 10 rounds, beside the same gateways in a run without sharing.
+distribution** is measured after the 10 rounds, beside the same gateways in a run without sharing;
+a gateway that has learnt less than 30 rows by then, whose mix of classes nobody knows, is left out.
 """
 
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from protoledger.experiments.collaboration import (
+    KNOWN,
     SENT,
     Collaboration,
     OwnGain,
@@ -126,11 +128,13 @@ class _Attacked:
         return self.run.accuracy(self.run.gateways[:-1])
 
     def gains(self, alone: Collaboration) -> list[OwnGain]:
-        """Compare the honest with themselves alone; those that have learnt nothing are left out."""
+        """Compare the honest with themselves alone, but for those whose mix is not known yet."""
+        honest = self.run.gateways[:-1]
+        least = min(KNOWN, max(int(gateway.model.seen.sum()) for gateway in honest))
         return [
             own_gain(gateway.model, same.model, self.run.data, sharing=gateway.sharing)
-            for gateway, same in zip(self.run.gateways[:-1], alone.gateways, strict=False)
-            if gateway.model.seen.any()
+            for gateway, same in zip(honest, alone.gateways, strict=False)
+            if gateway.model.seen.sum() >= least
         ]
 
 
