@@ -124,7 +124,7 @@ def emulate(
     ] = None,
     network: Annotated[
         Path | None,
-        _option("With --virtual: a file that says how links delay, lose, repeat and are cut."),
+        _option("A file that says how links delay, lose, repeat and are cut."),
     ] = None,
     page: Annotated[bool, _option("Show it live in a browser, until Ctrl-C.", "--page")] = False,  # noqa: FBT002 - a flag on the command line
     keep: Annotated[
@@ -198,7 +198,10 @@ def _run(
 ) -> None:
     began = time.monotonic()
     with View(console) as view:
-        emulation = Emulation(options, view.say)
+        try:
+            emulation = Emulation(options, view.say)
+        except ConfigurationError as error:  # of the network file
+            _fail(Exit.CONFIGURATION, str(error))
         for notice in emulation.dealt.notices:
             view.say(notice)
 

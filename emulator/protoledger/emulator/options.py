@@ -62,8 +62,11 @@ class Options(BaseModel):
         """Refuse what has a meaning only in virtual time, or only with processes."""
         fields = type(self).model_fields
         if self.virtual is None:
-            if self.network is not None:
-                raise ValueError("--network shapes links in virtual time: it needs --virtual")
+            if self.network is not None and (self.keep or ":" in (self.broker or "")):
+                raise ValueError(
+                    "--network leads devices through a relay of this run: no --keep, and a broker "
+                    "that is started here"
+                )
             if self.sites > MOST_SITES:
                 raise ValueError(f"--sites {self.sites}: at most {MOST_SITES} without --virtual")
             return self

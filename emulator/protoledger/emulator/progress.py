@@ -128,6 +128,7 @@ class Progress:
     ) -> None:
         self.sites = {site.gateway: SiteProgress(site.name, site.rounds) for site in sites}
         self.agents: dict[str, dict[str, int]] = {}
+        self.network: dict[str, int] = {}
         self.used: set[tuple[str, int]] = set()
         self.first_round_at: float | None = None
         self.last_round_at = 0.0
@@ -185,6 +186,8 @@ class Progress:
             if kind == "agent":
                 counted = {k: v for k, v in event.items() if isinstance(v, int)}
                 self.agents[str(event["id"])] = counted
+            elif kind == "network":
+                self.network = {k: v for k, v in event.items() if isinstance(v, int)}
             elif kind == "ledger_failed":  # the rounds would go on without a commit to the end
                 raise EmulatorError(f"{sender}: {event['reason']}")
             else:

@@ -74,6 +74,7 @@ def make_report(emulation: Emulation) -> dict[str, Any]:
         "aggregate_sum_error_max": max((site.sum_error for site in compared), default=None),
         "oracle": emulation.oracle
         and emulation.oracle | {"learnt_by_site": {site.name: site.outside for site in sites}},
+        "network": progress.network or None,
         "versions": _versions(emulation),
     }
 
@@ -106,6 +107,11 @@ def summary_table(report: dict[str, Any]) -> Table:
         ("first round after", f"{report['startup_seconds'] or 0:.1f} s"),
         ("all rounds in", f"{report['seconds']:.1f} s"),
     ]
+    if network := report["network"]:
+        text = (
+            "{connections} connections, {carried_bytes:,} bytes, {segments_sent_again:,} segments"
+        )
+        rows.append(("through the network file", f"{text} sent again".format(**network)))
     liars = [name for names in report["excluded_by_site"].values() for name in names]
     if liars:
         rows.insert(1, ("excluded, as proven liars", ", ".join(liars)))

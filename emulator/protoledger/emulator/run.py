@@ -35,6 +35,8 @@ from protoledger.emulator.processes.liars import WITHIN_RANGE, as_read
 from protoledger.emulator.processes.networks import CHAINS, Started, start
 from protoledger.emulator.processes.outside import Outside, split_off
 from protoledger.emulator.processes.page import Page
+from protoledger.emulator.processes.relay import NAME as RELAY
+from protoledger.emulator.processes.relay import RealNetwork
 from protoledger.emulator.progress import Progress
 from protoledger.emulator.site_files import (
     plan_sites,
@@ -63,6 +65,7 @@ class Emulation:
 
     Raises:
         DataSourceError: if the source cannot fill the plan; no process has started then.
+        ConfigurationError: if the network file has errors, or names devices that do not exist.
     """
 
     def __init__(self, options: Options, say: Callable[[str], None]) -> None:
@@ -86,6 +89,9 @@ class Emulation:
         self._cleanup = ExitStack()
         self.folder = self._make_folder()
         self.sites = plan_sites(self.folder, self.dealt)
+        self.network = None
+        if options.network is not None:
+            self.network = RealNetwork(options.network, self.sites, options.seed)
         self.outside: Outside | None = None
         if outside is not None:
             self.outside = Outside(self.folder / "oracle", self.dealt, outside, options.oracle)
@@ -120,8 +126,9 @@ class Emulation:
             page = self._start_page(children)
             address, authority = self._start_broker(children)
             chain = self._start_chain(children)
+            ports = self._start_relay(children, address, chain)
             self._say("writing identities, rosters and recordings")
-            write_sites(self.sites, self.dealt, self.options, address, authority)
+            write_sites(self.sites, self.dealt, self.options, address, authority, ports)
             self._start_agents(children)
             self._start_gateways(children, address, authority, chain)
             self._watch(children, show)
@@ -189,6 +196,16 @@ class Emulation:
         owners = len(self.sites)
         return start(name, children, folder, owners, closing=self._cleanup, state=state)
 
+    def _start_relay(
+        self, children: Children, broker: BrokerAddress, chain: Started
+    ) -> dict[str, int]:
+        """Start what leads devices through the network file; their ports by device."""
+        if self.network is None:
+            return {}
+        self._say("starting the relay of the network file")
+        nodes = [chain.settings(number) for number in range(len(self.sites))]
+        return self.network.start(children, self.folder, (broker.host, broker.port), nodes)
+
     def _start_agents(self, children: Children) -> None:
         self._say(f"starting {len(self.sites)} × {self.options.agents} agents")
         for number, site in enumerate(self.sites):
@@ -212,7 +229,8 @@ class Emulation:
         ledger = self._deploy(chain, gateways)
         self._say(f"starting {len(self.sites)} gateways")
         for number, site in enumerate(self.sites):
-            own = {**chain.settings(number), **ledger}
+            nodes = self.network.nodes[number] if self.network else chain.settings(number)
+            own = {**nodes, **ledger}
             write_gateway(site, self.options, broker, authority, own)
             command = [sys.executable, "-m", "protoledger", "gateway", "run"]
             command += ["--events", "--event-sums", "--config"]
@@ -289,6 +307,8 @@ class Emulation:
 
     def _check_stalled(self) -> None:
         patience_s = STALLED_S + 4 * self.options.round_seconds
+        if self.network is not None:
+            patience_s += self.network.longest_cut_s
         if time.monotonic() - self.progress.news_at > patience_s:
             lagging = ", ".join(s.name for s in self.progress.sites.values() if s.totals is None)
             raise EmulatorError(
@@ -304,6 +324,8 @@ class Emulation:
         for site in self.sites:
             for name in (site.gateway, f"{site.name}.agents"):
                 children.stop(name)
+        if self.network is not None:
+            children.stop(RELAY)
         while (event := children.wait_any(0.5)) is not None:
             self._take(event)
 

@@ -7,7 +7,8 @@ leaves is a complete deployment.
 
 import json
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
@@ -15,6 +16,7 @@ import yaml
 from protoledger.emulator.options import Options
 from protoledger.emulator.processes.broker import BrokerAddress
 from protoledger.emulator.processes.certificates import CertificateAuthority
+from protoledger.emulator.processes.relay import LOOPBACK
 from protoledger.emulator.sources.dealing import Dealt
 from protoledger.emulator.sources.recordings import (
     agent_ids,
@@ -61,6 +63,10 @@ class SiteFiles:
         """Return the path of an agent's configuration."""
         return self.folder / f"{agent}.yaml"
 
+    def own_site_file(self, device: str) -> Path:
+        """Return the path of a device's own site file, which there is with a relay."""
+        return self.folder / f"{device}.site.yaml"
+
 
 def plan_sites(folder: Path, dealt: Dealt) -> list[SiteFiles]:
     """Name the sites and their devices; writes nothing."""
@@ -84,8 +90,12 @@ def write_sites(
     options: Options,
     broker: BrokerAddress,
     authority: CertificateAuthority,
+    ports: Mapping[str, int] | None = None,
 ) -> None:
-    """Write all files except the gateways' configurations, which need the contract's address."""
+    """Write all files except the gateways' configurations, which need the contract's address.
+
+    With `ports`, each device has a site file of its own, which names its port of the relay.
+    """
     fleet_file = sites[0].folder.parent / "fleet.key"
     fleet = create_identity(fleet_file)
     short = [agent.partition(".")[2] for agent in sites[0].agents]
@@ -97,6 +107,9 @@ def write_sites(
         channels = tuple(channel.name for channel in dealt.channels)
         members = {}
         for device in (site.gateway, *site.agents):
+            if ports:
+                own = replace(broker, host=LOOPBACK, port=ports[device])
+                _dump(site.own_site_file(device), _site(site, dealt, options, own, fleet))
             public_key = create_identity(site.folder / f"{device}.identity").public_key.hex()
             sensing = device != site.gateway
             carried = channels if sensing else ()
@@ -118,7 +131,7 @@ def write_gateway(
     ledger: dict[str, object],
 ) -> None:
     """Write a gateway's configuration; `ledger` holds the keys that name chain and contract."""
-    content = _device(site.gateway)
+    content = _device(site, site.gateway)
     if options.test == "always":
         ledger = {**ledger, "least_records": LEAST_RECORDS}
     content |= {
@@ -163,10 +176,11 @@ def _site(
     }
 
 
-def _device(device: str) -> dict[str, object]:
+def _device(site: SiteFiles, device: str) -> dict[str, object]:
+    own = site.own_site_file(device)
     return {
         "id": device,
-        "site_file": "site.yaml",
+        "site_file": own.name if own.exists() else "site.yaml",
         "roster_file": "roster.json",
         "identity_file": f"{device}.identity",
     }
@@ -195,7 +209,7 @@ def _agent(site: SiteFiles, agent: str, recording: Path, dealt: Dealt) -> dict[s
         return {"driver": "replay", "options": options}
 
     return {
-        **_device(agent),
+        **_device(site, agent),
         "sampling": {"by_round": True},
         "sensors": [{"channel": c.name, **replay(c.name)} for c in dealt.channels],
         "label": replay(label_column(dealt)),

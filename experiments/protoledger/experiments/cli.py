@@ -25,6 +25,7 @@ EXPERIMENTS: Final = (
     "poison",
     "threshold",
     "scale",
+    "many",
     "churn",
     "ablation",
     "blocks",

@@ -108,7 +108,6 @@ def test_a_device_that_does_not_exist_is_named() -> None:
     [
         (["--virtual", "12", "--page"], "--page: there is no such thing"),
         (["--virtual", "3"], "a site has 6 agents"),
-        (["--network", "x.yaml"], "needs --virtual"),
         (["--sites", "51"], "at most 50 without --virtual"),
     ],
 )

@@ -5,6 +5,7 @@ what each of them does to it is drawn from the seed, so that the same file gives
 """
 
 import random
+from collections.abc import Sequence
 from typing import Annotated, Final, Self
 
 from pydantic import Field, model_validator
@@ -58,6 +59,23 @@ class NetworkFile(Model):
     cuts: tuple[Cut, ...] = ()
 
 
+def drawn_cuts(
+    settings: NetworkFile, devices: Sequence[str], weather: random.Random
+) -> list[tuple[Cut, frozenset[str]]]:
+    """Return each cut with the devices that it concerns.
+
+    Raises:
+        ConfigurationError: the file names a device that does not exist.
+    """
+    known, found = set(devices), []
+    for cut in settings.cuts:
+        if strange := [name for name in cut.devices if name not in known]:
+            raise ConfigurationError(f"cuts: there is no device {strange[0]}")
+        drawn = weather.sample(list(devices), round(cut.share * len(devices)))
+        found.append((cut, frozenset(drawn) | set(cut.devices)))
+    return found
+
+
 class Links:
     """All links of a run.
 
@@ -80,13 +98,7 @@ class Links:
         self._clock, self._settings = clock, settings
         self._random = random.Random(f"network {seed}")  # noqa: S311 - an emulation's weather
         self.lost = self.repeated = self.carried = 0
-        known = set(devices)
-        self.cuts: Final[list[tuple[Cut, frozenset[str]]]] = []
-        for cut in settings.cuts:
-            if strange := [name for name in cut.devices if name not in known]:
-                raise ConfigurationError(f"cuts: there is no device {strange[0]}")
-            drawn = self._random.sample(devices, round(cut.share * len(devices)))
-            self.cuts.append((cut, frozenset(drawn) | set(cut.devices)))
+        self.cuts: Final = drawn_cuts(settings, devices, self._random)
 
     def reaches(self, device: str) -> bool:
         """Whether a device's link carries anything now."""

@@ -43,6 +43,10 @@ BENCHES = {
         "protoledger.experiments.benchmarks.network.bench",
         "Rounds per second and latency over one Mosquitto, for 10 to 1,000 agents.",
     ),
+    "scale": (
+        "protoledger.experiments.benchmarks.scale.bench",
+        "How judging, voting, following the ledger and a round grow with owners and agents.",
+    ),
 }
 
 app = typer.Typer(
