@@ -41,7 +41,8 @@ MINUTES = {
     "accuracy": 20, "gas": 40, "poison": 240, "threshold": 60, "scale": 240, "churn": 30,
     "ablation": 60, "blocks": 60, "consensus": 30, "difference": 30, "learner": 5, "streams": 2,
     "ledger": 10, "aggregation": 10, "network": 5, "edge": 3, "sources": 1, "emulate-house": 1,
-    "emulate-phishing": 3, "emulate-image-segments": 5, "emulate-bananas": 10,
+    "emulate-phishing": 3, "emulate-image-segments": 5, "emulate-bananas": 10, "many": 120,
+    "growth": 30,
 }  # fmt: skip
 """Guesses, for two cores, of what was never recorded; then it is known."""
 PATIENCE_S = 3.0

@@ -43,8 +43,8 @@ BENCHES = {
         "protoledger.experiments.benchmarks.network.bench",
         "Rounds per second and latency over one Mosquitto, for 10 to 1,000 agents.",
     ),
-    "scale": (
-        "protoledger.experiments.benchmarks.scale.bench",
+    "growth": (
+        "protoledger.experiments.benchmarks.growth.bench",
         "How judging, voting, following the ledger and a round grow with owners and agents.",
     ),
 }

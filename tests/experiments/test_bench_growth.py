@@ -6,8 +6,8 @@ import math
 import pytest
 from typer.testing import CliRunner
 
-from protoledger.experiments.benchmarks.scale.bench import PARTS, app, exponents
-from protoledger.experiments.benchmarks.scale.owners import of_owners
+from protoledger.experiments.benchmarks.growth.bench import PARTS, app, exponents
+from protoledger.experiments.benchmarks.growth.owners import of_owners
 from protoledger.gateway.learner import load_kernels
 
 runner = CliRunner()
@@ -37,7 +37,7 @@ def test_a_part_that_is_none_is_refused():
 
 
 def test_beyond_the_bound_owners_are_drawn(monkeypatch):
-    monkeypatch.setattr("protoledger.experiments.benchmarks.scale.owners.MOST_PROTOTYPES", 60)
+    monkeypatch.setattr("protoledger.experiments.benchmarks.growth.owners.MOST_PROTOTYPES", 60)
     assert of_owners(20, 10, 4, 1)["voting"] <= 60
     assert of_owners(20, 10, 4, 1, bound=False)["voting"] > 150
 

@@ -1,4 +1,4 @@
-"""`protoledger bench scale`: measures at growing sizes, and fits a power to each cost.
+"""`protoledger bench growth`: measures at growing sizes, and fits a power to each cost.
 
 A cost that grows as sizeᵏ is a straight line in logarithms; k is its slope by least squares over
 all repeats, with the 95 % interval of Student's t. Only sizes from `FROM` on are fitted: below,
@@ -16,9 +16,9 @@ import typer
 from scipy.special import stdtrit
 
 from protoledger.contracts.tools.local_node import LocalNode
-from protoledger.experiments.benchmarks.scale.agents import of_agents
-from protoledger.experiments.benchmarks.scale.following import of_following
-from protoledger.experiments.benchmarks.scale.owners import of_index, of_owners
+from protoledger.experiments.benchmarks.growth.agents import of_agents
+from protoledger.experiments.benchmarks.growth.following import of_following
+from protoledger.experiments.benchmarks.growth.owners import of_index, of_owners
 from protoledger.gateway.learner.compilation import compiled
 
 app = typer.Typer(add_completion=False)
