@@ -15,6 +15,7 @@ from protoledger.edge.readings.budget import PrivacyBudget
 from protoledger.edge.readings.windows import open_windows
 from protoledger.protocol.errors import ConfigurationError
 from protoledger.protocol.noise.mechanism import Privacy
+from protoledger.runtime.check.aggregation import aggregation
 from protoledger.runtime.site import SiteConfig, load
 from protoledger.sensors import Machine
 from tests.support.agent_files import AGENT, SITE, write_site
@@ -165,6 +166,22 @@ def test_an_agent_s_own_budget_only_lowers_the_site_s(tmp_path):
 def test_a_site_file_is_refused_with_what_to_change(tmp_path, change, says):
     site, roster = write_site(tmp_path, site={**HOURLY, **change}, agents=10)
     with pytest.raises(ConfigurationError, match=says):
+        site.terms(roster)
+
+
+def test_a_check_says_what_hides_an_agent_and_for_how_long(tmp_path):
+    site, roster = write_site(tmp_path, site=HOURLY, agents=10)
+    item = aggregation(site, roster)
+    assert "noise of 8 agents hides each: ε 1 a round, 3 in all 7 rounds" in item.found
+    assert "1 may be away before sharing" in item.found
+
+
+def test_a_site_without_anything_private_has_nothing_to_hide(tmp_path):
+    public = [{**channel, "private": False} for channel in SITE["channels"]]
+    site, roster = write_site(
+        tmp_path, site={**HOURLY, "channels": public, "labels": []}, agents=10
+    )
+    with pytest.raises(ConfigurationError, match="nothing to hide"):
         site.terms(roster)
 
 

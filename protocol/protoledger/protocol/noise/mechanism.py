@@ -143,6 +143,8 @@ class Noise:
                 f"not even one round can be paid; raise the budget to at least epsilon, and "
                 f"epsilon to what noise can reach"
             )
+        elif not (any(self.plain.private) or self.plain.labels):
+            yield "privacy: no channel is private, and there are no labels: nothing to hide"
         elif self.minimum <= self.collusion:
             yield f"minimum_contributors {self.minimum}: no honest agent's noise would be left"
         elif (widest := max(self.layout.steps)) * self.agents > field.HALF:
