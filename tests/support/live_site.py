@@ -55,8 +55,8 @@ class LiveSite:
         """Start a Python module as a child."""
         self.children.start(name, [sys.executable, "-m", *map(str, words)])
 
-    def start_gateway(self):
-        self.run("gateway", "protoledger", "gateway", "run", "--events", "--event-sums", "-c",
+    def start_gateway(self, name="gateway"):
+        self.run(name, "protoledger", "gateway", "run", "--events", "--event-sums", "-c",
                  self.files.gateway_file)  # fmt: skip
 
     def start_agents(self, name, agents):
