@@ -162,17 +162,20 @@ def test_without_sharing_nobody_hears_what_is_sent_straight():
     assert books[0] == books[1]
 
 
-def test_a_branch_draws_as_the_run_would():
+@pytest.mark.parametrize("way", ["gossip-all", "filtered", "learn", "median"])
+def test_a_branch_goes_on_as_the_run_does(way):
+    """It draws the same, and learns nothing a second time."""
     data = split("phishing", 1)
-    run = Collaboration(
-        data, deal(data.y, 4, 1), lambda: SiteModel(9, 2), sharing="gossip-all", seed=3
-    )
-    run.round(0)
+    run = Collaboration(data, deal(data.y, 3, 1), lambda: SiteModel(9, 2), sharing=way, seed=3)
+    for number in range(12):
+        run.round(number)
     twin = run.branch()
     for one in (twin, run):
-        one.round(1)
+        for number in range(12, 16):
+            one.round(number)
     books = [[gateway.model.codebook() for gateway in one.gateways] for one in (run, twin)]
     assert books[0] == books[1]
+    assert twin.accuracy() == run.accuracy()
 
 
 def test_one_offer_may_go_to_the_ledger_and_another_to_one_neighbour():

@@ -158,9 +158,9 @@ class Collaboration:
         ]
         for old, new in zip(self.gateways, other.gateways, strict=True):
             new.book = old.book
-        for gateway in other.gateways:
-            if len(gateway.book):
-                other.tell(gateway)
+            for owner in self.gateways:
+                if owner.name in old.model.union.owners:
+                    new.model.union.set(owner.name, owner.book)
         return other
 
     def play(self) -> Iterator[int]:
