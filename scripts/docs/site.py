@@ -47,6 +47,14 @@ REFERENCE = {
     ),
     "sensors": ("Sensors and drivers", ["sensors: **/*.py"]),
     "learner": ("Learners", ["gateway: learner/base.py", "gateway: learner/*/classifier.py"]),
+    "plug-ins": (
+        "Sharing, attacks and sources",
+        [
+            "experiments: variants/sharing.py",
+            "experiments: variants/attacks.py",
+            "emulator: sources/dealing.py",
+        ],
+    ),
     "protocol": ("Protocol", ["protocol: **/*.py"]),
     "contracts": ("Contracts", ["contracts: client/*.py"]),
 }

@@ -115,6 +115,10 @@ def test_a_figure_typed_by_hand_is_found_and_replaced(tmp_path, monkeypatch):
     assert blocks.filled(made) == made
     with pytest.raises(KeyError):
         blocks.filled(PAGE.replace("two", "three"))
+    (tmp_path / "two.csv").unlink()
+    assert blocks.filled(PAGE, lenient=True) == PAGE, "it is filled once it was recorded"
+    with pytest.raises(FileNotFoundError):
+        blocks.filled(PAGE)
 
 
 @pytest.fixture
