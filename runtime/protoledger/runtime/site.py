@@ -333,7 +333,7 @@ class SiteConfig(Model):
             yield (
                 f"privacy with round.every_s {self.round.every_s:g}: a round costs as much of the "
                 f"budget, however little has been read since the last one; set at least "
-                f"{covered:g} s, windows × window_s, or remove `privacy`"
+                f"{covered:g} s, windows × window_s, or lower these, or remove `privacy`"
             )
 
     def _minimum(self, agents: int) -> int:

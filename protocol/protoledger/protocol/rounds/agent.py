@@ -170,8 +170,8 @@ class AgentRounds:
             return [Send(Kind.KEY, self._session.hello)]
         if lacking := take_relayed(self._session, opening, self._me):
             return self._lack(opening, lacking)
-        centre = open_centre(self._session, opening, self._me, self._terms.noise)
-        opening = replace(opening, centre=centre)
+        if centre := open_centre(self._session, opening, self._me, self._terms.noise):
+            opening = replace(opening, centre=centre)
         explanation = self._explain(announce)
         # From here on the round is spent: whatever happens, its number is never shared in again.
         self._spend(announce)
