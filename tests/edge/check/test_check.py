@@ -313,8 +313,8 @@ SIX = """\
 {agent}: 5 problems
   sampling.windows_s = 10: unknown key; did you mean 'keep_windows'?
   colour = 'red': unknown key; known keys: id, site_file, roster_file, identity_file, credentials, \
-sampling, spool_file, status_file, metrics_file, privacy, log_level, home_assistant, sensors, inputs, \
-label
+sampling, spool_file, status_file, metrics_file, privacy, log_level, home_assistant, sensors, \
+inputs, label
   sensors.2.channel = 'humidty': not a channel of the site; did you mean 'humidity'? it has co2, \
 temperature, humidity, light
   sensors.1: GPIO4 is used twice: by 'button' at sensors.0 and by 'motion' here; move one of them
