@@ -27,6 +27,7 @@ HOURLY = {
     "round": {"window_s": 3600, "every_s": 3600},
     "privacy": {"epsilon": 1.0, "budget": 3.0},
 }
+RISKY = {**HOURLY, "privacy": {**HOURLY["privacy"], "delta": 1e-3}}
 
 
 def budget(folder, limit=LIMIT):
@@ -80,6 +81,32 @@ def test_two_processes_of_one_agent_spend_one_budget(tmp_path):
     old, new = budget(tmp_path), budget(tmp_path)
     paid = sum(one.charge(PRIVACY.cost) for one in [old, new] * 8)
     assert paid == PRIVACY.rounds
+
+
+TOGETHER = """
+import sys
+from pathlib import Path
+from protoledger.edge.readings.budget import PrivacyBudget
+from protoledger.protocol.noise.mechanism import Privacy
+budget = PrivacyBudget(Path(sys.argv[1]), Privacy(1.0, 1e-5, 3.0), 10**18)
+sys.stdin.readline()
+print(sum(budget.charge(7) for _ in range(100)))
+"""
+
+
+def test_processes_that_charge_at_the_same_moment_lose_nothing(tmp_path):
+    """One agent's sensors in two sites, with one file for both: their costs add up."""
+    command = [sys.executable, "-c", TOGETHER, str(tmp_path / "spent")]
+    children = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    for child in children:
+        child.stdin.write("\n")
+        child.stdin.flush()
+    paid = [int(child.communicate()[0]) for child in children]
+    assert paid == [100, 100, 100]
+    assert int((tmp_path / "spent").read_text()) == 7 * sum(paid)
 
 
 def test_a_file_that_was_deleted_under_a_running_agent_is_written_again(tmp_path):
@@ -139,7 +166,10 @@ def problems(folder, site, **privacy):
         (HOURLY, {"epsilon": 1.0}, ""),
         (HOURLY, {"budget": 1.0}, ""),
         (SITE, {"delta": 1e-6}, ""),
-        ({**HOURLY, "privacy": {**HOURLY["privacy"], "delta": 1e-3}}, {"epsilon": 1.0}, "costs 1"),
+        (RISKY, {"epsilon": 9.0}, "the site's noise is for 0.001"),
+        (RISKY, {"budget": 2.0}, "the site's noise is for 0.001"),
+        (RISKY, {"epsilon": 9.0, "delta": 1e-3}, ""),
+        (HOURLY, {"epsilon": 1.0, "delta": 1e-4}, ""),
     ],
 )
 def test_an_agent_s_own_limits_are_compared_with_the_site(tmp_path, site, own, says):

@@ -110,6 +110,12 @@ class AgentPrivacyConfig(Model):
                     "privacy: the agent demands noise, and the site file has no `privacy`: its "
                     "sums are exact; ask the site's owner for it, or remove epsilon and budget here"
                 )
+        elif (self.epsilon or self.budget) and privacy.delta > self.delta:
+            # noise ends where the site's δ allows it: beyond that no ε holds
+            yield (
+                f"privacy.delta = {self.delta:g}: the site's noise is for {privacy.delta:g}; lower "
+                f"it in the site file, on all devices, or raise it here"
+            )
         elif self.epsilon is not None:
             allowed = Privacy(self.epsilon, self.delta, self.epsilon).cost
             if privacy.cost > allowed:

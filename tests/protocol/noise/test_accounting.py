@@ -128,6 +128,18 @@ def test_six_deviations_would_not_do():
     assert all(7 * math.sqrt(v) < k for v, k in zip(one.variances, one.bounds, strict=True))
 
 
+@pytest.mark.parametrize(
+    ("agents", "collusion", "epsilon", "moved"),
+    [(10, 1, 1.0, 2.8), (10, 1, 3.0, 3.7), (20, 2, 1.0, 2.0), (50, 3, 1.0, 1.3), (50, 3, 3.0, 1.7)],
+)
+def test_a_liar_moves_a_sum_by_more_than_its_noise(agents, collusion, epsilon, moved):
+    """How far, in standard deviations of the noise that all together add, as the docs say."""
+    plain = Layout(1, (1000, 1000), 2, (True, True))
+    privacy = Privacy(epsilon, 1e-5, 15 * epsilon)
+    one = Noise(privacy, plain, agents, collusion, agents - 1)
+    assert round(one.bounds[0] / math.sqrt(agents * one.variances[0]), 1) == moved
+
+
 def test_clipping_narrows_what_one_agent_may_change():
     wide, narrow = noise(steps=(1000,)), noise(steps=(1000,), clip=0.05)
     assert (wide.widths, narrow.widths) == ([1000], [100])

@@ -1,5 +1,6 @@
 """Rounds of the real state machines with noise: sums, who pays, who lies, what a gateway says."""
 
+import random
 from dataclasses import replace
 
 import msgspec
@@ -13,7 +14,9 @@ from protoledger.protocol.errors import (
     EquivocationError,
     LateError,
 )
+from protoledger.protocol.noise import mechanism
 from protoledger.protocol.noise.mechanism import Noise, Privacy
+from protoledger.protocol.noise.sampler import discrete_gaussian
 from protoledger.protocol.rounds import blinding
 from protoledger.protocol.rounds.evidence import check_evidence
 from protoledger.protocol.rounds.gateway import GatewayRounds
@@ -180,6 +183,20 @@ def test_a_contribution_that_declares_nothing_costs_nothing(tmp_path):
     assert name not in site.charged
 
 
+def test_what_gets_no_noise_costs_nothing(tmp_path):
+    """A channel that is not private: who declares nothing else spends no budget on it."""
+    public = replace(SCHEMA.channels[1], private=False)
+    schema = replace(SCHEMA, channels=(SCHEMA.channels[0], public))
+    site = make_site(tmp_path, 10, privacy=MILD, schema=schema)
+    middling(site)
+    name = names(10)[3]
+    site.inputs[name] = Window(np.array([[np.nan, 600.0]]), np.full(1, NO_LABEL))
+    values, counts, _ = rows(site, Network(site).round(1).sums)
+    assert name not in site.charged
+    assert set(site.charged) == set(names(10)) - {name}
+    assert (counts, values[1]) == ([9, 10], sum(500 + at for at in range(10)) - 503 + 600)
+
+
 # -- agents that lie -----------------------------------------------------------------------------
 
 
@@ -220,6 +237,34 @@ def test_a_liar_that_calls_a_lie_noise_moves_a_sum_by_the_range_at_most(tmp_path
     honest = sum(500 + at for at in range(1, 10))
     lie = 1000 + bounds[0] if top else -bounds[0]
     assert rows(site, outcome.sums)[0][0] == min(max(honest + lie, 0), 10_000)
+    assert not site.gateway.blame.excluded
+
+
+@pytest.mark.parametrize(("lie", "voted", "mean"), [(False, (0, 6), 600), (True, (12, 12), 950)])
+def test_one_liar_of_ten_decides(tmp_path, monkeypatch, lie, voted, mean):
+    """The price of noise, as the docs say: all others read 300 and vote no, round after round."""
+    seeded = random.Random(3)
+    monkeypatch.setattr(
+        mechanism, "discrete_gaussian", lambda v: discrete_gaussian(v, seeded.randrange)
+    )
+    site = make_site(tmp_path, 10, privacy=Privacy(epsilon=1.0, delta=1e-5, budget=15.0))
+    site.inputs = dict.fromkeys(names(10), Window(np.full((1, 2), 300.0), np.zeros(1, np.int64)))
+    liar, real = site.agents[names(10)[0]], blinding.blinded
+    said = np.array([site.terms.noise.layout.steps]) * [1, 1, 0, 1]
+
+    def lies(terms, given, opening, purse, now):
+        if lie and purse is liar._purse:
+            return Contribution(said, np.full(1, -1))
+        return real(terms, given, opening, purse, now)
+
+    monkeypatch.setattr("protoledger.protocol.rounds.agent.blinded", lies)
+    net, found = Network(site), []
+    for round_id in range(1, 13):
+        found.append(rows(site, net.round(round_id).sums))
+        net.now += HOUR_S
+    least, most = voted
+    assert least <= sum(votes[1] > 0 for *_, votes in found) <= most
+    assert (np.mean([values[0] / counts[0] for values, counts, _ in found]) > mean) == lie
     assert not site.gateway.blame.excluded
 
 

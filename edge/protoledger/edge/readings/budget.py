@@ -6,7 +6,11 @@ contributed, and nothing is once the budget is spent. Costs are units of ρ (`pr
 do not depend on ε, δ or the budget: a site that changes them keeps what its agents have spent.
 """
 
+import fcntl
 import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from protoledger.edge.readings.spent import replace_file
@@ -56,17 +60,18 @@ class PrivacyBudget:
     def charge(self, units: int) -> bool:
         """Spend units of ρ; False if the budget or the disk does not allow it."""
         try:
-            # another process of this agent may have spent some, as when one replaces the other
-            spent = max(self._spent, self._read()) + units
-            if spent > self._limit:
-                self._tell(
-                    f"its privacy budget is spent (ε {self.state.epsilon_spent:.3g} of "
-                    f"{self.state.epsilon_budget:.3g}): it contributes no more, and still helps "
-                    f"others' rounds; a larger privacy.budget in the site file, on all devices, "
-                    f"ends that, and weakens what was promised"
-                )
-                return False
-            replace_file(self._path, f"{spent}\n")
+            # another process may spend of it too: one that replaces this one, or of another site
+            with _alone(self._path.parent):
+                spent = max(self._spent, self._read()) + units
+                if spent > self._limit:
+                    self._tell(
+                        f"its privacy budget is spent (ε {self.state.epsilon_spent:.3g} of "
+                        f"{self.state.epsilon_budget:.3g}): it contributes no more, and still "
+                        f"helps others' rounds; a larger privacy.budget in the site file, on all "
+                        f"devices, ends that, and weakens what was promised"
+                    )
+                    return False
+                replace_file(self._path, f"{spent}\n")
         except (OSError, ValueError) as error:
             self._tell(f"{error}; nothing is contributed without it")
             return False
@@ -86,3 +91,14 @@ class PrivacyBudget:
         if not (text.isdecimal() and len(text) <= _MOST_DIGITS):
             raise ValueError(f"should hold a number, found {text[:20]!r}")
         return int(text)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other processes from charging meanwhile: two that read the same sum would lose one."""
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(held)  # gives the lock back

@@ -207,6 +207,10 @@ class Noise:
         windows, width = self.plain.windows, self.plain.width
         return Contribution(np.full((windows, width), -1), np.full(windows, -1))
 
+    def hides(self, given: Contribution) -> bool:
+        """Whether a contribution declares anything that gets noise, and so costs something."""
+        return bool(given.declared[:, [*self.plain.private, True]].any())
+
     def blind(self, given: Contribution, centre: tuple[int, ...]) -> Contribution:
         """Clip a contribution, and add noise to all that it declares."""
         low, high = self._interval(centre)

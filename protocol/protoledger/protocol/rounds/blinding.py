@@ -57,13 +57,13 @@ def blinded(
 ) -> Contribution:
     """Return what an agent shares; for a site without privacy just what was given.
 
-    What declares something is paid for, whatever becomes of the round; what cannot be paid for is
-    not shared.
+    What declares something private is paid for, whatever becomes of the round; what cannot be paid
+    for is not shared.
     """
     noise = terms.noise
     if noise is None:
         return given
-    if not given.declared.any() or not purse.pay(terms, opening, noise.privacy.cost, now):
+    if noise.hides(given) and not purse.pay(terms, opening, noise.privacy.cost, now):
         return noise.nothing
     return noise.blind(given, opening.centre)
 
