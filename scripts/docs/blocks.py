@@ -161,6 +161,7 @@ def difference() -> str:
         Column("alone", number("alone")),
         Column("here", number("here")),
         Column("worst site", number("worst")),
+        Column("worst with 30 rows", number("worst_known")),
         Column("standard error", number("error")),
         Column("anywhere alone", number("anywhere_alone")),
         Column("anywhere", number("anywhere")),
