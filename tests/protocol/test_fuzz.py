@@ -28,6 +28,8 @@ from protoledger.runtime.identity_files import load_roster, write_roster
 from tests.support.in_memory_site import GATEWAY, Network, make_site, names, true_sum
 
 SHORT, LONG = 200, 100_000
+STARTS = 0.1
+"""How often a gateway that waits starts a round before the next message."""
 AGENTS = 8
 STEPS = 150
 CASES = settings(
@@ -222,7 +224,9 @@ class Table:
         elif draw < 0.98:
             self.now += rng.choice([0.01, 0.3])
             self.take(name, self.machine(name).expire(self.now))
-        if site.gateway.deadline is None and site.gateway.ready:
+        # not at once: messages must find a gateway that waits, too
+        ready = site.gateway.deadline is None and site.gateway.ready
+        if ready and self.rng.random() < STARTS:
             self.round_id += 1
             self.take(GATEWAY, site.gateway.start(self.round_id, self.now))
         bounded(self.machine(name), site)
