@@ -114,26 +114,26 @@ def test_nobody_is_followed_who_has_cost_the_site_something(told):
     assert choice.choose(awake & [True, False, False, False]) == 0
 
 
-@pytest.mark.parametrize("wrong", [0.2, 0.5], ids=["a fifth is wrong", "at random"])
-def test_a_bad_owner_costs_a_site_next_to_nothing(wrong):
-    """It says much, with all the weight that it may have, and new things every 15 samples."""
+def test_a_bad_owner_costs_a_site_next_to_nothing():
+    """It says much, with all the weight that it may have, mostly wrong, and anew all the time."""
     lost = []
-    for seed in range(6):
+    for seed in range(5):
         rng = np.random.default_rng(seed)
-        xs, ys = world(150, seed)
-        xs = xs + 0.12 * rng.normal(size=xs.shape)
+        xs, ys = world(300, seed)
+        xs = xs + 0.05 * rng.normal(size=xs.shape)
         model, lone = SiteModel(4, 4), SiteModel(4, 4)
         for number, (x, y) in enumerate(zip(xs, ys, strict=True)):
-            if number % 15 == 0:
+            if number >= 150 and number % 15 == 0:
                 places, labels = world(128, 1000 * seed + number + 7)
-                labels = np.where(rng.random(128) < wrong, rng.integers(4, size=128), labels)
+                labels = np.where(rng.random(128) < 0.6, rng.integers(4, size=128), labels)
                 bad = Codebook.from_prototypes(
                     np.arange(128), labels, np.full(128, 65_535), places, labels=4
                 )
                 model.union.set("bad", bad)
             here, alone = model.step(x, int(y)), lone.step(x, int(y))
             lost.append(float(alone.right) - float(here.right))
-    assert np.mean(lost) < 0.01
+    assert np.mean(lost[:150]) == 0
+    assert 2 * np.mean(lost) < 0.005, "of the samples since it came"
 
 
 def test_a_site_whose_labels_mean_something_else_says_who_hurt_it():
