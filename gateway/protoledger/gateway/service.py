@@ -256,13 +256,16 @@ class Service:
         while True:
             self._offer_commit("the gateway stops")
             left_s = until - time.monotonic()
-            if (not self._trainer.model.commits.pending and ledger.flush(0.0)) or left_s <= 0:
-                break
-            for event in self._links.wait(min(left_s, SETTLED_S)):
+            landed = not self._trainer.model.commits.pending and ledger.flush(0.0)
+            over = landed or left_s <= 0
+            # once more when it is over: `flush` says so when the last events are on their way here
+            for event in self._links.wait(0.0 if over else min(left_s, SETTLED_S)):
                 if event is None:
                     return
                 if not isinstance(event, (*LINK_EVENTS, ReadAgain)):
                     self._on_ledger(event)
+            if over:
+                break
         if not ledger.flush(0.0):
             log.warning("a commit has not landed yet; it is on disk for the next start")
 

@@ -22,6 +22,7 @@ from protoledger.emulator.site_files import plan_sites, write_gateway, write_sit
 from protoledger.emulator.sources.catalogue import open_source
 from protoledger.emulator.sources.dealing import deal
 from protoledger.gateway.config import GatewayConfig
+from protoledger.gateway.ledger.events import CodebookChanged
 from protoledger.gateway.ledger.sending.outbox import Outbox
 from protoledger.gateway.ledger.store import LedgerStore
 from protoledger.gateway.operations.events import EventStream
@@ -29,6 +30,7 @@ from protoledger.gateway.service import Service
 from protoledger.gateway.training.store import Store
 from protoledger.gateway.training.trainer import Trainer
 from protoledger.protocol.wire.schema import Sample, Schema
+from protoledger.runtime.mqtt.loop import LinkLoop
 from protoledger.runtime.site import load
 from tests.support.chain import KEYS, Anvil, free_port
 from tests.support.site_of import change
@@ -140,6 +142,28 @@ def test_a_gateway_that_is_stopped_commits_what_the_chain_lacks(home):
     again = home.serve()
     assert (owed(again), commits(again), home.version) == ([], [], 1)
     assert again[-1]["commits"] == 1
+
+
+def test_a_commit_is_reported_though_its_event_comes_last(home, monkeypatch):
+    """After the codebook's own, when the ledger has said already that nothing waits."""
+    kept, take, honest = [], LinkLoop.wait, Service._on_ledger
+
+    def wait(links, seconds):
+        events = [*kept, *take(links, 0.0 if kept else seconds)]
+        ends = [n + 1 for n, event in enumerate(events) if isinstance(event, CodebookChanged)]
+        end = min(ends, default=len(events))
+        kept[:] = events[end:]
+        return events[:end]
+
+    def on_ledger(service, event):
+        honest(service, event)
+        if isinstance(event, CodebookChanged):
+            assert service._ledger.flush(10.0)
+
+    monkeypatch.setattr(LinkLoop, "wait", wait)
+    monkeypatch.setattr(Service, "_on_ledger", on_ledger)
+    told = home.serve()
+    assert (commits(told), home.version, told[-1]["commits"]) == ([1], 1, 1)
 
 
 def test_a_gateway_that_hears_no_label_commits_without_being_stopped(home):
