@@ -79,7 +79,7 @@ class AgentPrivacyConfig(Model):
 
     spent_file: Path = Field(
         description="File for what the agent's contributions have cost, which must outlive "
-        "restarts: whoever deletes it gives the agent its whole budget again."
+        "restarts: deleting it gives the agent its whole budget again."
     )
     epsilon: float | None = Field(
         default=None,

@@ -132,7 +132,7 @@ def _cluster(address: str, *files: Path | None) -> Cluster | None:
         raise typer.BadParameter(str(error)) from error
     if found.open_to_others:
         typer.echo(
-            f"protoledger: {found.address} is not encrypted; whoever is on the way can run code "
+            f"protoledger: {found.address} is not encrypted; anyone on the way can run code "
             "here and there: use tls:// unless the network is yours alone",
             err=True,
         )

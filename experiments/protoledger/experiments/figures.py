@@ -4,14 +4,14 @@ The colours are those of Okabe and Ito (Color Universal Design, 2008), which col
 can distinguish; each line also has its own marker.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from protoledger.experiments.experiment import Point
+from protoledger.experiments.experiment import Point, Table
 
 COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS: Final = "osD^vPX"
@@ -59,3 +59,26 @@ def legend(figure: Figure, axis: Axes) -> None:
     """Draw the legend of one panel, which holds for all panels, under the figure."""
     handles, labels = axis.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 4))
+
+
+def over_gateways(table: Table, curves: Sequence[tuple[str, str, Mapping[str, Any]]]) -> Figure:
+    """Draw accuracy over the number of gateways, a panel for each stream and way of dealing it.
+
+    Args:
+        table: with the keys `data`, `dealt`, `gateways`.
+        curves: label, measure, and which rows of a panel, by their other keys.
+    """
+    dealt = [str(value) for value in table.values("dealt")]
+    names = [(str(data), how) for how in dealt for data in table.values("data")]
+    figure, axes = panels([", ".join(name) for name in names], rows=len(dealt))
+    for axis, (data, how) in zip(axes, names, strict=True):
+        for number, (label, measure, rows) in enumerate(curves):
+            found = table.where(data=data, dealt=how, **rows)
+            x = [float(named["gateways"]) for named, _ in found]
+            line(axis, number, label, x, [point[measure] for _, point in found])
+        axis.set(xscale="log", xlabel="gateways")
+        axis.set_xticks(x, [f"{value:.0f}" for value in x])
+        axis.minorticks_off()
+    axes[0].set_ylabel("held-out accuracy")
+    legend(figure, axes[-1])
+    return figure

@@ -53,7 +53,7 @@ class Line(msgspec.Struct, frozen=True):
 
 
 class RelayPlan(msgspec.Struct, frozen=True):
-    """What the relay's process is told."""
+    """What the relay's process gets when it starts."""
 
     lines: list[Line]
     delay_ms: float

@@ -98,7 +98,7 @@ class Cluster:
             return True
 
     def security(self) -> "Security":
-        """Return what dask is told of certificates."""
+        """Return what dask is given of certificates."""
         from distributed.security import Security  # noqa: PLC0415 - an extra
 
         if self.authority is None:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from protoledger.experiments.collaboration import Collaboration, Gateway, held_out
 from protoledger.experiments.experiment import Experiment, Row, Table
-from protoledger.experiments.figures import legend, line, panels
+from protoledger.experiments.figures import over_gateways
 from protoledger.experiments.streams import DATA, Rows, Split, deal, split
 from protoledger.gateway.training.model import SiteModel
 from protoledger.gateway.union.union import MOST_PROTOTYPES
@@ -100,21 +100,8 @@ def _alone(asked: list[Gateway], played: Collaboration) -> float:
 
 def draw(table: Table) -> Figure:
     """Draw accuracy over the number of gateways."""
-    dealt = [str(value) for value in table.values("dealt")]
-    names = [(str(data), how) for how in dealt for data in table.values("data")]
-    figure, axes = panels([", ".join(name) for name in names], rows=len(dealt))
     titles = {**{name: title for name, (_, title) in BOUNDS.items()}, "alone": "alone"}
-    for axis, (data, how) in zip(axes, names, strict=True):
-        found = table.where(data=data, dealt=how)
-        x = [float(named["gateways"]) for named, _ in found]
-        for number, (name, title) in enumerate(titles.items()):
-            line(axis, number, title, x, [point[name] for _, point in found])
-        axis.set(xscale="log", xlabel="gateways")
-        axis.set_xticks(x, [f"{value:.0f}" for value in x])
-        axis.minorticks_off()
-    axes[0].set_ylabel("held-out accuracy")
-    legend(figure, axes[-1])
-    return figure
+    return over_gateways(table, [(title, name, {}) for name, title in titles.items()])
 
 
 EXPERIMENT = Experiment(

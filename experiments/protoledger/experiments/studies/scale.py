@@ -18,7 +18,7 @@ from protoledger.experiments.collaboration import (
     held_out,
 )
 from protoledger.experiments.experiment import Experiment, Row, Table
-from protoledger.experiments.figures import legend, line, panels
+from protoledger.experiments.figures import over_gateways
 from protoledger.experiments.streams import DATA, deal, split
 from protoledger.experiments.variants.sharing import (
     BASELINES,
@@ -99,29 +99,8 @@ def measured(job: Job, played: Collaboration) -> Row:
 
 def draw(table: Table) -> Figure:
     """Draw accuracy over the number of gateways."""
-    dealt = [str(value) for value in table.values("dealt")]
-    names = [(str(data), how) for how in dealt for data in table.values("data")]
-    figure, axes = panels([", ".join(name) for name in names], rows=len(dealt))
-    for axis, (data, how) in zip(axes, names, strict=True):
-        for number, way in enumerate(table.values("way")):
-            found = table.where(data=data, dealt=how, way=way)
-            x = [float(named["gateways"]) for named, _ in found]
-            line(axis, number, str(way), x, [point["accuracy"] for _, point in found])
-        found = table.where(data=data, dealt=how, way=UNION)
-        x = [float(named["gateways"]) for named, _ in found]
-        line(
-            axis,
-            len(table.values("way")),
-            "without the others",
-            x,
-            [point["alone"] for _, point in found],
-        )
-        axis.set(xscale="log", xlabel="gateways")
-        axis.set_xticks(x, [f"{value:.0f}" for value in x])
-        axis.minorticks_off()
-    axes[0].set_ylabel("held-out accuracy")
-    legend(figure, axes[-1])
-    return figure
+    ways = [(str(way), "accuracy", {"way": way}) for way in table.values("way")]
+    return over_gateways(table, [*ways, ("without the others", "alone", {"way": UNION})])
 
 
 EXPERIMENT = Experiment(
