@@ -144,10 +144,19 @@ def test_presence_can_be_learnt_not_trivially_and_sharing_helps():
         for index, (mean, labels) in enumerate(zip(means, dealt.truth, strict=True)):
             guess = nearest(mean, labels, values)
             alone.append((guess == truth).mean())
-            mine = slice(150 * index, 150 * (index + 1))
+            mine = dealt.held_out_at(index)
             own.append((guess[mine] == truth[mine]).mean())
         everyone = nearest(np.concatenate(means), np.concatenate(dealt.truth), values)
         pooled.append((everyone == truth).mean())
     assert 0.92 < np.mean(own) < 0.99
     assert 0.92 < np.mean(pooled) < 0.99
     assert np.mean(pooled) > np.mean(alone) + 0.02
+
+
+def test_each_held_out_row_belongs_to_the_room_that_showed_it():
+    dealt = houses(batch=3, rounds=17, holdout_every=4)
+    mine = [dealt.held_out_at(site) for site in range(3)]
+    assert np.array_equal(np.sum(mine, axis=0), np.ones(3 * 17))
+    for site, rows in enumerate(mine):
+        alone = houses(batch=3, rounds=17, holdout_every=4, sites=site + 1)
+        assert np.array_equal(alone.holdout_values[-17:], dealt.holdout_values[rows])

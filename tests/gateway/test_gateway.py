@@ -59,8 +59,9 @@ def test_a_model_and_its_counters_survive_together(tmp_path):
         assert store.last_round == 17
         assert again.counters.as_dict() == counted
         assert [again.predict(np.array([x, x])) for x in np.linspace(0, 10, 50)] == answers
-    found = Predictor(config(tmp_path), SITE).classes(np.array([[x, x] for x in (3.0, 7.0)]))
-    assert found == [0, 1]
+    rows = np.array([[3.0, 3.0], [7.0, 7.0], [np.nan, np.nan]])
+    here, anywhere = Predictor(config(tmp_path), SITE).classes(rows)
+    assert here.tolist() == anywhere.tolist() == [0, 1, -1]
     rows = [{"a": "3", "b": "3"}, {"a": "7", "b": "7"}]
     assert list(Predictor(config(tmp_path), SITE).label_rows(rows)) == ["no", "yes"]
     gaps = [{"a": "", "b": "3"}, {"a": "7", "b": " "}, {"a": "", "b": ""}]

@@ -14,6 +14,7 @@ from protoledger.emulator.processes.networks import CHAINS, program_of
 from protoledger.emulator.run import Emulation
 
 _COMMITS = "{commits} ({commits_used} used elsewhere, {commits_rejected} rejected)"
+_HELD_OUT = "accuracy on a site's held-out rows"
 
 
 def make_report(emulation: Emulation) -> dict[str, Any]:
@@ -36,6 +37,7 @@ def make_report(emulation: Emulation) -> dict[str, Any]:
         "accuracy_same_label": _share(_sum(totals, "same_label"), samples),
         "holdout_accuracy": mean(emulation.holdout.values()),
         "holdout_accuracy_by_site": emulation.holdout,
+        "holdout_accuracy_anywhere": mean(emulation.holdout_anywhere.values()),
         "holdout_accuracy_as_read": mean(emulation.holdout_as_read.values()),
         "holdout_rows": len(emulation.dealt.holdout_labels),
         "samples": samples,
@@ -94,7 +96,8 @@ def summary_table(report: dict[str, Any]) -> Table:
             "each site alone; the last label again",
             f"{percent(report['accuracy_own'])}; {percent(report['accuracy_same_label'])}",
         ),
-        ("accuracy on held-out rows", percent(report["holdout_accuracy"])),
+        (_HELD_OUT, percent(report["holdout_accuracy"])),
+        ("anywhere, on those of all sites", percent(report["holdout_accuracy_anywhere"])),
         ("prototypes by site", ", ".join(str(n) for n in report["prototypes"].values())),
         ("commits", _COMMITS.format(**report)),
         ("gas", f"{report['gas_used']:,} in commits, {report['gas_deployment']:,} to deploy"),
@@ -116,7 +119,7 @@ def summary_table(report: dict[str, Any]) -> Table:
     if liars:
         rows.insert(1, ("excluded, as proven liars", ", ".join(liars)))
     if report["holdout_accuracy_as_read"] is not None:
-        at = [name for name, _ in rows].index("accuracy on held-out rows") + 1
+        at = [name for name, _ in rows].index(_HELD_OUT) + 1
         rows.insert(
             at, ("the same, with the lie in them", percent(report["holdout_accuracy_as_read"]))
         )

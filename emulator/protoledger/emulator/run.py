@@ -109,6 +109,7 @@ class Emulation:
         self._owner_file = options.chain_key or self.folder / "owner.key"
         self._fund_wei = ETHER // 20 if options.chain_key else 0
         self.holdout: dict[str, float] = {}
+        self.holdout_anywhere: dict[str, float] = {}
         self.holdout_as_read: dict[str, float] = {}
         self.oracle: dict[str, object] | None = None
 
@@ -330,31 +331,32 @@ class Emulation:
             self._take(event)
 
     def _classify_holdout(self) -> None:
-        """Measure the accuracy of each site's stored model on the held-out rows."""
+        """Measure the stored models: `here` on held-out rows of the site, `anywhere` on all."""
         from protoledger.gateway.config import GatewayConfig  # noqa: PLC0415 - the run must not wait for these
         from protoledger.gateway.predictor import Predictor  # noqa: PLC0415
         from protoledger.runtime.site import SiteConfig, load  # noqa: PLC0415
 
         truth = self.dealt.holdout_labels
-        for site in self.sites:
+        for number, site in enumerate(self.sites):
+            mine = self.dealt.held_out_at(number)
             predictor = Predictor(
                 load(site.gateway_file, GatewayConfig),
                 load(site.folder / "site.yaml", SiteConfig),
             )
-            found = predictor.classes(self.dealt.holdout_values)
-            self.holdout[site.name] = _share_right(found, truth)
+            here, anywhere = predictor.classes(self.dealt.holdout_values)
+            self.holdout[site.name] = _share_right(here[mine], truth[mine])
+            self.holdout_anywhere[site.name] = _share_right(anywhere, truth)
             if self._lies_within:
                 tops = np.array([channel.high for channel in self.dealt.channels])
                 options = self.options
                 read = as_read(self.dealt.holdout_values, tops, options.agents, options.liars)
-                found = predictor.classes(read)
-                self.holdout_as_read[site.name] = _share_right(found, truth)
+                here, _ = predictor.classes(read)
+                self.holdout_as_read[site.name] = _share_right(here[mine], truth[mine])
 
     @property
     def _lies_within(self) -> bool:
         return bool(self.options.liars) and self.options.attack == WITHIN_RANGE
 
 
-def _share_right(found: list[int | None], truth: np.ndarray) -> float:
-    right = np.array([label == wanted for label, wanted in zip(found, truth, strict=True)])
-    return float(right.mean()) if right.size else 0.0
+def _share_right(found: np.ndarray, truth: np.ndarray) -> float:
+    return float((found == truth).mean()) if truth.size else 0.0

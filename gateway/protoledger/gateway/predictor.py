@@ -46,9 +46,19 @@ class Predictor:
         finally:
             ledger.close()
 
-    def classes(self, values: NDArray[np.float64]) -> list[int | None]:
-        """Predict rows of channel values, float64 (n, C); None where the model is empty."""
-        return [self._trainer.predict(row) for row in values]
+    def classes(
+        self, values: NDArray[np.float64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Predict rows of channel values, float64 (n, C).
+
+        Returns:
+            What the site answers here, and anywhere: int64 (n,) each, −1 for no answer.
+        """
+        answers = [self._trainer.answer(row) for row in values]
+        return (
+            _indices(None if answer is None else answer.label for answer in answers),
+            _indices(None if answer is None else answer.anywhere for answer in answers),
+        )
 
     def label_rows(self, rows: Iterable[Mapping[str, str]]) -> Iterator[str]:
         """Predict rows of text cells by channel name; an empty cell is a channel without a value.
@@ -94,3 +104,7 @@ class Predictor:
             except (KeyError, AttributeError, ValueError) as error:
                 raise ValueError(f"line {line}: {error}") from error
             yield values
+
+
+def _indices(labels: Iterable[int | None]) -> NDArray[np.int64]:
+    return np.array([-1 if label is None else label for label in labels], np.int64)

@@ -70,6 +70,9 @@ def holds_rows_out(make: Make) -> None:
     expect(len(held) == len(labels) > 0, f"{len(held)} rows are held out, {len(labels)} labels")
     expect(np.isfinite(held).all(), "a held-out row lacks a value")
     expect(((labels >= 0) & (labels < len(dealt.labels))).all(), "a label is not declared")
+    mine = [dealt.held_out_at(site) for site in range(len(dealt.sites))]
+    right = all(len(rows) == len(labels) and rows.any() for rows in mine)
+    expect(right, "a site has no held-out row of its own place")
 
 
 def is_deterministic(make: Make) -> None:

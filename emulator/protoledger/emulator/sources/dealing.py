@@ -102,6 +102,8 @@ class Dealt:
         sites: per site its rows, a whole number of rounds.
         holdout_values: float64 (n, C), clean rows that no site sees.
         holdout_labels: int64 (n,), their classes.
+        holdout_sites: int64 (n,), the site at whose place each was seen; None if all sites observe
+            the same place.
         rows_unused: rows that are neither dealt nor held out.
         left_out: columns of a file that are neither channel nor label.
         notices: what a person should know about the source, one sentence each.
@@ -114,6 +116,7 @@ class Dealt:
     sites: tuple[SiteRows, ...]
     holdout_values: NDArray[np.float64]
     holdout_labels: NDArray[np.int64]
+    holdout_sites: NDArray[np.int64] | None = None
     rows_unused: int = 0
     left_out: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
@@ -122,6 +125,12 @@ class Dealt:
     def rounds(self) -> tuple[int, ...]:
         """Rounds of each site; they differ by one at most."""
         return tuple(len(site.labels) // self.plan.batch for site in self.sites)
+
+    def held_out_at(self, site: int) -> NDArray[np.bool_]:
+        """Which of the held-out rows a site could have seen, bool (n,)."""
+        if self.holdout_sites is None:
+            return np.ones(len(self.holdout_labels), np.bool_)
+        return self.holdout_sites == site
 
     @property
     def observed(self) -> tuple[NDArray[np.float64], ...]:

@@ -193,4 +193,5 @@ class HouseSource(RowSource):
             sites=tuple(sites),
             holdout_values=np.concatenate([rows.clean for rows in held]),
             holdout_labels=np.concatenate([rows.labels for rows in held]),
+            holdout_sites=np.repeat(np.arange(plan.sites), held_out.sum()),
         )

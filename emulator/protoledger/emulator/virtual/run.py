@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 from rich.table import Table
 
 from protoledger.emulator.errors import EmulatorError
@@ -138,9 +139,13 @@ class VirtualRun:
         shares = [one.right / one.samples for one in found if one.samples]
         alone = [one.own_right / one.samples for one in found if one.samples]
         judged = self.sites[:JUDGED]
-        values = self._dealt.holdout_values[:HELD_OUT]
-        labels = self._dealt.holdout_labels[:HELD_OUT]
-        held = [site.right_share(values, labels) for site in judged] if len(labels) else []
+        values, labels = self._dealt.holdout_values, self._dealt.holdout_labels
+        rows = [np.flatnonzero(self._dealt.held_out_at(n))[:HELD_OUT] for n in range(len(judged))]
+        held = [
+            site.right_share(values[mine], labels[mine])
+            for site, mine in zip(judged, rows, strict=True)
+            if len(mine)
+        ]
         return {
             "sites": len(self.sites),
             "agents": len(self.sites) * self._options.agents,
@@ -187,7 +192,7 @@ def summary(report: dict[str, Any]) -> Table:
         ("carried", f"{report['megabytes']:,} MB"),
         ("accuracy, predicted before learnt", percent(report["accuracy"])),
         ("  of the worst site; of sites alone", f"{worst}; {alone}"),
-        ("accuracy on held-out rows", percent(report["holdout_accuracy"])),
+        ("accuracy on a site's held-out rows", percent(report["holdout_accuracy"])),
         ("commits", f"{report['commits']} of {report['commit_bytes']:,} bytes"),
         ("time", f"{report['virtual_seconds']:,.0f} s in {report['seconds']:,.1f} s"),
         *(

@@ -332,7 +332,7 @@ class VirtualSite:
                 self.model.union.set(owner, codebook)
 
     def right_share(self, values: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
-        """Answer rows that no site has seen; returns the share of right answers."""
+        """Answer rows that this site has not seen; returns the share of right answers."""
         scaled = self._scaler.scale(values)
         answers = [self.model.answer(row).label for row in scaled]
         return float(np.mean([a == b for a, b in zip(answers, labels.tolist(), strict=True)]))
