@@ -46,9 +46,7 @@ class Predictor:
         finally:
             ledger.close()
 
-    def classes(
-        self, values: NDArray[np.float64]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def classes(self, values: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Predict rows of channel values, float64 (n, C).
 
         Returns:

@@ -16,9 +16,11 @@ from protoledger.gateway.union.alignment import (
     FARTHEST,
     ClassMoments,
     aligned,
+    borne_out,
     shift,
 )
 from protoledger.gateway.union.influence import References
+from protoledger.gateway.union.recent import RecentSamples
 
 CLOUDS = np.array([[0.35, 0.35], [0.35, 0.5], [0.5, 0.35], [0.5, 0.5]])
 LABELS = np.array([0, 1, 1, 0])
@@ -182,3 +184,39 @@ def test_a_shift_is_no_way_around_trust():
     found = aligned(own, [honest, hidden], np.array([3000.0]), 2)
     assert found["honest"] == pytest.approx([-0.2], abs=0.01)
     assert found["hidden"].tolist() == [0.0]
+
+
+def seen_by(site, ys):
+    """What a site has seen lately, with prototypes of its own nowhere."""
+    recent = RecentSamples(2)
+    for x, y in zip(site, ys, strict=True):
+        recent.add(x, int(y), np.zeros(0), np.zeros(0, np.int64), np.zeros(0))
+    return recent
+
+
+def in_spells(samples, seed, length, offset=(0.0, 0.0)):
+    """Such rows, so many of a label at a time."""
+    xs, ys = rows(samples, seed, offset)
+    turns = [np.flatnonzero(ys == label) for label in (0, 1)]
+    spells = [np.array_split(turn, len(turn) // length) for turn in turns]
+    order = np.concatenate([spell for both in zip(*spells, strict=False) for spell in both])
+    return xs[order], ys[order]
+
+
+def test_spells_are_about_one_by_chance_and_as_long_as_they_are():
+    by_chance = [seen_by(*rows(200, seed)).spells for seed in range(20)]
+    assert 0.8 < min(by_chance) < 1.0 < max(by_chance) < 1.25
+    assert seen_by(*in_spells(200, 1, 20)).spells > 8
+    one_label = seen_by(np.zeros((100, 2)), np.zeros(100))
+    assert 2 < one_label.spells < 3
+    assert RecentSamples(2).spells == 1.0
+
+
+@pytest.mark.parametrize(("offset", "kept"), [((0.12, 0.0), True), ((0.0, 0.0), False)])
+def test_where_labels_come_in_spells_a_shift_must_be_borne_out(offset, kept):
+    """Half of the time the site's samples say that the codebook stands elsewhere, half that not."""
+    there = book(CLOUDS[np.repeat(np.arange(4), 5)], LABELS[np.repeat(np.arange(4), 5)])
+    found = {"b": np.array([0.12, 0.0])}
+    for site, spells in ((rows(200, 3, offset), False), (in_spells(200, 3, 20, offset), True)):
+        shifts = borne_out(found, [there], seen_by(*site), np.full(2, 400.0), 2)
+        assert shifts["b"].any() == (kept or not spells)

@@ -96,18 +96,18 @@ def test_who_lies_is_quarantined_among_many_one_after_the_other():
 
 def plainly_vetoed(recent, books, metric):
     """The veto as its module says it, one set of owners after the other."""
-    near = {book.owner: veto._near(recent.xs, book, metric) for book in books}
+    near = {book.owner: veto.nearest_in(recent.xs, book, metric) for book in books}
 
     def right(owners):
         votes = [recent.own, *(near[owner] for owner in sorted(owners))]
-        return veto._won(votes, CLASSES, TOGETHER if owners else veto.ALONE) == recent.ys
+        return veto.elected(votes, CLASSES, TOGETHER if owners else veto.ALONE) == recent.ys
 
     left = set(near)
     while left:
         costs = {
             owner: max(
-                veto._cost(right(left), right(left - {owner}), recent.blocks),
-                veto._cost(right({owner}), right(set()), recent.blocks),
+                veto.clear_cost(right(left), right(left - {owner}), recent.blocks),
+                veto.clear_cost(right({owner}), right(set()), recent.blocks),
             )
             for owner in sorted(left)
         }

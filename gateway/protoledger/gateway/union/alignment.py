@@ -13,23 +13,34 @@ A shift that is no more than chance is none: it is shrunk by its variance (James
 Berkeley Symposium, 1961, by channel), to 0 where it is within two standard errors. Nor does it
 lead around trust: an owner whose prototypes would be quarantined where they are shifted to votes
 from where they are.
+
+All this takes a site's samples for independent. In a room they follow each other, and the means of
+a few days differ by weather and habits as much as by sensors. Labels show it, by coming in spells;
+a shift then also needs that with it the owner's codebook is clearly more often right on the site's
+own recent samples.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Self
 
 import numpy as np
 
 from protoledger.gateway.learner.base import Engine, Floats
+from protoledger.gateway.learner.vote import ALONE
 from protoledger.gateway.union.influence import References
 from protoledger.gateway.union.many import leave_one_out
+from protoledger.gateway.union.recent import RecentSamples
 from protoledger.gateway.union.trust import MOST_INFLUENCE
+from protoledger.gateway.union.veto import FEWEST, clear_cost, elected, nearest_in
 
 ERRORS: Final = 2.0
 """Standard errors within which a shift is none."""
 FARTHEST: Final = 0.5
 """How far an owner's prototypes are shifted at most, in ranges of a channel."""
+SPELLS: Final = 2.0
+"""How many times longer than by chance a site's runs of equal labels are, from which on its own
+samples must bear a shift out."""
 TINY: Final = 1e-12
 
 
@@ -60,6 +71,38 @@ def aligned(
         if shifts[book.owner].any() and judged.influence(number, others) > MOST_INFLUENCE:
             shifts[book.owner] = np.zeros_like(metric)
     return shifts
+
+
+def borne_out(
+    shifts: Mapping[str, Floats],
+    voting: Sequence[References],
+    recent: RecentSamples,
+    metric: Floats,
+    n_classes: int,
+) -> dict[str, Floats]:
+    """Return the shifts of those owners that a site's own samples do not doubt, none of the others.
+
+    Args:
+        shifts: what `aligned` returned.
+        voting: the codebooks that vote, as they are.
+        recent: the site's last labelled samples.
+        metric: (d,) weight of each feature.
+        n_classes: number of labels.
+    """
+    found = dict(shifts)
+    if len(recent) < FEWEST or recent.spells < SPELLS:
+        return found
+    for book in voting:
+        if not len(book.classes) or not found[book.owner].any():
+            continue
+        moved = replace(book, features=book.features + found[book.owner])
+        there, here = (
+            elected([nearest_in(recent.xs, each, metric)], n_classes, ALONE) == recent.ys
+            for each in (book, moved)
+        )
+        if not clear_cost(there, here, recent.blocks):
+            found[book.owner] = np.zeros_like(metric)
+    return found
 
 
 @dataclass(frozen=True, slots=True, eq=False)

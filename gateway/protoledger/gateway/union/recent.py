@@ -99,6 +99,19 @@ class RecentSamples:
         return self._blocks[: len(self)]
 
     @property
+    def spells(self) -> float:
+        """How many times longer runs of equal labels are than in the same labels, shuffled.
+
+        About 1 where labels follow each other by chance; a tenth of a room's samples and fewer
+        begin a run. While only one label was seen, another counts as having been seen once.
+        """
+        n = len(self)
+        ys = self._ys[(self.count - n + np.arange(n)) % KEPT]
+        shares = (np.bincount(ys, minlength=2) + 1) / (n + max(2, int(ys.max(initial=0)) + 1))
+        changes = np.count_nonzero(ys[1:] != ys[:-1])
+        return float(1 + (n - 1) * (1 - (shares**2).sum())) / (1 + changes) if n else 1.0
+
+    @property
     def own(self) -> tuple[Floats, Ints, Floats]:
         """Squared distances (infinite for none), classes, strengths of the nearest, (n, k)."""
         n = len(self)

@@ -20,7 +20,7 @@ import numpy as np
 from protoledger.gateway.codebook.codebook import Codebook
 from protoledger.gateway.learner.base import Engine, Floats, Live
 from protoledger.gateway.learner.vote import ALONE, TOGETHER, Reach, measure, nearest, strengths_of
-from protoledger.gateway.union.alignment import aligned
+from protoledger.gateway.union.alignment import aligned, borne_out
 from protoledger.gateway.union.editing import edited
 from protoledger.gateway.union.elsewhere import between, metric_of
 from protoledger.gateway.union.influence import References, own_references
@@ -100,6 +100,7 @@ class Union:
         self._owners: dict[str, _Owner] = {}
         self.vetoed: frozenset[str] = frozenset()
         self.shifts: dict[str, Floats] = {}
+        self._found_shifts = self.shifts  # before the site's own samples were asked
         self._voting: list[References] = []
         self._panel = self._kept = _empty(n_features)
         self._elsewhere: Floats | None = None
@@ -332,15 +333,17 @@ class Union:
         self._voting = edited(books[0], voting, metric, self.n_classes, self.engine)
         self._panel = _joined(self._voting, self.n_features)
         self._elsewhere = metric_of([books[0], *self._voting], self.n_classes)
-        self.shifts = aligned(books[0], self._voting, metric, self.n_classes, self.engine)
+        self._found_shifts = aligned(books[0], self._voting, metric, self.n_classes, self.engine)
         self._until_judged = max(JUDGED_AFTER, sum(len(book.classes) for book in books) // 4)
 
     def _veto(self, metric: Floats, recent: RecentSamples | None) -> None:
+        asked = recent if self.defended else None
+        self.shifts = self._found_shifts
+        if asked is not None:
+            self.shifts = borne_out(self.shifts, self._voting, asked, metric, self.n_classes)
         books = self.books_here
-        if recent is None or not self.defended:
-            self.vetoed = frozenset()
-        else:
-            self.vetoed = vetoed(recent, books, metric, self.n_classes)
+        none = frozenset[str]()
+        self.vetoed = none if asked is None else vetoed(asked, books, metric, self.n_classes)
         kept = [book for book in books if book.owner not in self.vetoed]
         moved = self.vetoed or any(found.any() for found in self.shifts.values())
         self._kept = _joined(kept, self.n_features) if moved else self._panel
@@ -355,7 +358,7 @@ class Union:
             books.append(WeightLimits().clip(name, self._owners[name].newest))
         self.trust = {name: Trust() for name in self.owners}
         self._voting = books
-        self.shifts = {name: np.zeros(self.n_features) for name in self.owners}
+        self._found_shifts = {name: np.zeros(self.n_features) for name in self.owners}
         self._panel = _joined(books, self.n_features)
         self._elsewhere = metric_of([own, *books], self.n_classes)
         self._until_judged = JUDGED_AFTER

@@ -56,19 +56,20 @@ def vetoed(
     if len(recent) < FEWEST or not books:
         return frozenset()
     blocks = recent.blocks
-    near = {book.owner: _near(recent.xs, book, metric) for book in books if len(book.classes)}
-    alone = _won([recent.own], n_classes, ALONE) == recent.ys
-    single = {
-        owner: _cost(_won([recent.own, votes], n_classes, TOGETHER) == recent.ys, alone, blocks)
+    near = {book.owner: nearest_in(recent.xs, book, metric) for book in books if len(book.classes)}
+    alone = elected([recent.own], n_classes, ALONE) == recent.ys
+    together = {
+        owner: elected([recent.own, votes], n_classes, TOGETHER) == recent.ys
         for owner, votes in near.items()
     }
+    single = {owner: clear_cost(right, alone, blocks) for owner, right in together.items()}
     left = sorted(near)
     while left:
         won, without = _without_each([recent.own, *(near[owner] for owner in left)], n_classes)
         costs = {owner: single[owner] for owner in left}
         for at, rest in without.items():
             right = alone if len(left) == 1 else rest == recent.ys
-            costs[left[at]] = max(costs[left[at]], _cost(won == recent.ys, right, blocks))
+            costs[left[at]] = max(costs[left[at]], clear_cost(won == recent.ys, right, blocks))
         worst = max(costs, key=lambda owner: costs[owner])
         if costs[worst] <= BAR:
             break
@@ -123,17 +124,23 @@ def accuracies(
         n_classes: number of labels.
         sets: owners that vote beside the site; none: it alone.
     """
-    near = {book.owner: _near(recent.xs, book, metric) for book in books}
+    near = {book.owner: nearest_in(recent.xs, book, metric) for book in books}
     found = list[float]()
     for owners in sets:
         votes = [recent.own, *(near[owner] for owner in sorted(owners))]
-        won = _won(votes, n_classes, TOGETHER if owners else ALONE)
+        won = elected(votes, n_classes, TOGETHER if owners else ALONE)
         found.append(float((won == recent.ys).mean()))
     return found
 
 
-def _cost(with_it: Booleans, without: Booleans, blocks: Ints) -> float:
-    """Return the share of samples that are lost, 0 unless that is clear."""
+def clear_cost(with_it: Booleans, without: Booleans, blocks: Ints) -> float:
+    """Return the share of samples that are lost, 0 unless that is clear.
+
+    Args:
+        with_it: which samples are classified rightly with something: bool (n,).
+        without: which are without it.
+        blocks: numbers of the observations that they belong to.
+    """
     lost = without.astype(np.int64) - with_it
     _, at = np.unique(blocks, return_inverse=True)
     by_block = np.bincount(at, lost)
@@ -141,7 +148,8 @@ def _cost(with_it: Booleans, without: Booleans, blocks: Ints) -> float:
     return float(lost.mean()) if clear else 0.0
 
 
-def _near(xs: Floats, book: References, metric: Floats) -> Near:
+def nearest_in(xs: Floats, book: References, metric: Floats) -> Near:
+    """Return a codebook's prototypes that are nearest to each row of xs, as many as vote."""
     squares = distances(xs, book.features, metric)
     rows = nearest_of_each(squares, TOGETHER.voters)
     found = np.take_along_axis(squares, rows, axis=1)
@@ -161,7 +169,7 @@ def distances(xs: Floats, features: Floats, metric: Floats) -> Floats:
     return np.maximum(squares, 0.0)
 
 
-def _won(votes: Sequence[Near], n_classes: int, reach: Reach) -> Ints:
+def elected(votes: Sequence[Near], n_classes: int, reach: Reach) -> Ints:
     """Return the class that the nearest of all vote for at each sample, −1 without any vote."""
     squares, classes, strengths = (
         np.concatenate([vote[part] for vote in votes], axis=1) for part in range(3)
