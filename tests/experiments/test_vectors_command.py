@@ -10,7 +10,8 @@ from protoledger.experiments.vectors.cli import app
 from protoledger.runtime.exits import Exit
 
 RECORDED = Path(__file__).parents[1] / "protocol" / "vectors"
-FILES = {"field.json", "code.json", "schema.json", "members.json", "messages.json", "bad.json"}
+NAMES = ("field", "code", "schema", "members", "messages", "noise", "bad")
+FILES = {f"{name}.json" for name in NAMES}
 
 
 def run(*words):

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,10 +14,12 @@ from protoledger.protocol.code.layout import Contribution, Layout
 from protoledger.protocol.code.packed import PackedCode
 from protoledger.protocol.code.points import points
 from protoledger.protocol.errors import AuthenticationError, ConfigurationError, DecodeError
+from protoledger.protocol.noise.mechanism import Noise, Privacy
 from protoledger.protocol.plans import Plan
 from protoledger.protocol.proofs.challenge import challenge, commitment
 from protoledger.protocol.proofs.judging import judge, open_sum
 from protoledger.protocol.proofs.proven import ProvenCode, Secret
+from protoledger.protocol.rounds.blinding import open_centre
 from protoledger.protocol.wire import messages
 from protoledger.protocol.wire.identity import Identity, Member
 from protoledger.protocol.wire.messages import Kind
@@ -36,8 +39,9 @@ def u32(rows):
     return np.array(rows, dtype=np.uint32)
 
 
-FIELD, CODE, SCHEMA, MEMBERS, MESSAGES, BAD = (
-    load(f"{name}.json") for name in ("field", "code", "schema", "members", "messages", "bad")
+FIELD, CODE, SCHEMA, MEMBERS, MESSAGES, NOISE, BAD = (
+    load(f"{name}.json")
+    for name in ("field", "code", "schema", "members", "messages", "noise", "bad")
 )
 SHAPES = {shape.__name__: shape for shape in messages._DECODERS}
 
@@ -299,3 +303,149 @@ def test_a_roster_that_the_fleet_did_not_sign_is_refused(tmp_path):
     path.write_text(swapped)
     with pytest.raises(ConfigurationError, match="not signed by the fleet"):
         load_roster(path, fleet.public_key)
+
+
+# -- noise ---------------------------------------------------------------------------------------
+
+
+def noisy_terms(case, *, private=True):
+    channels = tuple(
+        Channel(*row, private=private)
+        for row, private in zip(case["channels"], case["private"], strict=True)
+    )
+    agents, collusion, dropouts, committee, partitions, minimum, *rest = case["numbers"]
+    plan = Plan(agents, collusion, dropouts, case["validity"], committee, partitions)
+    privacy = Privacy(*case["privacy"]) if private else None
+    return Terms(Schema(channels, tuple(case["labels"])), plan, minimum, *rest, privacy)
+
+
+@each(NOISE["sites"], "privacy")
+def test_sites_have_the_same_noise(case):
+    terms = noisy_terms(case)
+    assert terms.digest.hex() == case["digest"]
+    noise, privacy = terms.noise, terms.privacy
+    assert [privacy.cost, privacy.rounds] == [case["cost"], case["rounds"]]
+    assert privacy.units(privacy.budget) == case["budget"]
+    assert noise.widths == case["widths"]
+    assert noise.variances == case["variances"]
+    assert noise.bounds == case["K"]
+    assert list(terms.layout.steps) == case["steps"]
+    assert terms.layout.labels == 0
+
+
+@each(NOISE["sites"], "privacy")
+def test_contributions_with_noise_are_the_same(case, monkeypatch):
+    noise, centre = noisy_terms(case).noise, tuple(case["centre"] or ())
+    for given in case["contributions"]:
+        windows = noise.plain.windows
+        monkeypatch.setattr(
+            Noise, "_draw", lambda _, x=given["noise"], n=windows: np.array([x] * n)
+        )
+        plain = Contribution(np.array([given["values"]] * windows), np.full(windows, given["vote"]))
+        found = noise.blind(plain, centre)
+        assert found.values.tolist() == [given["shared"]] * windows
+        noise.layout.check(found)
+        assert (found.votes == -1).all()
+
+
+@each(NOISE["refused_sites"])
+def test_sites_that_may_have_no_noise_are_refused(case):
+    assert noisy_terms(case, private=False).noise is None
+    with pytest.raises(ConfigurationError, match="privacy"):
+        noisy_terms(case)
+
+
+@each(NOISE["rounds"], "positions")
+def test_a_round_with_noise_is_the_slow_implementation_s(case, monkeypatch):
+    terms = noisy_terms(NOISE["sites"][case["site"]])
+    noise, layout, centre = terms.noise, terms.layout, tuple(case["centre"])
+    assert list(layout.steps) == case["steps"]
+    code = ProvenCode(layout, case["positions"], case["T"])
+    assert code.quorum == case["q"]
+    asked = challenge(layout, bytes.fromhex(case["announce_digest"]), bytes.fromhex(case["rho"]))
+    shares, declared = [], []
+    for agent in case["agents"]:
+        monkeypatch.setattr(Noise, "_draw", lambda _, x=agent["noise"]: np.array([x]))
+        given = Contribution(np.array([agent["plain"]]), np.array([agent["plain_vote"]]))
+        given = noise.blind(given, centre)
+        assert given.values.tolist() == agent["values"]
+        assert layout.pack_declared(given.declared).hex() == agent["declared"]
+        bits = layout.bits(given).tolist()
+        assert bits == agent["low"][0][: len(bits)]
+        found = code.shares(Secret(u32(agent["low"]), u32(agent["high"]), given.declared))
+        assert found.tolist() == agent["shares"]
+        shares.append(found)
+        declared.append(given.declared)
+    declared, reports, answers = np.array(declared), {}, {}
+    for j in range(code.positions):
+        held = np.array([one[j] for one in shares])
+        reports[j] = code.reports(held, declared, asked)
+        assert reports[j].tolist() == [agent["reports"][j] for agent in case["agents"]]
+        answers[j] = code.answer(held, declared, case["minimum"])
+        assert answers[j].tolist() == case["answers"][j]
+    assert all(verdict.proven for verdict in judge(code, reports, {}, {}, case["T"] - 1))
+    sums = open_sum(code.quorum, answers, 0).sums
+    assert sums.tolist() == case["sums"]
+    opened, counts = layout.openable(declared, case["minimum"]), layout.counts(declared)
+    assert opened.nonzero()[0].tolist() == case["opened"]
+    assert counts.tolist() == case["counts"]
+    assert noise.estimates(sums, opened, counts, centre).tolist() == case["estimates"]
+
+
+@each(NOISE["liars"])
+def test_a_liar_that_calls_it_noise_is_not_proven(case):
+    layout = Layout(1, tuple(case["steps"]), 0, (True,) * len(case["steps"]))
+    code = ProvenCode(layout, case["positions"], case["T"])
+    asked = challenge(layout, bytes.fromhex(case["announce_digest"]), bytes.fromhex(case["rho"]))
+    agent = case["agent"]
+    declared = layout.unpack_declared(bytes.fromhex(agent["declared"]))
+    shares = code.shares(Secret(u32(agent["low"]), u32(agent["high"]), declared))
+    assert shares.tolist() == agent["shares"]
+    reports = {
+        j: code.reports(shares[j : j + 1], declared[None], asked) for j in range(code.positions)
+    }
+    assert [reports[j][0].tolist() for j in reports] == agent["reports"]
+    assert [verdict.proven for verdict in judge(code, reports, {}, {}, case["T"] - 1)] == [False]
+
+
+@each(NOISE["declared"])
+def test_declared_bits_that_no_noisy_round_has_are_refused(case):
+    layout = noisy_terms(NOISE["sites"][0]).layout
+    layout.unpack_declared(bytes.fromhex("1f"))
+    with pytest.raises(DecodeError):
+        layout.unpack_declared(bytes.fromhex(case["hex"]))
+
+
+def centre_of(session, data):
+    """What an agent opens of an announce that is meant for it and one more."""
+    announce = messages.decode(data, messages.CentredAnnounce)
+    opening = SimpleNamespace(announce=announce, present=frozenset({0, 1}))
+    me = [agent.id for agent in session.roster.agents].index(session.me)
+    return open_centre(session, opening, me, noisy_terms(NOISE["sites"][0]).noise)
+
+
+def test_announces_with_centres_are_the_same_bytes(sessions):
+    (case,) = NOISE["announces"]
+    gateway, data = sessions["attic.gateway"], bytes.fromhex(case["body"])
+    announce = messages.decode(data, messages.CentredAnnounce)
+    assert gateway.sign(Kind.ANNOUNCE, announce).hex() == case["hex"]
+    for box, sent in zip(case["boxes"], announce.centres, strict=True):
+        gateway._last_sealed.clear()
+        receiver, plain = box["receiver"], bytes.fromhex(box["plain"])
+        common = {"epoch": EPOCH, "bound": announce.commitment, "plain": plain}
+        assert gateway.seal_box(receiver, mark(receiver), box["round"], **common) == sent
+        assert sent.hex() == box["box"]
+        assert list(centre_of(sessions[receiver], data)) == case["centre"]
+
+
+@each(NOISE["decode"])
+def test_bytes_that_are_no_announce_of_such_a_site_are_refused(case):
+    with pytest.raises(DecodeError, match=case["shape"]):
+        messages.decode(bytes.fromhex(case["hex"]), SHAPES[case["shape"]])
+
+
+@each(NOISE["open"])
+def test_centres_that_are_none_are_refused(sessions, case):
+    error = {"seal": AuthenticationError, "centre": DecodeError}[case["fails"]]
+    with pytest.raises(error):
+        centre_of(sessions["attic.agent-00"], bytes.fromhex(case["hex"]))

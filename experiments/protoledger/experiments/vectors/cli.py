@@ -24,7 +24,7 @@ app = typer.Typer(
 
 @app.command()
 def make(
-    folder: Annotated[Path, typer.Argument(help="Where to write six JSON files.")],
+    folder: Annotated[Path, typer.Argument(help="Where to write seven JSON files.")],
 ) -> None:
     """Write the vectors: what an independent, slow implementation says about every step."""
     from protoledger.experiments.vectors.files import FILES, text_of  # noqa: PLC0415 - galois's
@@ -42,7 +42,7 @@ def make(
 @app.command()
 def check(
     path: Annotated[
-        Path, typer.Argument(help="A folder with the six files, or one of them by its name.")
+        Path, typer.Argument(help="A folder with the seven files, or one of them by its name.")
     ],
 ) -> None:
     """Compare files of the vectors' shape, such as a client's own results, with the vectors.

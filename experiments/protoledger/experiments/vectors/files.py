@@ -12,6 +12,7 @@ from protoledger.experiments.vectors.codes import (
 )
 from protoledger.experiments.vectors.draws import Content
 from protoledger.experiments.vectors.messages import message_vectors
+from protoledger.experiments.vectors.noisy import noise_vectors
 from protoledger.experiments.vectors.refused import bad_vectors
 
 FILES: Mapping[str, Callable[[], Content]] = MappingProxyType(
@@ -21,6 +22,7 @@ FILES: Mapping[str, Callable[[], Content]] = MappingProxyType(
         "schema.json": schema_vectors,
         "members.json": member_vectors,
         "messages.json": message_vectors,
+        "noise.json": noise_vectors,
         "bad.json": bad_vectors,
     }
 )

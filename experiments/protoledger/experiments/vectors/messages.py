@@ -37,7 +37,7 @@ def _party(name: str) -> Party:
     )
 
 
-class _Site:
+class VectorSite:
     """The vectors' site: who is there, and what they have signed."""
 
     def __init__(self) -> None:
@@ -52,31 +52,36 @@ class _Site:
             self.known[name] = one._replace(mark=wire.mark(hello))
         self.rho = seed("rho")
         self.both = wire.bitmap([0, 1])
-        self.live = self._announce(ROUND, [1, 0], None, [], [FIRST, SECOND])
-        self.kept = self._announce(8, [0, 1], [5, 300], [[1, ROUND, self.rho]], [])
+        self.live = self.announce(ROUND, [1, 0], None, [], [FIRST, SECOND])
+        self.kept = self.announce(8, [0, 1], [5, 300], [[1, ROUND, self.rho]], [])
         self.digest = wire.sha256(self.live)
         self.delivered = wire.pack([ROUND, self.digest, self.both, b"\x07\x03"])
 
     def hello(self, name: str) -> bytes:
+        """Return the body of a party's hello."""
         one = self.known[name]
         return wire.pack([self.roster, one.nonce, one.session_public])
 
-    def _announce(
+    def announce(
         self,
         round_id: int,
         holders: list[int],
         kept: list[int] | None,
         asked: list[object],
         carried: list[str],
+        *more: object,
     ) -> bytes:
+        """Return the body of an announce; `more` is what sites with some options have besides."""
         hellos = [bytes.fromhex(str(self.signed(KEY, n, self.hello(n))["hex"])) for n in carried]
         marks = self.known[FIRST].mark + self.known[SECOND].mark
         return wire.pack(
             [round_id, self.known[GATEWAY].mark, self.roster, seed("terms"), self.both, marks,
-             holders, wire.commitment(self.rho), kept, asked, hellos]
+             holders, wire.commitment(self.rho), kept, asked, hellos,
+             *more]
         )  # fmt: skip
 
     def signed(self, kind: int, sender: str, body: bytes) -> Content:
+        """Return a signed envelope, with all that its bytes follow from."""
         over, signature, data = wire.signed(SITE, kind, sender, body, self.known[sender].identity)
         return {
             "kind": kind, "sender": sender, "body": body.hex(), "signed": over.hex(),
@@ -84,6 +89,7 @@ class _Site:
         }  # fmt: skip
 
     def sealed(self, kind: int, sender: str, receiver: str, bound: bytes, plain: bytes) -> Content:
+        """Return a sealed envelope, with all that its bytes follow from."""
         ends = (sender, self.known[sender].mark), (receiver, self.known[receiver].mark)
         info, shared, key = wire.seal_key(
             self.known[sender].session,
@@ -103,7 +109,7 @@ class _Site:
 
 def message_vectors() -> Content:
     """Return every kind of message, with all that its bytes follow from."""
-    site = _Site()
+    site = VectorSite()
     bodies = [(ANNOUNCE, GATEWAY, site.live), (ANNOUNCE, GATEWAY, site.kept)]
     bodies += [(DELIVER, GATEWAY, site.delivered)]
     bodies += [(RESULT, GATEWAY, wire.pack([ROUND, site.digest, 2, b"", ""]))]

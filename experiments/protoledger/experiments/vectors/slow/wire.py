@@ -138,10 +138,16 @@ def schema_digest(channels: Iterable[Channel], labels: Sequence[str]) -> bytes:
 
 
 def terms_digest(
-    schema: bytes, validity: str, numbers: Sequence[int | None], private: Sequence[bool]
+    schema: bytes,
+    validity: str,
+    numbers: Sequence[int | None],
+    private: Sequence[bool],
+    privacy: Sequence[float | None] = (),
 ) -> bytes:
-    """Return the digest of all that a site must agree on."""
-    fields = [schema, validity, list(numbers), list(private)]
+    """Return the digest of all that a site must agree on; privacy is ε, δ, budget and clip."""
+    fields: list[object] = [schema, validity, list(numbers), list(private)]
+    if privacy:
+        fields.append(list(privacy))
     return hashlib.sha256(b"protoledger terms v3" + pack(fields)).digest()
 
 
