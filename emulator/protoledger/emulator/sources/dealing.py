@@ -130,7 +130,7 @@ class Dealt:
         """Which of the held-out rows a site could have seen, bool (n,)."""
         if self.holdout_sites is None:
             return np.ones(len(self.holdout_labels), np.bool_)
-        return self.holdout_sites == site
+        return np.equal(self.holdout_sites, site, dtype=np.bool_)
 
     @property
     def observed(self) -> tuple[NDArray[np.float64], ...]:
