@@ -43,7 +43,8 @@ class Play:
         return Contribution(np.array(values * windows), np.array(votes * windows))
 
     def held(self, position):
-        return np.array([shares[position] for shares in self.shares])
+        shares = np.array([shares[position] for shares in self.shares])
+        return self.code.counted(shares, self.declared)
 
     def reports(self, positions):
         found = {}

@@ -101,7 +101,7 @@ def test_proven_shares_reports_and_sums_are_the_slow_implementation_s(case):
         declared.append(given.declared)
     declared, reports, answers = np.array(declared), {}, {}
     for j in range(code.positions):
-        held = np.array([one[j] for one in shares])
+        held = code.counted(np.array([one[j] for one in shares]), declared)
         reports[j] = code.reports(held, declared, asked)
         assert reports[j].tolist() == [agent["reports"][j] for agent in case["agents"]]
         answers[j] = code.answer(held, declared, case["minimum"])
@@ -213,7 +213,7 @@ def test_seals_are_the_same_bytes(sessions, case):
     common = {"epoch": EPOCH, "bound": bound}
     to, by = mark(receiver.me), mark(sender.me)
     if kind is Kind.BOX:
-        box = sender.seal_box(receiver.me, to, case["round"], **common, plain=plain)
+        (box,) = sender.seal_boxes([(receiver.me, to, plain)], case["round"], **common)
         assert box == bytes(message.box)
         assert receiver.open_box(sender.me, by, case["round"], box, **common) == plain
         return
@@ -378,7 +378,7 @@ def test_a_round_with_noise_is_the_slow_implementation_s(case, monkeypatch):
         declared.append(given.declared)
     declared, reports, answers = np.array(declared), {}, {}
     for j in range(code.positions):
-        held = np.array([one[j] for one in shares])
+        held = code.counted(np.array([one[j] for one in shares]), declared)
         reports[j] = code.reports(held, declared, asked)
         assert reports[j].tolist() == [agent["reports"][j] for agent in case["agents"]]
         answers[j] = code.answer(held, declared, case["minimum"])
@@ -432,8 +432,9 @@ def test_announces_with_centres_are_the_same_bytes(sessions):
     for box, sent in zip(case["boxes"], announce.centres, strict=True):
         gateway._last_sealed.clear()
         receiver, plain = box["receiver"], bytes.fromhex(box["plain"])
-        common = {"epoch": EPOCH, "bound": announce.commitment, "plain": plain}
-        assert gateway.seal_box(receiver, mark(receiver), box["round"], **common) == sent
+        common = {"epoch": EPOCH, "bound": announce.commitment}
+        to = [(receiver, mark(receiver), plain)]
+        assert gateway.seal_boxes(to, box["round"], **common) == [sent]
         assert sent.hex() == box["box"]
         assert list(centre_of(sessions[receiver], data)) == case["centre"]
 

@@ -42,7 +42,7 @@ class Party:
     def __init__(self, name, machine, session):
         self.name, self.session = name, session
         self.refused, self.sealed = [], []
-        handle, seal, seal_box = machine.handle, session.seal, session.seal_box
+        handle, seal, seal_boxes = machine.handle, session.seal, session.seal_boxes
 
         def listen(kind, sender, payload, now):
             try:
@@ -55,11 +55,12 @@ class Party:
             self.sealed.append((kind, receiver, bytes(plain)))
             return seal(receiver, mark, kind, round_id, plain=plain, **bound)
 
-        def note_box(receiver, mark, round_id, *, plain, **bound):
-            self.sealed.append((Kind.BOX, receiver, bytes(plain)))
-            return seal_box(receiver, mark, round_id, plain=plain, **bound)
+        def note_boxes(plains, round_id, **bound):
+            plains = list(plains)
+            self.sealed += [(Kind.BOX, receiver, bytes(plain)) for receiver, _, plain in plains]
+            return seal_boxes(plains, round_id, **bound)
 
-        machine.handle, session.seal, session.seal_box = listen, note, note_box
+        machine.handle, session.seal, session.seal_boxes = listen, note, note_boxes
 
 
 class Hall:

@@ -274,8 +274,8 @@ def test_a_box_moved_between_declarations_does_not_open(tmp_path):
     state = site.gateway.state
     bits = site.terms.layout.pack_declared(np.zeros((1, 3), dtype=bool))
     site2 = site.agents[names(10)[1]]
-    site2.state = Shared(state.opening, np.zeros(state.opening.code.share_length, np.uint32),
-                         state.declared[1], 9.0)  # fmt: skip
+    own, said = bytes(4 * state.opening.code.share_length), state.declared[1]
+    site2.state = Shared(state.opening, own, site.terms.layout.pack_declared(said), 9.0)
     payload = delivered(site, net, names(10)[1], range(10), {0: bits})
     site2._session._last_sealed.clear()
     (send,) = site2.handle(Kind.DELIVER, GATEWAY, payload, 0.1)

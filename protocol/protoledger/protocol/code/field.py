@@ -34,6 +34,7 @@ _RECIPROCAL = 1.0 / P
 BLOCK_WORK = 2**18  # multiplications: up to here OpenBLAS stays in its caller's thread
 _BLOCK_SIZE = 2**15  # numbers: what fits the cache
 _FEW = 512  # symbols: up to here a key schedule costs more than the operating system's own bytes
+_SMALL = 2048  # symbols of a product: up to here calls cost more than divisions
 _WIDE = 2048  # symbols: from here memory counts and no longer calls
 _ZEROS = bytes(2**16)
 
@@ -101,18 +102,29 @@ class Multiplier:
         """
         rows, inner = self._left.shape
         columns = symbols.shape[1]
+        if product is None:
+            product = np.empty((rows, columns), dtype=np.uint32)
+        if rows * columns <= _SMALL:
+            product[:] = self._small(symbols)
+            return product
         width = min(columns, self._block)
         # made for each product: a site's code is shared by its agents' threads in tests
         factor, sums = np.empty((inner, width)), np.empty((rows, width))
         multiples, spare = np.empty((rows, width)), np.empty((rows, width), dtype=np.uint32)
-        if product is None:
-            product = np.empty((rows, columns), dtype=np.uint32)
         for begin in range(0, columns, max(1, width)):
             block, out = symbols[:, begin : begin + width], product[:, begin : begin + width]
             count = block.shape[1]
             work = factor[:, :count], sums[:, :count], multiples[:, :count], spare[:, :count]
             (self._single if self._exact else self._in_limbs)(block, out, work)
         return product
+
+    def _small(self, symbols: Symbols) -> Matrix:
+        if self._exact:
+            return (self._left @ symbols).astype(np.int64) % P
+        high = (symbols + np.uint32(_LIMB // 2)) >> np.uint32(16)
+        low = (symbols - (high << np.uint32(16))).view(np.int32)
+        upper = (self._left @ high).astype(np.int64) % P
+        return ((upper << 16) + (self._left @ low).astype(np.int64)) % P
 
     def _single(self, symbols: Symbols, out: Symbols, work: _Work) -> None:
         factor, sums, multiples, spare = work

@@ -120,6 +120,10 @@ class Layout:
         return np.cumsum([0, *sizes[:-1]])
 
     @cached_property
+    def _labels(self) -> NDArray[np.int64]:
+        return np.arange(self.labels)
+
+    @cached_property
     def _largest(self) -> NDArray[np.int64]:
         return np.array(self.steps, dtype=np.int64)
 
@@ -165,20 +169,19 @@ class Layout:
         """Return the bits and votes of a contribution."""
         channels, shifts = self._bit_places
         below, last = self._last_bits
-        rows = np.zeros((self.windows, self.window_bits), dtype=np.uint32)
+        rows = np.empty((self.windows, self.window_bits), dtype=np.uint32)
         values = np.maximum(given.values, 0)
-        top = values > below
+        top = (values > below).astype(np.int64)
         # the last bit rides at 62, above all that a rest can have
-        packed = (values - top * last) | (top.astype(np.int64) << 62)
-        rows[:, : channels.size] = packed[:, channels] >> shifts & 1
-        voted = np.flatnonzero(given.votes >= 0)
-        rows[voted, channels.size + given.votes[voted]] = 1
+        packed = (values - top * last) | top << 62
+        rows[:, : channels.size] = packed.take(channels, axis=1) >> shifts & 1
+        rows[:, channels.size :] = given.votes[:, None] == self._labels
         return rows.reshape(-1)
 
     def worth(self, bits: Symbols) -> Symbols:
         """Return the coordinates that bits (or any linear combination of some) stand for."""
-        rows = bits.reshape(self.windows, self.window_bits).astype(np.uint64) * self._weights
-        rows = (rows & np.uint64(P)) + (rows >> np.uint64(31))
+        # the weights of a value add up to its steps, below 2³¹: so its sum stays below 2⁶²
+        rows = bits.reshape(self.windows, self.window_bits) * self._weights
         worth = np.add.reduceat(rows, self._starts, axis=1) % np.uint64(P)
         return worth.astype(np.uint32).reshape(-1)
 

@@ -13,6 +13,7 @@ import numpy as np
 from protoledger.protocol.code.field import BLOCK_WORK, HALF, Floats, Matrix, P, Symbols
 
 _LIMB_BITS = 11
+_SHIFTS = np.array([2 * _LIMB_BITS, _LIMB_BITS, 0], dtype=np.uint32)[:, None, None]
 _EXACT = 2**11
 """Products of 31 and 11 bits that a float64 adds exactly."""
 
@@ -48,42 +49,46 @@ def product(factors: Iterable[int]) -> int:
 
 def limbs(coefficients: Symbols) -> Floats:
     """Split (r, L) coefficients into three limbs of 11 bits, for `times`: shape (3, r, L)."""
-    found = np.empty((3, *coefficients.shape))
-    found[0] = coefficients >> np.uint32(2 * _LIMB_BITS)
-    found[1] = coefficients >> np.uint32(_LIMB_BITS) & np.uint32(2**_LIMB_BITS - 1)
-    found[2] = coefficients & np.uint32(2**_LIMB_BITS - 1)
-    return found
+    return (coefficients >> _SHIFTS & np.uint32(2**_LIMB_BITS - 1)).astype(np.float64)
 
 
-def times(vectors: Floats, parted: Floats) -> Matrix:
-    """Multiply (n, L) vectors below p by `limbs`, modulo p.
+def times(*pairs: tuple[Floats, Floats]) -> Matrix:
+    """Multiply (n, L) vectors below p by `limbs` (3, r, L), modulo p; L may differ by pair.
+
+    Returns:
+        int64 below p, the products of the pairs side by side: shape (n, pairs · r).
+    """
+    sums = [_exact_sums(vectors, parted) for vectors, parted in pairs]
+    high, middle, low = (np.concatenate(sums, axis=2) % P).swapaxes(0, 1)
+    found: Matrix = (high << 2 * _LIMB_BITS) + (middle << _LIMB_BITS) + low
+    return found % P
+
+
+def _exact_sums(vectors: Floats, parted: Floats) -> Matrix:
+    """Return the products with each limb, congruent modulo p: int64 of shape (n, 3, r).
 
     A product of 31 and 11 bits has 42, and 2,048 of them fit the 53 exact bits of a float64: one
     BLAS product for each 2,048 columns, in blocks of rows that keep it in its caller's thread.
-
-    Returns:
-        int64 of shape (n, r), below p.
     """
     (count, length), rows = vectors.shape, parted.shape[1]
     right = parted.reshape(3 * rows, length)
-    total = np.zeros((count, 3 * rows), dtype=np.int64)
     step = max(1, BLOCK_WORK // (3 * rows * min(length, _EXACT) + 1))
+    if length <= _EXACT and count <= step:
+        return (vectors @ right.T).astype(np.int64).reshape(count, 3, rows)
+    total = np.zeros((count, 3 * rows), dtype=np.int64)
     for low in range(0, length, _EXACT):
         columns = slice(low, low + _EXACT)
         for first in range(0, count, step):
             block = slice(first, first + step)
             product = vectors[block, columns] @ right[:, columns].T
             total[block] += product.astype(np.int64)
-        if length > _EXACT:
-            total %= P
-    kept = (total % P).reshape(count, 3, rows)
-    found: Matrix = (kept[:, 0] << 2 * _LIMB_BITS) + (kept[:, 1] << _LIMB_BITS) + kept[:, 2]
-    return found % P
+        total %= P
+    return total.reshape(count, 3, rows)
 
 
 def dot(coefficients: Symbols, vectors: Symbols) -> Symbols:
     """Multiply (n, L) vectors by (r, L) coefficients, modulo p: uint32 of shape (n, r)."""
-    return times(vectors.astype(np.float64), limbs(coefficients)).astype(np.uint32)
+    return times((vectors.astype(np.float64), limbs(coefficients))).astype(np.uint32)
 
 
 def plus(*terms: Symbols) -> Symbols:

@@ -31,7 +31,7 @@ from functools import cached_property
 import numpy as np
 
 from protoledger.protocol.code import field
-from protoledger.protocol.code.field import Floats, Multiplier, Symbols
+from protoledger.protocol.code.field import Floats, Matrix, Multiplier, Symbols
 from protoledger.protocol.code.layout import Contribution, Flags, Layout, used
 from protoledger.protocol.code.points import dot, plus, points, powers, sum_rows, times
 from protoledger.protocol.proofs.challenge import ROWS, Challenge
@@ -138,7 +138,11 @@ class ProvenCode:
 
     def shares(self, secret: Secret) -> Symbols:
         """Return what each position gets: uint32 of shape (ν, share_length)."""
-        return np.concatenate([self._low(secret.low), self._high(secret.high)], axis=1)
+        _, second, _ = self._ends
+        shares = np.empty((self.positions, self.share_length), dtype=np.uint32)
+        self._low(secret.low, shares[:, :second])
+        self._high(secret.high, shares[:, second:])
+        return shares
 
     def explain(self, secret: Secret, asked: Challenge) -> Symbols:
         """Return the coefficients of this contribution's R and Z, flat.
@@ -162,30 +166,39 @@ class ProvenCode:
             for k in range(len(x)):
                 rows[i + k, : x.shape[1]] += wide[i] * wide[k] % np.uint64(field.P)
             rows[i, : x.shape[1]] += np.uint64(field.P) - wide[i]
-            rows[i, x.shape[1] :] += self._votes(x[i][None]).astype(np.uint64)[0]
+            rows[i, x.shape[1] :] += self._votes(x[i][None])[0].astype(np.uint64)
         rows[0, x.shape[1] :] += (field.P - declared[:, -1].astype(np.int64)).astype(np.uint64)
         return (rows[1:] % np.uint64(field.P)).astype(np.uint32)
 
-    def _votes(self, x: Symbols) -> Symbols:
-        """Return the sum of each window's votes: (n, bits) to (n, B)."""
+    def _votes(self, x: Symbols) -> Matrix:
+        """Return the sum of each window's votes, not reduced: (n, bits) to (n, B)."""
         layout = self.layout
         windows = x.reshape(len(x), layout.windows, layout.window_bits)
         votes = windows[:, :, layout.window_bits - layout.labels :]
-        total: Symbols = (votes.sum(axis=2, dtype=np.uint64) % np.uint64(field.P)).astype(np.uint32)
+        total: Matrix = votes.sum(axis=2, dtype=np.int64)
         return total
 
     # -- holder ----------------------------------------------------------------------------------
 
-    def _used(self, shares: Symbols, declared: Flags) -> Symbols:
-        """Return the bits' shares; those of what is not declared count as zero."""
-        x = shares[:, : self._ends[0]]
-        return x if declared.all() else used(x, self.layout.declared_bits(declared))
+    def counted(self, shares: Symbols, declared: Flags) -> Symbols:
+        """Return shares as they count: bits of what is not declared are zero, whatever was sent.
+
+        Args:
+            shares: one row each, uint32 of shape (n, share_length).
+            declared: bool of shape (n, B, C + 1).
+        """
+        if declared.all():
+            return shares
+        bits = self._ends[0]
+        found = shares.copy()
+        found[:, :bits] = used(shares[:, :bits], self.layout.declared_bits(declared))
+        return found
 
     def reports(self, shares: Symbols, declared: Flags, asked: Challenge) -> Symbols:
         """Report on contributors.
 
         Args:
-            shares: one row each, uint32 of shape (n, share_length).
+            shares: what `counted` returns.
             declared: bool of shape (n, B, C + 1).
             asked: the round's challenge.
 
@@ -193,15 +206,16 @@ class ProvenCode:
             uint32 of shape (n, 2·ROWS): R, then Z.
         """
         bits, second, third = self._ends
-        x = self._used(shares, declared)
+        x = shares[:, :bits]
         # columns as the challenge has them: the bits, their conditions, the coordinates' masks
-        values = np.empty((len(x), 2 * bits + self.layout.windows + third - second))
+        values = np.empty((len(x), asked.parted.shape[2]))
         values[:, :bits] = x
         self._conditions(x, declared, values[:, bits:])
-        values[:, -(third - second) :] = shares[:, second:third]
-        found = np.empty((len(x), 2 * ROWS), dtype=np.int64)
-        found[:, :ROWS] = times(values[:, :bits], asked.parted[:, :, :bits])
-        found[:, ROWS:] = times(values[:, bits:], asked.parted[:, :, bits:])
+        values[:, second - third :] = shares[:, second:third]
+        found = times(
+            (values[:, :bits], asked.parted[:, :, :bits]),
+            (values[:, bits:], asked.parted[:, :, bits:]),
+        )
         found[:, :ROWS] += shares[:, bits:second]
         found[:, ROWS:] += shares[:, third:]
         reports: Symbols = (found % field.P).astype(np.uint32)
@@ -212,21 +226,21 @@ class ProvenCode:
         bits = x.shape[1]
         wide = x.astype(np.uint64)
         out[:, :bits] = wide * (wide + np.uint64(field.P - 1)) % np.uint64(field.P)
-        votes = self._votes(x).astype(np.int64) + (field.P - declared[:, :, -1].astype(np.int64))
+        votes = self._votes(x) - declared[:, :, -1]
         out[:, bits : bits + self.layout.windows] = votes % field.P
 
     def answer(self, shares: Symbols, declared: Flags, minimum: int) -> Symbols:
         """Add what a set shared, for the coordinates that at least `minimum` of it declared.
 
         Args:
-            shares: of the whole set, one row each.
+            shares: of the whole set, as `counted` returns them.
             declared: of the whole set.
             minimum: of the site.
 
         Returns:
             uint32, one symbol for each coordinate that `Layout.openable` lets through.
         """
-        _, second, third = self._ends
-        bits = sum_rows(self._used(shares, declared))
-        opened = plus(self.layout.worth(bits), sum_rows(shares[:, second:third]))
+        bits, second, third = self._ends
+        total = sum_rows(shares)
+        opened = plus(self.layout.worth(total[:bits]), total[second:third])
         return opened[self.layout.openable(declared, minimum)]

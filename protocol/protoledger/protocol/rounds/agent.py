@@ -15,8 +15,6 @@ What does not fit raises a `ProtocolError` that the caller logs; the state is th
 from collections.abc import Callable
 from dataclasses import replace
 
-import numpy as np
-
 from protoledger.protocol.code import field
 from protoledger.protocol.code.layout import Contribution
 from protoledger.protocol.errors import (
@@ -238,24 +236,23 @@ class AgentRounds:
         except ValueError as error:
             raise RefusedError("a contribution that fits the site", str(error)) from error
         declared = self._terms.layout.pack_declared(given.declared)
-        boxes, bound = [b""] * len(opening.seats), opening.digest + declared
         plain, size = field.to_bytes(shares.reshape(-1)), 4 * code.share_length
-        for number, position in opening.seats.items():
-            if number != self._me:
-                boxes[position] = self._session.seal_box(
-                    self._names[number],
-                    opening.marks[number],
-                    announce.round_id,
-                    epoch=announce.session,
-                    bound=bound,
-                    plain=plain[position * size : (position + 1) * size],
-                )
+        parts = (
+            (self._names[number], opening.marks[number], plain[at * size : (at + 1) * size])
+            for number, at in opening.seats.items()
+            if number != self._me
+        )
+        boxes = self._session.seal_boxes(
+            parts, announce.round_id, epoch=announce.session, bound=opening.digest + declared
+        )
+        seat, own = opening.seats.get(self._me), None
+        if seat is not None:
+            boxes.insert(seat, b"")
+            own = plain[seat * size : (seat + 1) * size].tobytes()
         body = Boxes(declared, self._kept(), explanation, b"", tuple(boxes))
         payload = self._sealed(Kind.BOXES, opening, opening.digest, messages.encode(body))
-        seat = opening.seats.get(self._me)
-        own = None if seat is None else shares[seat].copy()
         deadline = now + self._terms.round_s
-        self._move(Event.ANNOUNCE, Shared(opening, own, given.declared, deadline))
+        self._move(Event.ANNOUNCE, Shared(opening, own, declared, deadline))
         return [Send(Kind.BOXES, payload)]
 
     def _sealed(self, kind: Kind, opening: Opening, bound: bytes, plain: bytes) -> bytes:
@@ -341,7 +338,8 @@ class AgentRounds:
         if commitment(delivery.rho) != opening.announce.commitment:
             raise RefusedError("the ρ of the announce", "another one")
         declared = terms.layout.unpack_all_declared(delivery.declared, len(members))
-        if not np.array_equal(declared[members.index(self._me)], state.declared):
+        begin = members.index(self._me) * len(state.declared)
+        if not delivery.declared.startswith(state.declared, begin):
             raise RefusedError("what this agent declared", "something else")
         if len(delivery.boxes) != len(members) or state.own is None:
             raise RefusedError(f"{len(members)} boxes", f"{len(delivery.boxes)}")
@@ -350,9 +348,10 @@ class AgentRounds:
         shares, unopened = open_boxes(self._session, opening, boxes, said, {self._me: state.own})
         code, reports, sums = opening.code, b"", b""
         if isinstance(code, ProvenCode):
+            shares = code.counted(shares, declared)
             under = challenge(terms.layout, opening.digest, delivery.rho)
             table = code.reports(shares, declared, under)
-            table[[n in unopened or n == self._me for n in members]] = 0
+            table[[members.index(n) for n in {self._me, *unopened}]] = 0
             reports = field.to_bytes(table.reshape(-1)).tobytes()
         if not unopened:
             opened = code.answer(shares, declared, terms.minimum)

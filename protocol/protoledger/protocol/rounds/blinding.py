@@ -94,18 +94,14 @@ def with_centres(
     if not centre:
         return announce
     plain = field.to_bytes(np.array(centre, dtype=np.uint32))
-    centres = tuple(
-        session.seal_box(
-            session.roster.agents[number].id,
-            mark,
-            announce.round_id,
-            epoch=announce.session,
-            bound=announce.commitment,
-            plain=plain,
-        )
-        for number, mark in marks.items()
+    agents = session.roster.agents
+    centres = session.seal_boxes(
+        ((agents[number].id, mark, plain) for number, mark in marks.items()),
+        announce.round_id,
+        epoch=announce.session,
+        bound=announce.commitment,
     )
-    return CentredAnnounce(**msgspec.structs.asdict(announce), centres=centres)
+    return CentredAnnounce(**msgspec.structs.asdict(announce), centres=tuple(centres))
 
 
 def open_centre(

@@ -47,7 +47,7 @@ def open_round(
     seats = {number: position for position, number in enumerate(announce.holders)}
     if len(seats) != len(announce.holders) or not present.issuperset(seats):
         raise DecodeError(f"holders {announce.holders} are not distinct agents that are present")
-    if len(seats) > terms.plan.committee or any(n >= terms.plan.candidates for n in seats):
+    if len(seats) > terms.plan.committee or max(seats, default=0) >= terms.plan.candidates:
         raise RefusedError(f"a committee of {terms.plan.committee}", f"{announce.holders}")
     try:
         code = terms.code(len(seats))
@@ -72,7 +72,7 @@ def open_boxes(
     opening: Opening,
     boxes: Mapping[int, bytes],
     declared: bytes,
-    known: Mapping[int, Symbols],
+    known: Mapping[int, bytes],
 ) -> tuple[Symbols, set[int]]:
     """Open the boxes of a set, in one table.
 
@@ -92,7 +92,7 @@ def open_boxes(
     plains, unopened = [bytes(size)] * len(boxes), set[int]()
     for row, (number, box) in enumerate(boxes.items()):
         if number in known:
-            plains[row] = field.to_bytes(known[number]).tobytes()
+            plains[row] = known[number]
             continue
         try:
             plain = session.open_box(

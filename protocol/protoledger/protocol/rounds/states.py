@@ -80,14 +80,14 @@ class Shared:
 
     Attributes:
         opening: the round.
-        own: the share for the own position, None without one.
-        declared: what was declared.
+        own: the share for the own position, as in a box; None without one.
+        declared: what was declared, packed.
         deadline: when the round is given up.
     """
 
     opening: Opening
-    own: Symbols | None = field(repr=False)
-    declared: Flags
+    own: bytes | None = field(repr=False)
+    declared: bytes
     deadline: float
 
 

@@ -163,8 +163,7 @@ class Schema:
         # of NaN and 0, fmax takes 0; an infinite one is not read
         clipped = np.minimum(np.fmax(np.rint(steps), 0.0), self._largest).astype(np.int64)
         values = np.where(np.isfinite(window.values), clipped, -1)
-        votes = np.where(window.labels == NO_LABEL, -1, window.labels).astype(np.int64)
-        return Contribution(values, votes)
+        return Contribution(values, window.labels)  # `NO_LABEL` is no vote in both
 
     def symbols(self, sums: Symbols, opened: Flags, counts: NDArray[np.int64]) -> Symbols:
         """Lay out the sums of a round as a gateway reads them: value and count by channel, votes.

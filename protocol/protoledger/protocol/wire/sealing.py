@@ -284,21 +284,29 @@ class Session:
                 f"the seal does not hold (changed, or of another session, round or set)"
             ) from error
 
-    def seal_box(
+    def seal_boxes(
         self,
-        receiver: str,
-        mark: bytes,
+        plains: Iterable[tuple[str, bytes, Octets]],
         round_id: int,
         *,
         epoch: bytes,
         bound: bytes,
-        plain: Octets,
-    ) -> bytes:
-        """Seal a share for a holder, without an envelope; arguments as in `seal`."""
-        keys = self._keys(receiver, mark, epoch)
-        self._spend(receiver, Kind.BOX, round_id, epoch)
-        header = self._header(Kind.BOX, round_id, self.me, receiver, bound)
-        return keys.outward.encrypt(_nonce(Kind.BOX, round_id), plain, header)
+    ) -> list[bytes]:
+        """Seal a share for each of some holders, without an envelope.
+
+        Args:
+            plains: receiver, mark of its hello, and share of each.
+            round_id: of the round.
+            epoch: as in `seal`.
+            bound: as in `seal`.
+        """
+        nonce, boxes = _nonce(Kind.BOX, round_id), []
+        for receiver, mark, plain in plains:
+            keys = self._keys(receiver, mark, epoch)
+            self._spend(receiver, Kind.BOX, round_id, epoch)
+            header = self._header(Kind.BOX, round_id, self.me, receiver, bound)
+            boxes.append(keys.outward.encrypt(nonce, plain, header))
+        return boxes
 
     def open_box(
         self, sender: str, mark: bytes, round_id: int, box: bytes, *, epoch: bytes, bound: bytes

@@ -53,7 +53,7 @@ _PARTS: tuple[tuple[object, str, str], ...] = (
     (Session, "_keys", "keys"),
     (Session, "_exchange", "keys"),
     (Session, "seal", "seal"),
-    (Session, "seal_box", "seal"),
+    (Session, "seal_boxes", "seal"),
     (Session, "open", "open"),
     (Session, "open_box", "open"),
     (field, "words", "read"),
