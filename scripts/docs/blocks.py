@@ -5,124 +5,42 @@
     <!-- /figures -->
 
 What stands between is what `BLOCKS[NAME]` makes of the files in docs/results. `make figures` writes
-it again after each run; a test compares. A cell that a recorded run lacks is a dash.
+it again after each run; a test compares. A cell that a recorded run lacks is a dash. Between
+
+    <!-- unrecorded: NAME -->
+    …
+    <!-- /unrecorded -->
+
+stands what a person typed of a run that left no record; the first record takes its place.
 """
 
-import csv
-import json
-import math
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-RESULTS = ROOT / "docs/results"
+import benches  # beside this file
+from tables import (
+    DASH,
+    MEASURED,
+    RESULTS,
+    ROOT,
+    Column,
+    Recorded,
+    measured,
+    number,
+    plain_table,
+    recorded,
+    share,
+    table,
+    thousands,
+)
+
 MARKED = re.compile(
-    r"(?P<begin>^<!-- figures: (?P<name>[\w-]+) -->\n)(?P<old>.*?)(?P<end>^<!-- /figures -->$)",
+    r"^<!-- (?P<state>figures|unrecorded): (?P<name>[\w-]+) -->\n"
+    r"(?P<old>.*?)^<!-- /(?P=state) -->$",
     re.MULTILINE | re.DOTALL,
 )
-DASH = "–"
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """A point of an experiment: the values of its keys, and each measure's mean and half width."""
-
-    keys: Mapping[str, str]
-    mean: Mapping[str, float]
-    half: Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of a table.
-
-    Attributes:
-        title: its head.
-        show: makes the cell of a point.
-        where: which of a row's points it shows, by their keys.
-    """
-
-    title: str
-    show: Callable[[Recorded], str]
-    where: Mapping[str, str] = field(default_factory=dict)
-
-
-def recorded(name: str, folder: Path = RESULTS) -> list[Recorded]:
-    """Return an experiment's points, of the CSV that it wrote."""
-    with (folder / f"{name}.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    found = []
-    for row in rows:
-        halves = {n.removesuffix("_half_width") for n in row if n.endswith("_half_width")}
-        keys = {n: v for n, v in row.items() if not n.endswith("_half_width") and n not in halves}
-        mean = {n: float(row[n]) for n in halves}
-        found.append(Recorded(keys, mean, {n: float(row[f"{n}_half_width"]) for n in halves}))
-    return found
-
-
-def table(
-    points: Sequence[Recorded],
-    rows: Sequence[str],
-    columns: Sequence[Column],
-    order: Sequence[str] = (),
-) -> str:
-    """Return a Markdown table with a row for each combination of some keys.
-
-    Args:
-        points: the points; a row's come in their order.
-        rows: the keys that make a row, in the order of their columns.
-        columns: the others.
-        order: keys by which rows are sorted, as values first occur; by default as they come.
-    """
-    grouped: dict[tuple[str, ...], list[Recorded]] = {}
-    for point in points:
-        grouped.setdefault(tuple(point.keys[key] for key in rows), []).append(point)
-    seen = {key: list(dict.fromkeys(p.keys[key] for p in points)) for key in order}
-
-    def place(row: tuple[str, ...]) -> list[int]:
-        return [seen[key].index(row[list(rows).index(key)]) for key in order]
-
-    lines = [[*rows, *(column.title for column in columns)], ["---"] * (len(rows) + len(columns))]
-    lines += [
-        [*row, *(_cell(column, grouped[row]) for column in columns)]
-        for row in sorted(grouped, key=place)
-    ]
-    return "".join("| " + " | ".join(line) + " |\n" for line in lines).replace("| --- ", "|---")
-
-
-def _cell(column: Column, points: Sequence[Recorded]) -> str:
-    for point in points:
-        if all(point.keys[key] == value for key, value in column.where.items()):
-            return column.show(point)
-    return DASH
-
-
-def number(measure: str, digits: int = 1, *, half: bool = False) -> Callable[[Recorded], str]:
-    """Return what shows a measure, with a true minus, and with half its interval's width."""
-
-    def show(point: Recorded) -> str:
-        if math.isnan(point.mean[measure]):
-            return DASH
-        text = f"{point.mean[measure]:,.{digits}f}".replace("-", "−")
-        width = point.half[measure]
-        return text if not half or math.isnan(width) else f"{text} ± {width:,.{digits}f}"
-
-    return show
-
-
-def thousands(measure: str, digits: int = 0) -> Callable[[Recorded], str]:
-    """Return what shows a measure that is in thousands."""
-    shown = number(measure, digits)
-    return lambda point: f"{shown(point)} k"
-
-
-def share(measure: str) -> Callable[[Recorded], str]:
-    """Return what shows an accuracy as .957."""
-    shown = number(measure, 3)
-    return lambda point: shown(point).removeprefix("0")
+__all__ = ["BLOCKS", "MARKED", "MEASURED", "RESULTS", "filled", "pages", "write"]
 
 
 def gas() -> str:
@@ -239,15 +157,75 @@ def poison_honest() -> str:
     return table(_poison("turns", honest=True), ("data", "dealt"), columns)
 
 
-MEASURED = RESULTS / "measured"
-"""Where records of benchmarks and emulations are."""
+def ways() -> str:
+    """Return what each way of sharing reaches and sends."""
+    columns = [
+        Column("accuracy", share("accuracy")),
+        Column("here, own mix", share("own")),
+        Column("worst site", share("worst_site")),
+        Column("alone", share("alone")),
+        Column("commits", number("commits")),
+        Column("codebooks sent straight", number("messages")),
+        Column("kB", number("bytes_k")),
+        Column("gas", thousands("gas_k")),
+    ]
+    return table(recorded("ways"), ("data", "dealt", "way"), columns)
+
+
+def many() -> str:
+    """Return what sites of many know, and what drawing owners costs them."""
+    columns = [
+        Column("prototypes of all", number("prototypes", 0)),
+        Column("alone", share("alone")),
+        Column("at most 256", share("at_256")),
+        Column("1,024", share("at_1024")),
+        Column("4,096 (default)", share("accuracy")),
+        Column("all", share("all")),
+    ]
+    return table(recorded("many"), ("data", "dealt", "gateways"), columns)
+
+
+def consensus() -> str:
+    """Return networks of several owners beside each other, a column each."""
+    chains = {
+        "anvil": "Anvil", "geth": "`geth --dev`", "clique": "Clique, four signers",
+        "avalanche": "Avalanche, five validators",
+    }  # fmt: skip
+    points = {point.keys["chain"]: point for point in recorded("consensus")}
+
+    def seconds(*measures: str, digits: int) -> Callable[[Recorded], str]:
+        def show(point: Recorded) -> str:
+            cells = [number(measure, digits)(point) for measure in measures]
+            return DASH if DASH in cells else f"{', '.join(cells)} s"
+
+        return show
+
+    def idle(point: Recorded) -> str:
+        core = point.mean["cpu_percent"]
+        disk = number("disk_mb_day", 0)(point)
+        return (
+            f"{number('memory_mb', 0)(point)} MB, {core:.{1 if core >= 0.1 else 2}f} %, "
+            f"{disk if disk == '0' else f'{disk} MB a day'}"
+        )
+
+    def on_the_way(point: Recorded) -> str:
+        return f"{share('on_the_way')(point)}, {number('commits', 0)(point)}"
+
+    rows = {
+        "until another's copy, median and 95 %": seconds("copy_s", "copy_95_s", digits=2),
+        "commits a second, four owners": number("commits_s"),
+        "accuracy on the way, commits": on_the_way,
+        "validators killed that it survives": number("kills_survived", 0),
+        "another's copy with one killed": seconds("one_killed_s", digits=2),
+        "going on after all are back": seconds("back_s", digits=1),
+        "idle: memory, core, disk of each validator": idle,
+    }
+    heads = ["", *(title for name, title in chains.items() if name in points)]
+    shown = [points[name] for name in chains if name in points]
+    return plain_table(heads, [[n, *map(show, shown)] for n, show in rows.items()], left=1)
+
 
 EMULATIONS = ("house", "phishing", "image-segments", "bananas")
-
-
-def measured(name: str, folder: Path = MEASURED) -> Any:
-    """Return what a benchmark or an emulation wrote."""
-    return json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))["result"]
 
 
 def emulations() -> str:
@@ -292,6 +270,10 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "poison-honest": poison_honest,
     "emulations": emulations,
     "streams": streams,
+    "ways": ways,
+    "many": many,
+    "consensus": consensus,
+    **benches.BLOCKS,
 }
 
 
@@ -304,16 +286,17 @@ def filled(text: str, *, lenient: bool = False) -> str:
 
     Raises:
         KeyError: a marker has a name that `BLOCKS` lacks.
-        FileNotFoundError: something was not recorded.
+        FileNotFoundError: something that stands between `figures` was not recorded.
     """
 
     def block(match: re.Match[str]) -> str:
         try:
-            return f"{match['begin']}\n{BLOCKS[match['name']]()}\n{match['end']}"
+            made = BLOCKS[match["name"]]()
         except FileNotFoundError:
-            if not lenient:
+            if match["state"] == "figures" and not lenient:
                 raise
             return match[0]
+        return f"<!-- figures: {match['name']} -->\n\n{made}\n<!-- /figures -->"
 
     return MARKED.sub(block, text)
 

@@ -37,6 +37,15 @@ ROOT = Path(__file__).resolve().parents[2]
 JOURNALS = ROOT / ".figures"
 EMULATED = {"house": "200", "phishing": "all", "image-segments": "all", "bananas": "all"}
 """Rounds of each source."""
+SIZES = {
+    "aggregation": ("--length", "20"),
+    "network": (
+        *("--agents", "6", "--agents", "10", "--agents", "30", "--agents", "100"),
+        *("--length", "20", "--seconds", "8"),
+    ),
+    "edge": ("--seconds", "30"),
+}
+"""What the pages show of benchmarks that can do more."""
 MINUTES = {
     "accuracy": 20, "gas": 40, "poison": 240, "threshold": 60, "scale": 240, "churn": 30,
     "ablation": 60, "blocks": 60, "consensus": 30, "difference": 30, "learner": 5, "streams": 2,
@@ -127,7 +136,10 @@ def parts() -> dict[str, Part]:
     found = [
         Part(name, ("experiment", name), blocks.RESULTS / f"{name}.json") for name in EXPERIMENTS
     ]
-    found += [Part(name, ("bench", name), blocks.MEASURED / f"{name}.json") for name in BENCHES]
+    found += [
+        Part(name, ("bench", name, *SIZES.get(name, ())), blocks.MEASURED / f"{name}.json")
+        for name in BENCHES
+    ]
     for source, rounds in EMULATED.items():
         name = f"emulate-{source}"
         words = ("emulate", "--source", source, "--sites", "3", "--rounds", rounds)
