@@ -80,6 +80,7 @@ def difference() -> str:
         Column("here", number("here")),
         Column("worst site", number("worst")),
         Column("worst with 30 rows", number("worst_known")),
+        Column("chosen on other rows", number("worst_unchosen")),
         Column("standard error", number("error")),
         Column("anywhere alone", number("anywhere_alone")),
         Column("anywhere", number("anywhere")),

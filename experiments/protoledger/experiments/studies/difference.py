@@ -12,7 +12,9 @@ commits what it owes, as it does after quiet hours.
 A site that has learnt less than 30 rows, as some do under Dirichlet shares, has no mix of classes
 that anybody knows: after one row of one class it is right alone by always saying so. `worst_known`
 leaves such sites out, the other measures do not. The worst of four differences is below their mean
-by chance alone; `error` says by how much one of them is uncertain, because held-out rows are few.
+by chance alone: `error` says by how much one of them is uncertain, because held-out rows are few,
+and `worst_unchosen` is that of those sites which is the worst on one half of the rows, measured on
+the other half.
 """
 
 from collections.abc import Callable
@@ -26,9 +28,11 @@ from numpy.typing import NDArray
 from protoledger.experiments.collaboration import (
     KNOWN,
     Collaboration,
+    OwnGain,
     Spoil,
     WithoutSharing,
     own_gain,
+    worst_unchosen,
 )
 from protoledger.experiments.experiment import Experiment, Row, Table
 from protoledger.experiments.figures import COLOURS, legend, panels
@@ -131,14 +135,17 @@ def run(job: Job) -> list[Row]:
     together, seen = play(Collaboration, job)
     apart, _ = play(WithoutSharing, job)
     sites = [
-        _site(g.model, alone.model, view, together.data)
-        for g, alone, view in zip(together.gateways, apart.gateways, seen, strict=True)
-        if g.model.seen.sum()
+        (g.model, other.model, view)
+        for g, other, view in zip(together.gateways, apart.gateways, seen, strict=True)
+        if g.model.seen.any()
     ]
-    alone, here, error, elsewhere, everywhere = (
-        np.array(part) for part in zip(*sites, strict=True)
+    own = [_own(*site, together.data) for site in sites]
+    alone, here, error = (
+        np.array([getattr(one, part) for one in own]) for part in ("alone", "here", "error")
     )
-    rows = np.array([g.model.seen.sum() for g in together.gateways if g.model.seen.any()])
+    elsewhere, everywhere = np.transpose([_anywhere(*site[:2], together.data) for site in sites])
+    rows = np.array([model.seen.sum() for model, _, _ in sites])
+    known = rows >= min(KNOWN, rows.max())
     return [
         {
             "data": job.data,
@@ -146,7 +153,8 @@ def run(job: Job) -> list[Row]:
             "alone": 100 * float(alone.mean()),
             "here": 100 * float(here.mean()),
             "worst": 100 * float((here - alone).min()),
-            "worst_known": 100 * float((here - alone)[rows >= min(KNOWN, rows.max())].min()),
+            "worst_known": 100 * float((here - alone)[known].min()),
+            "worst_unchosen": 100 * worst_unchosen([own[at] for at in np.flatnonzero(known)]),
             "error": 100 * float(error.mean()),
             "anywhere_alone": 100 * float(elsewhere.mean()),
             "anywhere": 100 * float(everywhere.mean()),
@@ -160,17 +168,15 @@ def run(job: Job) -> list[Row]:
     ]
 
 
-def _site(model: SiteModel, alone: SiteModel, view: Spoil, data: Split) -> tuple[float, ...]:
-    """Measure a site.
+def _own(model: SiteModel, alone: SiteModel, view: Spoil, data: Split) -> OwnGain:
+    return own_gain(model, alone, data, view, most=len(data.held_y))
 
-    Returns:
-        On its own distribution: accuracy alone, here, and the standard error of their difference;
-        on all rows: accuracy alone, and anywhere.
-    """
-    own = own_gain(model, alone, data, view, most=len(data.held_y))
+
+def _anywhere(model: SiteModel, alone: SiteModel, data: Split) -> tuple[float, float]:
+    """Measure a site on all rows; returns accuracy alone, and anywhere."""
     everywhere = np.array([model.answer(x).anywhere for x in data.held_x]) == data.held_y
     elsewhere = np.array([alone.predict_one(x) for x in data.held_x]) == data.held_y
-    return own.alone, own.here, own.error, float(elsewhere.mean()), float(everywhere.mean())
+    return float(elsewhere.mean()), float(everywhere.mean())
 
 
 def draw(table: Table) -> Figure:
@@ -209,6 +215,7 @@ EXPERIMENT = Experiment(
         "here": "here",
         "worst": "worst site, here less alone",
         "worst_known": "worst of those with 30 rows",
+        "worst_unchosen": "the same, chosen on half of the rows, measured on the rest",
         "error": "standard error of a site's difference",
         "anywhere_alone": "alone, all rows",
         "anywhere": "anywhere",
