@@ -94,6 +94,14 @@ def test_messages_flow_and_a_refused_publish_is_told(broker):
         one.publish("forbidden/a", b"hello", expiry_s=2)
         seen = collect(links, lambda e: isinstance(e, Refused))
         assert "Not authorized" in next(e for e in seen if isinstance(e, Refused)).reason
+        for n in range(3):  # no longer acknowledged: they arrive, or are refused without a word
+            one.publish("forbidden/a", b"hello", expiry_s=2)
+            one.publish("open/a", b"%d" % n, expiry_s=2)
+        last = Arrived("two", "open/a", b"2")
+        seen = collect(links, lambda e: e == last)
+        assert [e.payload for e in seen if e.client == "two"] == [b"0", b"1", b"2"]
+        assert not any(isinstance(e, Refused) for e in seen)
+        assert not one._unanswered
 
 
 def test_a_link_starts_without_a_broker_and_comes_back_after_each_loss(tmp_path):

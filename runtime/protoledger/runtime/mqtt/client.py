@@ -77,6 +77,21 @@ class Refused:
 LinkEvent = LinkUp | LinkDown | Arrived | Refused
 
 
+class _Expiry(Properties):
+    """How long a message counts; packed once, as paho goes through all properties' names for it."""
+
+    packed: bytes
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        self.MessageExpiryInterval = max(1, round(seconds))
+        object.__setattr__(self, "packed", super().pack())  # type: ignore[no-untyped-call]
+
+    def pack(self) -> bytes:
+        """Return them as they go over the wire."""
+        return self.packed
+
+
 @dataclass
 class Traffic:
     """Bytes of topics and payloads that a link has sent and received."""
@@ -120,6 +135,8 @@ class Link:
         if credentials.password_file is not None:
             self._password = read_secret(credentials.password_file).strip().decode()
         self._up = False
+        self._written: set[str] = set()
+        self._unanswered: set[int] = set()
         self._retry_at = 0.0
         self._retry_s = FIRST_RETRY_S
         self._up_at = 0.0
@@ -150,7 +167,6 @@ class Link:
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
-        client.on_publish = self._on_publish
         client.on_subscribe = self._on_subscribe
         return client
 
@@ -161,7 +177,11 @@ class Link:
         self._notify, self._wire = notify, wire
 
     def publish(self, topic: str, payload: Payload, expiry_s: float | None) -> None:
-        """Send a message with QoS 1, retained if it has no expiry; never blocks.
+        """Send a message, retained if it has no expiry; never blocks.
+
+        It has QoS 1 if it is retained, or the first to its topic in this connection: the broker's
+        answer says whether this client may write there. The others have QoS 0, as nothing is sent
+        again in another connection.
 
         While there is no connection the message is dropped: its round will have ended before the
         next one. The owner publishes its retained messages again at each `LinkUp`.
@@ -169,16 +189,20 @@ class Link:
         if not self._up:
             return
         self.traffic.sent += len(topic) + len(payload)
+        retain = expiry_s is None
         properties = None if expiry_s is None else self._expiry(expiry_s)
-        self.client.publish(topic, payload, qos=1, retain=expiry_s is None, properties=properties)
+        qos = int(retain or topic not in self._written)
+        self._written.add(topic)
+        sent = self.client.publish(topic, payload, qos, retain, properties)
+        if qos:
+            self._unanswered.add(sent.mid)
+            self.client.on_publish = self._on_publish
 
     def _expiry(self, seconds: float) -> Properties | None:
         if not self._five:
             return None
         if seconds not in self._expiries:
-            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-            properties.MessageExpiryInterval = max(1, round(seconds))
-            self._expiries[seconds] = properties
+            self._expiries[seconds] = _Expiry(seconds)
         return self._expiries[seconds]
 
     def read_no_more(self, topics: list[str]) -> None:
@@ -266,6 +290,8 @@ class Link:
             if reason.is_failure:
                 self._notify(Refused(self.client_id, f"subscription to {topic}", str(reason)))
         if not self._up:  # else it is to a topic that is read again
+            self._written.clear()
+            self._unanswered.clear()
             self._up, self._up_at = True, time.monotonic()
             self._notify(LinkUp(self.client_id))
 
@@ -307,7 +333,10 @@ class Link:
             self._notify(Arrived(self.client_id, topic, bytes(message.payload)))
 
     def _on_publish(
-        self, _client: mqtt.Client, _data: Any, _mid: int, reason: ReasonCode, _props: Any
+        self, client: mqtt.Client, _data: Any, mid: int, reason: ReasonCode, _props: Any
     ) -> None:
+        self._unanswered.discard(mid)
+        if not self._unanswered:
+            client.on_publish = None  # paho calls it for QoS 0 as well, at the price of an answer
         if reason.is_failure:
             self._notify(Refused(self.client_id, "publish", str(reason)))
