@@ -18,9 +18,10 @@ def read_boxes(terms: Terms, opening: Opening, number: int, boxes: Boxes) -> Fla
         DecodeError: if there is not one box of the right size for each position but its own.
     """
     size = 4 * opening.code.share_length + TAG_BYTES
-    own = opening.seats.get(number)
-    sizes = [0 if position == own else size for position in range(len(opening.seats))]
-    if [len(box) for box in boxes.boxes] != sizes:
+    sizes = [size] * len(opening.seats)
+    if (own := opening.seats.get(number)) is not None:
+        sizes[own] = 0
+    if list(map(len, boxes.boxes)) != sizes:
         raise DecodeError(f"boxes of agent {number} are not {len(sizes)} of {size} bytes")
     return terms.layout.unpack_declared(boxes.declared)
 

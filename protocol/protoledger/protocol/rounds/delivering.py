@@ -36,9 +36,10 @@ class Deliveries:
     def sends(self, there: frozenset[int]) -> Iterator[Send]:
         """Yield the deliveries for the positions whose holders are there."""
         signed = messages.decode(self._session.sign(Kind.DELIVER, self._said), Signed)
+        by_position = list(zip(*(self._boxes[n].boxes for n in self.members), strict=True))
         for holder, position in self._opening.seats.items():
             if position in there:
-                mine = tuple(self._boxes[n].boxes[position] for n in self.members)
+                mine = by_position[position]
                 body = Delivery(signed.signature, self._packed, self._bits, self._rho, mine)
                 yield self._sealed(holder, messages.encode(body))
 

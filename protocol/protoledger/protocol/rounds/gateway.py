@@ -278,7 +278,8 @@ class GatewayRounds:
         now: float,
     ) -> Step:
         awaited = state.awaited - heard
-        fuller = replace(state, boxes=boxes, declared=declared, awaited=awaited)
+        opening, rho, started, deadline = state.opening, state.rho, state.started, state.deadline
+        fuller = Collecting(opening, rho, started, deadline, boxes, declared, awaited)
         if not awaited:
             return self._deliver(fuller, Event.BOXES, now)
         self._move(Event.BOXES, fuller)

@@ -177,7 +177,10 @@ class Session:
         peer = self._peers.get(sender)
         if peer is None:
             return None
-        return next((mark for mark in reversed(peer.hellos) if self.knows(sender, mark)), None)
+        for mark in reversed(peer.hellos):
+            if self.knows(sender, mark):
+                return mark
+        return None
 
     def knows(self, sender: str, mark: bytes) -> bool:
         """Whether the hello of this mark is here and holds; checks it once."""
