@@ -283,17 +283,18 @@ def filled(text: str, *, lenient: bool = False) -> str:
 
     Args:
         text: the page.
-        lenient: leave as it is what has no record yet.
+        lenient: leave as it is what has no record yet, or one that lacks what the table shows.
 
     Raises:
-        KeyError: a marker has a name that `BLOCKS` lacks.
+        KeyError: a marker has a name that `BLOCKS` lacks, or a record lacks a part.
         FileNotFoundError: something that stands between `figures` was not recorded.
     """
 
     def block(match: re.Match[str]) -> str:
+        make = BLOCKS[match["name"]]
         try:
-            made = BLOCKS[match["name"]]()
-        except FileNotFoundError:
+            made = make()
+        except (FileNotFoundError, KeyError):  # no record, or one of older code, which lacks a part
             if match["state"] == "figures" and not lenient:
                 raise
             return match[0]

@@ -60,10 +60,20 @@ def test_the_first_record_takes_the_place_of_what_was_typed(keep):
         "Before.\n\n<!-- unrecorded: sources -->\n\n| typed |\n\n<!-- /unrecorded -->\n\nAfter.\n"
     )
     made = blocks.filled(page)
-    assert made.startswith("Before.\n\n<!-- figures: sources -->\n\n|  | CPU, s | the least |")
+    assert made.startswith("Before.\n\n<!-- figures: sources -->\n\n|  | CPU, ms | the least |")
     assert made.endswith("| 2.00 |\n\n<!-- /figures -->\n\nAfter.\n")
     assert "typed" not in made
     assert blocks.filled(made) == made
+
+
+def test_a_record_of_older_code_stays_until_it_is_made_anew(keep):
+    keep("sources", {"make_s": 0.5})
+    page = "<!-- figures: sources -->\n\n| as it was |\n\n<!-- /figures -->\n"
+    assert blocks.filled(page, lenient=True) == page
+    with pytest.raises(KeyError, match="numpy_draws_s"):
+        blocks.filled(page)
+    with pytest.raises(KeyError, match="fish"):
+        blocks.filled(page.replace("sources", "fish"), lenient=True)
 
 
 def row(agents, collusion, dropouts=0, **more):
