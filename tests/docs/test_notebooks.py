@@ -53,8 +53,8 @@ def test_a_csv_becomes_a_deployment_and_its_report(tmp_path):
     assert (tmp_path / "site-1/site.yaml").is_file()
 
 
+@pytest.mark.long  # `make docs` runs it, too
 @pytest.mark.usefixtures("nowhere")
-@pytest.mark.timeout(1200)
 def test_a_learner_is_written_and_compared_on_all_streams(tmp_path):
     told = printed(notebooks.run(notebooks.notebooks()["own-learner"], tmp_path))
     assert "BROKEN" not in told

@@ -124,12 +124,12 @@ def source_with(tmp_path_factory, file: str, change: Callable[[str], str]) -> Pa
 
 
 BROKEN = {
-    "0.2.0-broken": (
+    "next-broken": (
         "edge/protoledger/edge/host.py",
         lambda text: text + '\nraise RuntimeError("broken on purpose")\n',
     ),
     # the agent starts, connects and takes part in rounds, with nothing to contribute
-    "0.2.0-blind": (
+    "next-blind": (
         "sensors/protoledger/sensors/synthetic/mock.py",
         lambda text: text.replace(
             "    def _measure(self) -> Reading:\n",
@@ -155,13 +155,13 @@ def test_a_broken_release_is_stopped_at_the_canary(fleet, tmp_path_factory, rele
 
 
 def test_a_good_release_is_rolled_out(fleet):
-    given = ("-e", "fleet_release=0.2.0")
+    given = ("-e", "fleet_release=next")
     fleet.play("build", *given, inside=False)
     fleet.play("update", *given)
     for name in fleet.machines.names:
         if name != "hub":
             link = fleet.machines[name].ssh("readlink", "/opt/protoledger/current").strip()
-            assert link == "releases/0.2.0"
+            assert link == "releases/next"
     for site in SITES:
         assert fleet.wait_for_rounds(site, 3)
 

@@ -34,6 +34,7 @@ class DaskCluster:
             "PYTHONPATH": str(ROOT),
             "CACHE_DIRECTORY": str(kernels.parent),
             "DASK_TEMPORARY_DIRECTORY": str(folder),
+            "TMPDIR": str(folder),  # what a killed worker's node leaves
             **settings,
         }
 

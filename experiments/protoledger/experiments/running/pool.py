@@ -10,6 +10,7 @@ from typing import Any
 from protoledger.contracts.client.account import Account
 from protoledger.contracts.tools.local_node import LocalNode
 from protoledger.experiments import on_chain
+from protoledger.experiments.running.ending import end_with_parent, watch
 from protoledger.gateway.learner.compilation import compiled
 
 
@@ -22,6 +23,8 @@ def run_here(
     run: Callable[[Any], Any], jobs: Sequence[Any], *, chain: bool, processes: int
 ) -> Iterator[tuple[int, Any]]:
     """Run jobs in parallel; yields each one's number and result as it ends. Ctrl-C ends all.
+
+    Workers and nodes end with this process, even if it is killed.
 
     Args:
         run: runs a job; called in another process.
@@ -46,6 +49,7 @@ def run_here(
 
 
 def _nodes(stack: ExitStack, processes: int) -> list[LocalNode]:
+    watch()
     nodes = [stack.enter_context(LocalNode("anvil")) for _ in range(processes)]
     for node in nodes:
         node.fund(*(Account(key).address for key in on_chain.KEYS))
@@ -53,5 +57,6 @@ def _nodes(stack: ExitStack, processes: int) -> list[LocalNode]:
 
 
 def _begin(urls: Any) -> None:
+    end_with_parent()
     if urls is not None:
         on_chain.use(urls.get())

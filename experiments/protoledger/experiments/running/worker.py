@@ -6,11 +6,7 @@ refuses it: a number of another version would not be noticed in a table.
 """
 
 import hashlib
-import os
 import platform
-import secrets
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from functools import cache
@@ -23,8 +19,8 @@ import numpy as np
 import protoledger
 from protoledger.contracts.client.account import Account
 from protoledger.contracts.tools.local_node import LocalNode
-from protoledger.emulator.processes import watchdog
 from protoledger.experiments import on_chain
+from protoledger.experiments.running.ending import watch
 from protoledger.experiments.running.records import PACKAGES
 from protoledger.gateway.learner.compilation import compiled
 
@@ -79,24 +75,11 @@ def work(expected: Traits, run: Run, job: Any, *, chain: bool) -> Any:
         compiled.load()
         if not chain:
             return run(job)
-        _watch()
+        watch()
         with LocalNode("anvil") as node:
             node.fund(*(Account(key).address for key in on_chain.KEYS))
             on_chain.use(node.url)
             return run(job)
-
-
-@cache
-def _watch() -> "subprocess.Popen[bytes]":
-    """Let what this process starts end with it, even if it is killed."""
-    token = secrets.token_hex(16)
-    os.environ[watchdog.TOKEN_VARIABLE] = token
-    return subprocess.Popen(
-        [sys.executable, watchdog.__file__, token],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        start_new_session=True,
-    )
 
 
 def _sources() -> str:
