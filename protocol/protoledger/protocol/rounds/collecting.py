@@ -1,7 +1,6 @@
 """What boxes must be to count, and what an explanation shows."""
 
 from protoledger.protocol.code import field
-from protoledger.protocol.code.layout import Flags
 from protoledger.protocol.errors import DecodeError, RefusedError
 from protoledger.protocol.proofs.judging import contradicted
 from protoledger.protocol.proofs.proven import ProvenCode
@@ -11,11 +10,12 @@ from protoledger.protocol.wire.messages import TAG_BYTES, Boxes, Explanation
 from protoledger.protocol.wire.terms import Terms
 
 
-def read_boxes(terms: Terms, opening: Opening, number: int, boxes: Boxes) -> Flags:
-    """Read what an agent declares; bool of shape (B, C + 1).
+def check_boxes(terms: Terms, opening: Opening, number: int, boxes: Boxes) -> None:
+    """Refuse what a round cannot use.
 
     Raises:
-        DecodeError: if there is not one box of the right size for each position but its own.
+        DecodeError: if there is not one box of the right size for each position but the agent's
+            own, or the declared bits are malformed.
     """
     size = 4 * opening.code.share_length + TAG_BYTES
     sizes = [size] * len(opening.seats)
@@ -23,7 +23,7 @@ def read_boxes(terms: Terms, opening: Opening, number: int, boxes: Boxes) -> Fla
         sizes[own] = 0
     if list(map(len, boxes.boxes)) != sizes:
         raise DecodeError(f"boxes of agent {number} are not {len(sizes)} of {size} bytes")
-    return terms.layout.unpack_declared(boxes.declared)
+    terms.layout.unpack_declared(boxes.declared)
 
 
 def read_lacking(terms: Terms, opening: Opening, number: int, boxes: Boxes) -> frozenset[int]:

@@ -29,6 +29,11 @@ class Deliveries:
         self._said = Delivered(opening.announce.round_id, opening.digest, self._packed, self._bits)
 
     @property
+    def declared(self) -> bytes:
+        """What the members declare, one after the other, packed."""
+        return self._bits
+
+    @property
     def digest(self) -> bytes:
         """The set digest, which answers are bound to."""
         return messages.digest(self._said)

@@ -11,15 +11,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-import numpy as np
-
-from protoledger.protocol.code.layout import Flags
 from protoledger.protocol.errors import FloodError, LateError, RefusedError
 from protoledger.protocol.proofs.challenge import RHO_BYTES, commitment
 from protoledger.protocol.rounds.blame import Blame, choose_holders
 from protoledger.protocol.rounds.blinding import first_centre, next_centre, with_centres
 from protoledger.protocol.rounds.closing import Closing, close, read_answer, summed
-from protoledger.protocol.rounds.collecting import read_boxes, read_lacking
+from protoledger.protocol.rounds.collecting import check_boxes, read_lacking
 from protoledger.protocol.rounds.debts import Debts
 from protoledger.protocol.rounds.delivering import Deliveries
 from protoledger.protocol.rounds.opening import open_round
@@ -153,8 +150,7 @@ class GatewayRounds:
         deadline = now + self._terms.share_ms / 1000
         self._counts, self.kept = {}, {}
         empty: Mapping[int, Boxes] = MappingProxyType({})
-        flags: Mapping[int, Flags] = MappingProxyType({})
-        self._move(Event.START, Collecting(opening, rho, now, deadline, empty, flags, present))
+        self._move(Event.START, Collecting(opening, rho, now, deadline, empty, present))
         return Step([Send(Kind.ANNOUNCE, signed)])
 
     def _committee(self, round_id: int, present: frozenset[int]) -> tuple[int, ...]:
@@ -217,7 +213,7 @@ class GatewayRounds:
             return Step([])
         self.online.discard(number)
         if isinstance(state := self.state, Collecting) and number in state.awaited:
-            return self._collected(state, state.boxes, state.declared, {number}, now)
+            return self._collected(state, state.boxes, {number}, now)
         position = state.opening.seats.get(number) if isinstance(state, Opened) else None
         if isinstance(state, Opened) and position in state.awaited:
             return self._answered(state, state.answers, state.awaited - {position}, now)
@@ -249,15 +245,14 @@ class GatewayRounds:
         boxes = messages.decode(plain, Boxes)
         if boxes.lacking:
             return self._on_lacking(state, number, boxes, now)
-        declared = read_boxes(self._terms, opening, number, boxes)
+        check_boxes(self._terms, opening, number, boxes)
         counts = self._debts.take(number, boxes.explanation, opening)
         if boxes.kept is not None:
             self.kept[number] = boxes.kept
         if not counts:
-            return self._collected(state, state.boxes, state.declared, {number}, now)
+            return self._collected(state, state.boxes, {number}, now)
         everything = MappingProxyType({**state.boxes, number: boxes})
-        flags = MappingProxyType({**state.declared, number: declared})
-        return self._collected(state, everything, flags, {number}, now)
+        return self._collected(state, everything, {number}, now)
 
     def _on_lacking(self, state: Collecting, number: int, boxes: Boxes, now: float) -> Step:
         """Take note of whose hellos an agent lacks: the next announce carries them."""
@@ -267,19 +262,14 @@ class GatewayRounds:
         self.blame.excuse(number)
         if boxes.kept is not None:
             self.kept[number] = boxes.kept
-        return self._collected(state, state.boxes, state.declared, {number}, now)
+        return self._collected(state, state.boxes, {number}, now)
 
     def _collected(
-        self,
-        state: Collecting,
-        boxes: Mapping[int, Boxes],
-        declared: Mapping[int, Flags],
-        heard: set[int],
-        now: float,
+        self, state: Collecting, boxes: Mapping[int, Boxes], heard: set[int], now: float
     ) -> Step:
         awaited = state.awaited - heard
         opening, rho, started, deadline = state.opening, state.rho, state.started, state.deadline
-        fuller = Collecting(opening, rho, started, deadline, boxes, declared, awaited)
+        fuller = Collecting(opening, rho, started, deadline, boxes, awaited)
         if not awaited:
             return self._deliver(fuller, Event.BOXES, now)
         self._move(Event.BOXES, fuller)
@@ -304,7 +294,7 @@ class GatewayRounds:
             return self._fail(state, event, reason, now)
         out = Deliveries(self._session, opening, state.rho, state.boxes)
         sends = list(out.sends(there))
-        declared = np.array([state.declared[n] for n in out.members])
+        declared = self._terms.layout.unpack_all_declared(out.declared, len(out.members))
         opened = Opened(
             opening=opening,
             rho=state.rho,

@@ -147,7 +147,6 @@ class Collecting:
         started: when.
         deadline: when the set is what it is.
         boxes: by number, of those that are complete.
-        declared: what they declare.
         awaited: numbers of those that may still come.
     """
 
@@ -156,7 +155,6 @@ class Collecting:
     started: float
     deadline: float
     boxes: Mapping[int, Boxes] = field(repr=False)
-    declared: Mapping[int, Flags]
     awaited: frozenset[int]
 
 
