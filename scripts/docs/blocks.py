@@ -135,26 +135,45 @@ def _defences(measure: str, words: str) -> list[Column]:
     ]
 
 
+_DEFENCES = ("on", "median", "krum", "foolsgold", "flame", "gossip")
+
+
+def _own() -> list[Column]:
+    on = {"defence": "on"}
+    return [
+        Column("here less alone: on", number("own", half=True), on),
+        Column("at the worst site: on", number("own_worst"), on),
+    ]
+
+
 def poison_turns() -> str:
     """Return what a gateway that turns costs the others."""
     columns = [*_defences("at_once", "at once"), *_defences("after_10", "after 10 rounds"),
-               _defences("rounds", "rounds to within a point")[1]]  # fmt: skip
+               _defences("rounds", "rounds to within a point")[1], *_own()]  # fmt: skip
+    return table(_poison("turns", honest=False), ("data", "dealt", "attack"), columns)
+
+
+def poison_others() -> str:
+    """Return what a gateway that turns costs with others' defences, after 10 rounds."""
+    ways = (*_DEFENCES, "off")
+    columns = [Column(way, number("after_10"), {"defence": way}) for way in ways]
     return table(_poison("turns", honest=False), ("data", "dealt", "attack"), columns)
 
 
 def poison_start() -> str:
     """Return what a gateway costs that is bad from the start."""
     columns = [*_defences("after_10", "after 10 rounds"),
-               _defences("rounds", "rounds to within a point")[1]]  # fmt: skip
+               _defences("rounds", "rounds to within a point")[1], *_own()]  # fmt: skip
     return table(_poison("from the start", honest=False), ("data", "dealt", "attack"), columns)
 
 
 def poison_honest() -> str:
-    """Return what the defence costs without an attack."""
+    """Return what each defence costs without an attack."""
     columns = [
-        Column(f"defence {how}", number("reference", half=True), {"defence": how})
-        for how in ("off", "on")
-    ]
+        Column(f"defence {way}" if way in {"off", "on"} else way, number("reference"),
+               {"defence": way})
+        for way in ("off", *_DEFENCES)
+    ]  # fmt: skip
     return table(_poison("turns", honest=True), ("data", "dealt"), columns)
 
 
@@ -268,6 +287,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "scale": scale,
     "poison-turns": poison_turns,
     "poison-start": poison_start,
+    "poison-others": poison_others,
     "poison-honest": poison_honest,
     "emulations": emulations,
     "streams": streams,
