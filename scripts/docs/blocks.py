@@ -120,6 +120,14 @@ def scale() -> str:
     return table(recorded("scale"), rows, columns, order=("dealt", "gateways", "data"))
 
 
+def scale_others() -> str:
+    """Return accuracies of ways that others published, by the number of gateways."""
+    ways = ("union", "filtered", "gossip", "gossip-all", "median", "krum", "foolsgold", "flame")
+    columns = [Column(way, share("accuracy"), {"way": way}) for way in ways]
+    columns.append(Column("union here, own mix", share("own"), {"way": "union"}))
+    return table(recorded("scale"), ("data", "dealt", "gateways"), columns)
+
+
 def _poison(begins: str, *, honest: bool) -> list[Recorded]:
     return [
         point
@@ -285,6 +293,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "threshold": threshold,
     "difference": difference,
     "scale": scale,
+    "scale-others": scale_others,
     "poison-turns": poison_turns,
     "poison-start": poison_start,
     "poison-others": poison_others,
