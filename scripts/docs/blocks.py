@@ -28,11 +28,13 @@ from tables import (
     Recorded,
     measured,
     number,
+    part,
     plain_table,
     recorded,
     share,
     table,
     thousands,
+    whole,
 )
 
 MARKED = re.compile(
@@ -262,30 +264,29 @@ def emulations() -> str:
         "source", "samples", "accuracy, 3 sites", "on a site's held-out rows", "anywhere, on all",
         "commits, of these used elsewhere before the last round", "rounds failed", "gas",
     )  # fmt: skip
-    lines = [f"| {' | '.join(heads)} |", "|---|---|---|---|---|---|---|---|"]
+    rows = []
     for source in EMULATIONS:
         said = measured(f"emulate-{source}")
-        lines.append(
-            f"| {source} | {said['samples']:,} | {100 * said['accuracy']:.1f} | "
-            f"{100 * said['holdout_accuracy']:.1f} | "
-            f"{100 * said['holdout_accuracy_anywhere']:.1f} | {said['commits']}, "
-            f"{said['commits_used']} | {said['rounds_failed']} | {said['gas_used']:,} |"
-        )
-    return "\n".join(lines) + "\n"
+        shares = ("accuracy", "holdout_accuracy", "holdout_accuracy_anywhere")
+        rows.append([
+            source, whole(said["samples"]), *(f"{100 * said[name]:.1f}" for name in shares),
+            f"{said['commits']}, {said['commits_used']}", str(said["rounds_failed"]),
+            whole(said["gas_used"]),
+        ])  # fmt: skip
+    return plain_table(heads, rows)
 
 
 def streams() -> str:
     """Return the learners' accuracies on streams that nothing was tuned on, and their means."""
     ours = ("same label", "reference", "prototypes", "improved")
     found = measured("streams")["streams"]
-    lines = [f"| stream | {' | '.join(ours)} | kappa-temporal |", "|---|---|---|---|---|---|"]
+    rows = []
     for stream, said in found.items():
-        cells = [f"{said[name]:.3f}".removeprefix("0") for name in ours]
         kappa = f"{said['kappa-temporal']:.3f}".replace("-", "−").replace("0.", ".", 1)
-        lines.append(f"| {stream} | {' | '.join(cells)} | {kappa} |")
+        rows.append([stream, *(part(said[name]) for name in ours), kappa])
     means = [sum(said[name] for said in found.values()) / len(found) for name in ours]
-    cells = [f"**{mean:.3f}**".replace("0.", ".") for mean in means]
-    return "\n".join([*lines, f"| **mean of {len(found)}** | {' | '.join(cells)} | |"]) + "\n"
+    rows.append([f"**mean of {len(found)}**", *(f"**{part(mean)}**" for mean in means), ""])
+    return plain_table(("stream", *ours, "kappa-temporal"), rows)
 
 
 BLOCKS: dict[str, Callable[[], str]] = {

@@ -41,7 +41,7 @@ def cells(made):
 
 @pytest.mark.parametrize("name", sorted(blocks.BLOCKS))
 def test_what_was_not_recorded_makes_no_table(keep, name):
-    """Whoever fills pages then leaves what stands there."""
+    """Filling the pages then leaves what stands there."""
     del keep
     with pytest.raises(FileNotFoundError):
         blocks.BLOCKS[name]()
@@ -66,7 +66,7 @@ def test_the_first_record_takes_the_place_of_what_was_typed(keep):
     assert blocks.filled(made) == made
 
 
-def test_a_record_of_older_code_stays_until_it_is_made_anew(keep):
+def test_a_record_of_older_code_stays_until_it_is_made_again(keep):
     keep("sources", {"make_s": 0.5})
     page = "<!-- figures: sources -->\n\n| as it was |\n\n<!-- /figures -->\n"
     assert blocks.filled(page, lenient=True) == page

@@ -80,6 +80,29 @@ def test_packed_shares_and_sums_are_the_slow_implementation_s(case, monkeypatch)
     assert [a % field.P for a in points(positions)] == case["points"]
 
 
+def shared(code, given, agent):
+    """An agent's shares, which are the vector's, as are its bits and what it declares."""
+    bits = code.layout.bits(given).tolist()
+    assert bits == agent["low"][0][: len(bits)]
+    assert code.layout.pack_declared(given.declared).hex() == agent["declared"]
+    found = code.shares(Secret(u32(agent["low"]), u32(agent["high"]), given.declared))
+    assert found.tolist() == agent["shares"]
+    return found
+
+
+def held_by_all(code, case, shares, declared, asked):
+    """What all holders answer, which is the vector's; their reports are, too, and prove all."""
+    reports, answers = {}, {}
+    for j in range(code.positions):
+        held = code.counted(np.array([one[j] for one in shares]), declared)
+        reports[j] = code.reports(held, declared, asked)
+        assert reports[j].tolist() == [agent["reports"][j] for agent in case["agents"]]
+        answers[j] = code.answer(held, declared, case["minimum"])
+        assert answers[j].tolist() == case["answers"][j]
+    assert all(verdict.proven for verdict in judge(code, reports, {}, {}, case["T"] - 1))
+    return answers
+
+
 @each(CODE["proven"], "positions")
 def test_proven_shares_reports_and_sums_are_the_slow_implementation_s(case):
     steps = tuple(case["steps"])
@@ -92,22 +115,11 @@ def test_proven_shares_reports_and_sums_are_the_slow_implementation_s(case):
     shares, declared = [], []
     for agent in case["agents"]:
         given = Contribution(np.array(agent["values"]), np.array(agent["votes"]))
-        bits = layout.bits(given).tolist()
-        assert bits == agent["low"][0][: len(bits)]
-        assert layout.pack_declared(given.declared).hex() == agent["declared"]
-        found = code.shares(Secret(u32(agent["low"]), u32(agent["high"]), given.declared))
-        assert found.tolist() == agent["shares"]
-        shares.append(found)
+        shares.append(shared(code, given, agent))
         declared.append(given.declared)
-    declared, reports, answers = np.array(declared), {}, {}
-    for j in range(code.positions):
-        held = code.counted(np.array([one[j] for one in shares]), declared)
-        reports[j] = code.reports(held, declared, asked)
-        assert reports[j].tolist() == [agent["reports"][j] for agent in case["agents"]]
-        answers[j] = code.answer(held, declared, case["minimum"])
-        assert answers[j].tolist() == case["answers"][j]
+    declared = np.array(declared)
+    answers = held_by_all(code, case, shares, declared, asked)
     assert layout.openable(declared, case["minimum"]).nonzero()[0].tolist() == case["opened"]
-    assert all(verdict.proven for verdict in judge(code, reports, {}, {}, case["T"] - 1))
     assert open_sum(code.quorum, answers, 0).sums.tolist() == case["sums"]
 
 
@@ -369,21 +381,10 @@ def test_a_round_with_noise_is_the_slow_implementation_s(case, monkeypatch):
         given = Contribution(np.array([agent["plain"]]), np.array([agent["plain_vote"]]))
         given = noise.blind(given, centre)
         assert given.values.tolist() == agent["values"]
-        assert layout.pack_declared(given.declared).hex() == agent["declared"]
-        bits = layout.bits(given).tolist()
-        assert bits == agent["low"][0][: len(bits)]
-        found = code.shares(Secret(u32(agent["low"]), u32(agent["high"]), given.declared))
-        assert found.tolist() == agent["shares"]
-        shares.append(found)
+        shares.append(shared(code, given, agent))
         declared.append(given.declared)
-    declared, reports, answers = np.array(declared), {}, {}
-    for j in range(code.positions):
-        held = code.counted(np.array([one[j] for one in shares]), declared)
-        reports[j] = code.reports(held, declared, asked)
-        assert reports[j].tolist() == [agent["reports"][j] for agent in case["agents"]]
-        answers[j] = code.answer(held, declared, case["minimum"])
-        assert answers[j].tolist() == case["answers"][j]
-    assert all(verdict.proven for verdict in judge(code, reports, {}, {}, case["T"] - 1))
+    declared = np.array(declared)
+    answers = held_by_all(code, case, shares, declared, asked)
     sums = open_sum(code.quorum, answers, 0).sums
     assert sums.tolist() == case["sums"]
     opened, counts = layout.openable(declared, case["minimum"]), layout.counts(declared)
